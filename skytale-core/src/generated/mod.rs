@@ -1,0 +1,11 @@
+//! Generated from `proto/` by `cargo run -p skytale-codegen`; a test compares.
+//!
+//! These types decode everything and are for composing frames and for tests; a relay reads frames as
+//! [`Envelope`](crate::Envelope)s.
+#![allow(missing_docs, clippy::all)]
+
+pub mod slim1;
+pub mod slim3;
+
+/// The `FileDescriptorSet` of both dialects, for server reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!("descriptors.bin");
