@@ -1,0 +1,140 @@
+//! Opening a database.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
+use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+
+use super::listen::{self, Grown};
+use super::{SqlStore, migration};
+use crate::error::{Result, StoreError};
+use crate::store::Durability;
+
+/// How a [`SqlStore`] works.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SqlOptions {
+    /// What a returned append survives. Default: [`Durability::Disk`].
+    pub durability: Durability,
+    /// The most connections to the database. Default: 8.
+    pub connections: u32,
+    /// The most records that wait to be appended; further callers wait. Default: 8,192.
+    pub waiting: usize,
+}
+
+impl Default for SqlOptions {
+    fn default() -> Self {
+        Self { durability: Durability::Disk, connections: 8, waiting: 8192 }
+    }
+}
+
+impl SqlOptions {
+    /// Sets what a returned append survives: [`Durability::Disk`], or [`Durability::Process`] for speed.
+    pub fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets the most connections to the database; at least 2.
+    pub fn with_connections(mut self, connections: u32) -> Self {
+        self.connections = connections.max(2);
+        self
+    }
+}
+
+/// An exclusive lock on a file beside the database, freed by the system however the process ends.
+#[derive(Debug)]
+pub(super) struct FileLock(#[expect(dead_code, reason = "held, not read")] File);
+
+impl SqlStore {
+    /// Opens or creates a SQLite file, in WAL mode.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`] where another process has the file open as a store.
+    pub async fn open_sqlite(path: impl AsRef<Path>, options: SqlOptions) -> Result<Self> {
+        let path = path.as_ref();
+        let lock = FileLock::take(path)?;
+        let synchronous = match options.durability {
+            Durability::Disk => SqliteSynchronous::Full,
+            Durability::Process | Durability::Memory => SqliteSynchronous::Normal,
+        };
+        let mut connect = sqlite_options(path, "rwc", options.connections);
+        connect.map_sqlx_sqlite_opts(move |options| {
+            options
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(synchronous)
+                .busy_timeout(std::time::Duration::from_secs(30))
+                .pragma("secure_delete", "ON")
+        });
+        let db = connected(connect).await?;
+        migration::migrate(&db).await.map_err(StoreError::unavailable)?;
+        let durability = options.durability.max(Durability::Process);
+        Ok(Self::new(db, Grown::default(), durability, Some(lock), &options))
+    }
+
+    /// Opens a SQLite file for reading only, also while another process appends to it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] where there is no such file.
+    pub async fn open_sqlite_read_only(path: impl AsRef<Path>) -> Result<Self> {
+        let mut connect = sqlite_options(path.as_ref(), "ro", 2);
+        connect.map_sqlx_sqlite_opts(|options| options.read_only(true));
+        Ok(Self::read_only(connected(connect).await?))
+    }
+
+    /// Connects to PostgreSQL, by a URL like `postgres://user:password@host/database`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] where the server cannot be reached or refuses.
+    pub async fn connect_postgres(url: &str, options: SqlOptions) -> Result<Self> {
+        let commit = match options.durability {
+            Durability::Disk => "on",
+            Durability::Process | Durability::Memory => "off",
+        };
+        let mut connect = ConnectOptions::new(url);
+        connect.max_connections(options.connections).sqlx_logging(false);
+        connect.map_sqlx_postgres_opts(move |options| options.options([("synchronous_commit", commit)]));
+        let db = connected(connect).await?;
+        migration::migrate(&db).await.map_err(StoreError::unavailable)?;
+        let durability = postgres_durability(&db, options.durability).await?;
+        let grown = listen::start(db.get_postgres_connection_pool().clone());
+        Ok(Self::new(db, grown, durability, None, &options))
+    }
+}
+
+fn sqlite_options(path: &Path, mode: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(format!("sqlite://{}?mode={mode}", path.display()));
+    options.max_connections(connections).sqlx_logging(false);
+    options
+}
+
+async fn connected(options: ConnectOptions) -> Result<DatabaseConnection> {
+    Database::connect(options).await.map_err(StoreError::unavailable)
+}
+
+/// Returns what the server really does: with `fsync` off, nothing survives a power failure.
+async fn postgres_durability(db: &DatabaseConnection, asked: Durability) -> Result<Durability> {
+    let show = Statement::from_string(DbBackend::Postgres, "SHOW fsync");
+    let row = db.query_one_raw(show).await.map_err(StoreError::unavailable)?;
+    let fsync: Option<String> = row.and_then(|row| row.try_get_by_index(0).ok());
+    let honest = if fsync.as_deref() == Some("on") { Durability::Disk } else { Durability::Process };
+    Ok(asked.clamp(Durability::Process, honest))
+}
+
+impl FileLock {
+    fn take(database: &Path) -> Result<Self> {
+        let mut path = database.as_os_str().to_owned();
+        path.push(".lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(StoreError::unavailable)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: database.display().to_string() }),
+            Err(TryLockError::Error(error)) => Err(StoreError::unavailable(error)),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The tables, and how they came to be. Forward only: a later version appends to the list.
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, TransactionTrait};
+use sea_orm_migration::prelude::*;
+
+/// Brings the database to the newest version. Safe to be run by two processes at once.
+pub(super) async fn migrate(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let transaction = db.begin().await?;
+    if db.get_database_backend() == DbBackend::Postgres {
+        transaction.execute_unprepared("SELECT pg_advisory_xact_lock(7235420131418170229)").await?;
+    }
+    Migrator::up(&transaction, None).await?;
+    transaction.commit().await
+}
+
+struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(ChannelLog)]
+    }
+
+    fn migration_table_name() -> DynIden {
+        "skytale_store_migrations".into_iden()
+    }
+}
+
+struct ChannelLog;
+
+impl MigrationName for ChannelLog {
+    fn name(&self) -> &str {
+        "m0001_channel_log"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for ChannelLog {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.create_table(channels()).await?;
+        manager.create_table(records()).await?;
+        manager.create_table(epochs()).await?;
+        let by_time = Index::create().name("records_by_time").table("records").col("appended_at").to_owned();
+        manager.create_index(by_time).await?;
+        let db = manager.get_connection();
+        db.execute_unprepared(
+            "CREATE UNIQUE INDEX records_by_message ON records (channel_id, message_id) WHERE message_id IS NOT NULL",
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+fn channels() -> TableCreateStatement {
+    Table::create()
+        .table("channels")
+        .col(ColumnDef::new("id").big_integer().not_null().auto_increment().primary_key())
+        .col(ColumnDef::new("components").binary_len(24).not_null().unique_key())
+        .col(ColumnDef::new("name").text())
+        .col(ColumnDef::new("last_sequence").big_integer().not_null())
+        .col(ColumnDef::new("floor").big_integer().not_null())
+        .col(ColumnDef::new("last_appended_at").big_integer().not_null())
+        .to_owned()
+}
+
+fn records() -> TableCreateStatement {
+    Table::create()
+        .table("records")
+        .col(ColumnDef::new("channel_id").big_integer().not_null())
+        .col(ColumnDef::new("sequence").big_integer().not_null())
+        .col(ColumnDef::new("appended_at").big_integer().not_null())
+        .col(ColumnDef::new("dialect").small_integer().not_null())
+        .col(ColumnDef::new("message_id").blob())
+        .col(ColumnDef::new("body").blob().not_null())
+        .primary_key(Index::create().col("channel_id").col("sequence"))
+        .to_owned()
+}
+
+fn epochs() -> TableCreateStatement {
+    Table::create()
+        .table("epochs")
+        .col(ColumnDef::new("channel_id").big_integer().not_null())
+        .col(ColumnDef::new("group_id").blob().not_null())
+        .col(ColumnDef::new("epoch").big_integer().not_null())
+        .col(ColumnDef::new("winner").big_integer().not_null())
+        .primary_key(Index::create().col("channel_id").col("group_id"))
+        .to_owned()
+}

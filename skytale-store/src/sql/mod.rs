@@ -1,0 +1,188 @@
+//! A store in SQLite or PostgreSQL, through sea-orm.
+
+mod connect;
+mod listen;
+mod migration;
+mod page;
+mod statement;
+mod transaction;
+mod writer;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
+use skytale_core::{ChannelName, SequenceNumber};
+use tokio::sync::broadcast;
+
+use crate::error::{Result, StoreError};
+use crate::store::{Appended, Durability, Head, NewRecord, Precondition, Record, Store};
+pub use connect::SqlOptions;
+use connect::FileLock;
+use listen::{Grown, POLL_INTERVAL};
+use statement::Statements;
+use writer::Writer;
+
+/// A [`Store`] in a SQL database.
+///
+/// Appends of all callers are committed in groups: while one transaction is on its way to the disk, the next one
+/// gathers. On PostgreSQL any number of processes may share the database; a SQLite file belongs to one process.
+#[derive(Debug)]
+pub struct SqlStore {
+    db: DatabaseConnection,
+    statements: Statements,
+    writer: Option<Writer>,
+    grown: Grown,
+    durability: Durability,
+    _lock: Option<FileLock>,
+}
+
+/// How many rows one statement of [`SqlStore::trim`] deletes, so that appends get their turn.
+const TRIM_STEP: u64 = 1_000;
+
+impl SqlStore {
+    fn new(
+        db: DatabaseConnection,
+        grown: Grown,
+        durability: Durability,
+        lock: Option<FileLock>,
+        options: &SqlOptions,
+    ) -> Self {
+        let statements = Statements::new(db.get_database_backend());
+        let writer = Writer::spawn(db.clone(), statements, grown.clone(), options);
+        Self { db, statements, writer: Some(writer), grown, durability, _lock: lock }
+    }
+
+    fn read_only(db: DatabaseConnection) -> Self {
+        let statements = Statements::new(db.get_database_backend());
+        let grown = Grown::default();
+        Self { db, statements, writer: None, grown, durability: Durability::Disk, _lock: None }
+    }
+
+    fn pages(&self, channel: &ChannelName, after: SequenceNumber) -> page::Pages {
+        page::Pages::new(self.db.clone(), self.statements, channel.clone(), after)
+    }
+
+    async fn trim_channel(&self, id: i64, through: i64) -> Result<u64> {
+        let set_floor = self.statements.set_floor(id, through);
+        self.db.execute_raw(set_floor).await.map_err(StoreError::unavailable)?;
+        let mut trimmed = 0;
+        loop {
+            let transaction = self.db.begin().await.map_err(StoreError::unavailable)?;
+            let delete = self.statements.delete_through(id, through, TRIM_STEP);
+            let deleted = transaction.execute_raw(delete).await.map_err(StoreError::unavailable)?;
+            transaction.commit().await.map_err(StoreError::unavailable)?;
+            trimmed += deleted.rows_affected();
+            if deleted.rows_affected() < TRIM_STEP {
+                return Ok(trimmed);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn append(
+        &self,
+        channel: &ChannelName,
+        records: Vec<NewRecord>,
+        precondition: Precondition,
+    ) -> Result<Appended> {
+        match &self.writer {
+            Some(writer) => writer.append(channel.clone(), records, precondition).await,
+            None => Err(StoreError::Invalid { what: "this store was opened for reading only" }),
+        }
+    }
+
+    async fn head(&self, channel: &ChannelName) -> Result<Head> {
+        Ok(page::find_channel(&self.db, &self.statements, channel).await?.map(|row| row.head).unwrap_or_default())
+    }
+
+    fn read(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
+        let pages = stream::unfold(Some(self.pages(channel, after)), |pages| async move {
+            let mut pages = pages?;
+            match pages.next().await {
+                Ok(records) if records.is_empty() => None,
+                Ok(records) => Some((records.into_iter().map(Ok).collect::<Vec<_>>(), Some(pages))),
+                Err(error) => Some((vec![Err(error)], None)),
+            }
+        });
+        pages.flat_map(stream::iter).boxed()
+    }
+
+    fn follow(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
+        let (pages, grown) = (self.pages(channel, after), self.grown.subscribe());
+        let batches = stream::unfold(Some((pages, grown)), |state| async move {
+            let (mut pages, mut grown) = state?;
+            loop {
+                match pages.next().await {
+                    Ok(records) if records.is_empty() => wait_for_growth(&mut grown, pages.channel()).await,
+                    Ok(records) => {
+                        return Some((records.into_iter().map(Ok).collect::<Vec<_>>(), Some((pages, grown))));
+                    }
+                    Err(error) => return Some((vec![Err(error)], None)),
+                }
+            }
+        });
+        batches.flat_map(stream::iter).boxed()
+    }
+
+    async fn trim(&self, channel: &ChannelName, through: SequenceNumber) -> Result<()> {
+        if let Some(row) = page::find_channel(&self.db, &self.statements, channel).await? {
+            let through = through.min(row.head.last).max(row.head.floor);
+            self.trim_channel(row.id, through.0 as i64).await?;
+        }
+        Ok(())
+    }
+
+    async fn expire(&self, before: SystemTime) -> Result<u64> {
+        let mut expired = 0;
+        for (id, through) in page::expired(&self.db, &self.statements, before).await? {
+            expired += self.trim_channel(id, through).await?;
+        }
+        Ok(expired)
+    }
+
+    fn channels(&self) -> BoxStream<'static, Result<(ChannelName, Head)>> {
+        let (db, statements) = (self.db.clone(), self.statements);
+        stream::once(async move { page::all_channels(&db, &statements).await })
+            .flat_map(|channels| match channels {
+                Ok(channels) => stream::iter(channels.into_iter().map(Ok).collect::<Vec<_>>()),
+                Err(error) => stream::iter(vec![Err(error)]),
+            })
+            .boxed()
+    }
+
+    fn durability(&self) -> Durability {
+        self.durability
+    }
+}
+
+/// Waits until the channel has grown, or long enough that it may have grown unnoticed.
+async fn wait_for_growth(grown: &mut broadcast::Receiver<[u64; 3]>, channel: &ChannelName) {
+    let noticed = async {
+        loop {
+            match grown.recv().await {
+                Ok(components) if components != channel.components() => {}
+                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(POLL_INTERVAL, noticed).await;
+}
+
+/// Keeps a cause that several callers are told.
+#[derive(Clone, Debug)]
+struct Shared(Arc<sea_orm::DbErr>);
+
+impl std::fmt::Display for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Shared {}

@@ -1,0 +1,171 @@
+//! Reading channels and their records, a bounded page at a time.
+
+use std::time::SystemTime;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryResult};
+use skytale_core::{ChannelName, Dialect, SequenceNumber};
+
+use super::statement::{Statements, components, time};
+use crate::error::{Result, StoreError};
+use crate::store::{Head, MessageId, Record};
+
+/// The most records of one page.
+const PAGE_RECORDS: u64 = 256;
+
+/// The most bytes of one page, unless its first record alone has more.
+const PAGE_BYTES: i64 = 1024 * 1024;
+
+/// A channel as its table keeps it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ChannelRow {
+    pub id: i64,
+    pub head: Head,
+    pub last_appended_at: i64,
+}
+
+impl ChannelRow {
+    pub fn read(row: &QueryResult) -> Result<Self, DbErr> {
+        Ok(Self { id: row.try_get("", "id")?, head: read_head(row)?, last_appended_at: row.try_get("", "last_appended_at")? })
+    }
+}
+
+fn read_head(row: &QueryResult) -> Result<Head, DbErr> {
+    let number = |column| row.try_get::<i64>("", column).map(|number| SequenceNumber(number.max(0) as u64));
+    Ok(Head { last: number("last_sequence")?, floor: number("floor")? })
+}
+
+pub(super) async fn find_channel(
+    db: &impl ConnectionTrait,
+    statements: &Statements,
+    channel: &ChannelName,
+) -> Result<Option<ChannelRow>> {
+    let row = db.query_one_raw(statements.find_channel(channel)).await.map_err(StoreError::unavailable)?;
+    row.as_ref().map(ChannelRow::read).transpose().map_err(StoreError::unavailable)
+}
+
+pub(super) async fn all_channels(
+    db: &DatabaseConnection,
+    statements: &Statements,
+) -> Result<Vec<(ChannelName, Head)>> {
+    let rows = db.query_all_raw(statements.all_channels()).await.map_err(StoreError::unavailable)?;
+    rows.iter().map(read_listed).collect()
+}
+
+fn read_listed(row: &QueryResult) -> Result<(ChannelName, Head)> {
+    let key: Vec<u8> = row.try_get("", "components").map_err(StoreError::unavailable)?;
+    let name: Option<String> = row.try_get("", "name").map_err(StoreError::unavailable)?;
+    let components = components(&key).ok_or(StoreError::Corrupt { what: "a channel's key" })?;
+    let head = read_head(row).map_err(StoreError::unavailable)?;
+    Ok((ChannelName::from_parts(components, name.as_deref()), head))
+}
+
+/// Returns, per channel, the last record that was appended before a time.
+pub(super) async fn expired(
+    db: &DatabaseConnection,
+    statements: &Statements,
+    before: SystemTime,
+) -> Result<Vec<(i64, i64)>> {
+    let rows = db.query_all_raw(statements.expired(before)).await.map_err(StoreError::unavailable)?;
+    let read = |row: &QueryResult| Ok((row.try_get("", "channel_id")?, row.try_get("", "through")?));
+    rows.iter().map(read).collect::<Result<_, DbErr>>().map_err(StoreError::unavailable)
+}
+
+/// The pages of a channel from a position on.
+#[derive(Debug)]
+pub(super) struct Pages {
+    db: DatabaseConnection,
+    statements: Statements,
+    channel: ChannelName,
+    after: SequenceNumber,
+}
+
+impl Pages {
+    pub fn new(
+        db: DatabaseConnection,
+        statements: Statements,
+        channel: ChannelName,
+        after: SequenceNumber,
+    ) -> Self {
+        Self { db, statements, channel, after }
+    }
+
+    pub fn channel(&self) -> &ChannelName {
+        &self.channel
+    }
+
+    /// Returns the next records; none at the head.
+    pub async fn next(&mut self) -> Result<Vec<Record>> {
+        let Some(channel) = find_channel(&self.db, &self.statements, &self.channel).await? else {
+            return Ok(Vec::new());
+        };
+        if self.after < channel.head.floor {
+            return Err(StoreError::Gone { floor: channel.head.floor });
+        }
+        if self.after >= channel.head.last {
+            return Ok(Vec::new());
+        }
+        let records = self.load(channel.id).await?;
+        for record in &records {
+            if record.sequence != self.after.next() {
+                return Err(self.broken().await);
+            }
+            self.after = record.sequence;
+        }
+        Ok(records)
+    }
+
+    async fn load(&self, channel: i64) -> Result<Vec<Record>> {
+        let after = self.after.0 as i64;
+        let through = self.page_end(channel, after).await?;
+        let statement = self.statements.records(channel, after, through);
+        let rows = self.db.query_all_raw(statement).await.map_err(StoreError::unavailable)?;
+        rows.iter().map(read_record).collect()
+    }
+
+    /// Returns the last number of a page that is bounded in records and bytes.
+    async fn page_end(&self, channel: i64, after: i64) -> Result<i64> {
+        let statement = self.statements.sizes(channel, after, PAGE_RECORDS);
+        let rows = self.db.query_all_raw(statement).await.map_err(StoreError::unavailable)?;
+        let (mut through, mut bytes) = (after, 0);
+        for row in &rows {
+            let sequence = row.try_get("", "sequence").map_err(StoreError::unavailable)?;
+            let size = row.try_get::<i64>("", "size").or_else(|_| row.try_get::<i32>("", "size").map(i64::from));
+            bytes += size.map_err(StoreError::unavailable)?;
+            if through > after && bytes > PAGE_BYTES {
+                break;
+            }
+            through = sequence;
+        }
+        Ok(through)
+    }
+
+    /// A number is missing: either a trim overtook this reader, or the table is damaged.
+    async fn broken(&self) -> StoreError {
+        match find_channel(&self.db, &self.statements, &self.channel).await {
+            Ok(Some(channel)) if self.after < channel.head.floor => StoreError::Gone { floor: channel.head.floor },
+            Ok(_) => StoreError::Corrupt { what: "a record is missing in its channel" },
+            Err(error) => error,
+        }
+    }
+}
+
+fn read_record(row: &QueryResult) -> Result<Record> {
+    let read = || -> Result<_, DbErr> {
+        let sequence: i64 = row.try_get("", "sequence")?;
+        let appended_at: i64 = row.try_get("", "appended_at")?;
+        let dialect: i16 = row.try_get("", "dialect")?;
+        let message_id: Option<Vec<u8>> = row.try_get("", "message_id")?;
+        let body: Vec<u8> = row.try_get("", "body")?;
+        Ok((sequence, appended_at, dialect, message_id, body))
+    };
+    let (sequence, appended_at, dialect, message_id, body) = read().map_err(StoreError::unavailable)?;
+    let dialect = u8::try_from(dialect).ok().and_then(Dialect::from_number);
+    let message_id = message_id.map(|id| id.try_into().map(MessageId)).transpose();
+    Ok(Record {
+        sequence: SequenceNumber(sequence as u64),
+        appended_at: time(appended_at),
+        dialect: dialect.ok_or(StoreError::Corrupt { what: "a record's dialect" })?,
+        message_id: message_id.map_err(|_| StoreError::Corrupt { what: "a record's message id" })?,
+        body: body.into(),
+    })
+}

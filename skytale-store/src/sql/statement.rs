@@ -1,0 +1,166 @@
+//! Every SQL statement, for both databases.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sea_orm::{DbBackend, Statement, Value};
+use skytale_core::ChannelName;
+
+/// Makes statements for one kind of database.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Statements {
+    backend: DbBackend,
+}
+
+/// A record ready to be inserted.
+pub(super) struct Row {
+    pub channel: i64,
+    pub sequence: i64,
+    pub appended_at: i64,
+    pub dialect: u8,
+    pub message_id: Option<[u8; 16]>,
+    pub body: bytes::Bytes,
+}
+
+/// How many rows one insert takes. Few sizes, so that the database keeps every statement prepared.
+pub(super) const INSERT_SIZES: [usize; 4] = [128, 32, 8, 1];
+
+const RECORD_COLUMNS: usize = 6;
+
+impl Statements {
+    pub fn new(backend: DbBackend) -> Self {
+        Self { backend }
+    }
+
+    pub fn is_postgres(&self) -> bool {
+        self.backend == DbBackend::Postgres
+    }
+
+    pub fn find_channel(&self, channel: &ChannelName) -> Statement {
+        let sql = "SELECT id, last_sequence, floor, last_appended_at FROM channels WHERE components = $1";
+        self.make(sql, [key(channel).into()])
+    }
+
+    /// Finds a channel and keeps every other process from appending to it until the transaction ends.
+    pub fn lock_channel(&self, channel: &ChannelName) -> Statement {
+        let lock = if self.is_postgres() { " FOR UPDATE" } else { "" };
+        let sql = "SELECT id, last_sequence, floor, last_appended_at FROM channels WHERE components = $1";
+        self.make(format!("{sql}{lock}"), [key(channel).into()])
+    }
+
+    pub fn create_channel(&self, channel: &ChannelName) -> Statement {
+        let sql = "INSERT INTO channels (components, name, last_sequence, floor, last_appended_at) \
+                   VALUES ($1, $2, 0, 0, 0) ON CONFLICT (components) DO NOTHING";
+        self.make(sql, [key(channel).into(), channel.text().map(str::to_owned).into()])
+    }
+
+    pub fn name_channel(&self, id: i64, name: &str) -> Statement {
+        let sql = "UPDATE channels SET name = $2 WHERE id = $1 AND name IS NULL";
+        self.make(sql, [id.into(), name.into()])
+    }
+
+    pub fn advance_channel(&self, id: i64, last: i64, appended_at: i64) -> Statement {
+        let sql = "UPDATE channels SET last_sequence = $2, last_appended_at = $3 WHERE id = $1";
+        self.make(sql, [id.into(), last.into(), appended_at.into()])
+    }
+
+    pub fn all_channels(&self) -> Statement {
+        self.make("SELECT components, name, last_sequence, floor FROM channels WHERE last_sequence > 0 ORDER BY id", [])
+    }
+
+    pub fn insert_records(&self, rows: &[Row]) -> Statement {
+        let mut sql = String::from(
+            "INSERT INTO records (channel_id, sequence, appended_at, dialect, message_id, body) VALUES ",
+        );
+        let mut values: Vec<Value> = Vec::with_capacity(rows.len() * RECORD_COLUMNS);
+        for (index, row) in rows.iter().enumerate() {
+            let first = index * RECORD_COLUMNS;
+            let places: Vec<String> = (1..=RECORD_COLUMNS).map(|column| format!("${}", first + column)).collect();
+            sql.push_str(if index == 0 { "(" } else { ", (" });
+            sql.push_str(&places.join(", "));
+            sql.push(')');
+            values.extend([
+                row.channel.into(),
+                row.sequence.into(),
+                row.appended_at.into(),
+                i16::from(row.dialect).into(),
+                row.message_id.map(|id| id.to_vec()).into(),
+                row.body.to_vec().into(),
+            ]);
+        }
+        self.make(sql, values)
+    }
+
+    pub fn find_message(&self, channel: i64, id: [u8; 16]) -> Statement {
+        let sql = "SELECT sequence FROM records WHERE channel_id = $1 AND message_id = $2";
+        self.make(sql, [channel.into(), id.to_vec().into()])
+    }
+
+    pub fn find_epoch(&self, channel: i64, group: &[u8]) -> Statement {
+        let sql = "SELECT epoch, winner FROM epochs WHERE channel_id = $1 AND group_id = $2";
+        self.make(sql, [channel.into(), group.to_vec().into()])
+    }
+
+    pub fn set_epoch(&self, channel: i64, group: &[u8], epoch: i64, winner: i64) -> Statement {
+        let sql = "INSERT INTO epochs (channel_id, group_id, epoch, winner) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (channel_id, group_id) DO UPDATE SET epoch = $3, winner = $4";
+        self.make(sql, [channel.into(), group.to_vec().into(), epoch.into(), winner.into()])
+    }
+
+    pub fn sizes(&self, channel: i64, after: i64, most: u64) -> Statement {
+        let sql = "SELECT sequence, length(body) AS size FROM records \
+                   WHERE channel_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
+        self.make(sql, [channel.into(), after.into(), (most as i64).into()])
+    }
+
+    pub fn records(&self, channel: i64, after: i64, through: i64) -> Statement {
+        let sql = "SELECT sequence, appended_at, dialect, message_id, body FROM records \
+                   WHERE channel_id = $1 AND sequence > $2 AND sequence <= $3 ORDER BY sequence";
+        self.make(sql, [channel.into(), after.into(), through.into()])
+    }
+
+    pub fn set_floor(&self, channel: i64, floor: i64) -> Statement {
+        self.make("UPDATE channels SET floor = $2 WHERE id = $1 AND floor < $2", [channel.into(), floor.into()])
+    }
+
+    pub fn delete_through(&self, channel: i64, through: i64, most: u64) -> Statement {
+        let sql = "DELETE FROM records WHERE channel_id = $1 AND sequence IN \
+                   (SELECT sequence FROM records WHERE channel_id = $1 AND sequence <= $2 ORDER BY sequence LIMIT $3)";
+        self.make(sql, [channel.into(), through.into(), (most as i64).into()])
+    }
+
+    pub fn expired(&self, before: SystemTime) -> Statement {
+        let sql = "SELECT channel_id, MAX(sequence) AS through FROM records WHERE appended_at < $1 GROUP BY channel_id";
+        self.make(sql, [millis(before).into()])
+    }
+
+    pub fn notify(&self, channel: &ChannelName) -> Statement {
+        let payload = channel.components().map(|component| format!("{component:016x}")).concat();
+        self.make("SELECT pg_notify($1, $2)", [super::listen::PG_CHANNEL.into(), payload.into()])
+    }
+
+    fn make(&self, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) -> Statement {
+        Statement::from_sql_and_values(self.backend, sql, values)
+    }
+}
+
+/// Returns the bytes by which a channel is kept.
+fn key(channel: &ChannelName) -> Vec<u8> {
+    channel.components().iter().flat_map(|component| component.to_be_bytes()).collect()
+}
+
+/// Restores what [`key`] made.
+pub(super) fn components(key: &[u8]) -> Option<[u64; 3]> {
+    let (chunks, rest) = key.as_chunks::<8>();
+    let [first, second, third] = chunks.first_chunk::<3>().filter(|_| chunks.len() == 3 && rest.is_empty())?;
+    Some([first, second, third].map(|bytes| u64::from_be_bytes(*bytes)))
+}
+
+/// Returns a time as milliseconds since 1970.
+pub(super) fn millis(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+/// Restores what [`millis`] made.
+pub(super) fn time(millis: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(millis.max(0) as u64)
+}

@@ -1,0 +1,239 @@
+//! One transaction that appends for many callers, in many channels.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::SystemTime;
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
+use skytale_core::{ChannelName, Epoch, SequenceNumber};
+
+use super::page::ChannelRow;
+use super::statement::{INSERT_SIZES, Row, Statements, millis};
+use super::writer::Append;
+use crate::error::{Result, StoreError};
+use crate::store::{Appended, GroupId, MessageId, NewRecord, Outcome, Precondition};
+
+/// The rows of channels that only this process appends to; SQLite alone, whose file has one owner.
+#[derive(Debug, Default)]
+pub(super) struct ChannelCache(HashMap<ChannelName, ChannelRow>);
+
+/// The most rows that are remembered.
+const CACHED_CHANNELS: usize = 100_000;
+
+impl ChannelCache {
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn store(&mut self, channels: BTreeMap<[u64; 3], Open<'_>>) {
+        if self.0.len() + channels.len() > CACHED_CHANNELS {
+            self.0.clear();
+        }
+        self.0.extend(channels.into_values().map(|channel| (channel.name.clone(), channel.row)));
+    }
+}
+
+/// Appends for every caller of a group; the outer error is the transaction's, the inner ones the callers' own.
+pub(super) async fn commit(
+    db: &DatabaseConnection,
+    statements: &Statements,
+    cache: &mut ChannelCache,
+    group: &[Append],
+) -> Result<Vec<Result<Appended>>, DbErr> {
+    let immediate = Some(SqliteTransactionMode::Immediate).filter(|_| !statements.is_postgres());
+    let options = TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
+    let transaction = db.begin_with_options(options).await?;
+    let work = Work { transaction: &transaction, statements };
+    let mut channels = work.open_all(cache, group).await?;
+    let mut outcomes = Vec::with_capacity(group.len());
+    for append in group {
+        let channel = channels.get_mut(&append.channel.components()).expect("opened above");
+        outcomes.push(work.append(channel, append).await?);
+    }
+    work.write(&mut channels).await?;
+    transaction.commit().await?;
+    if !statements.is_postgres() {
+        cache.store(channels);
+    }
+    Ok(outcomes)
+}
+
+/// A channel while a transaction appends to it.
+struct Open<'a> {
+    name: &'a ChannelName,
+    row: ChannelRow,
+    rows: Vec<Row>,
+    ids: HashMap<MessageId, SequenceNumber>,
+    groups: HashMap<GroupId, Group>,
+}
+
+#[derive(Clone, Copy)]
+struct Group {
+    epoch: Epoch,
+    winner: SequenceNumber,
+    changed: bool,
+}
+
+struct Work<'a> {
+    transaction: &'a DatabaseTransaction,
+    statements: &'a Statements,
+}
+
+impl Work<'_> {
+    /// Opens the channels of a group, in the order of their keys so that two processes never wait for each other.
+    async fn open_all<'g>(
+        &self,
+        cache: &ChannelCache,
+        group: &'g [Append],
+    ) -> Result<BTreeMap<[u64; 3], Open<'g>>, DbErr> {
+        let names: BTreeMap<_, _> = group.iter().map(|append| (append.channel.components(), &append.channel)).collect();
+        let mut channels = BTreeMap::new();
+        for (components, name) in names {
+            let row = match cache.0.get(name) {
+                Some(row) => *row,
+                None => self.open(name).await?,
+            };
+            let open = Open { name, row, rows: Vec::new(), ids: HashMap::new(), groups: HashMap::new() };
+            channels.insert(components, open);
+        }
+        Ok(channels)
+    }
+
+    async fn open(&self, name: &ChannelName) -> Result<ChannelRow, DbErr> {
+        if let Some(row) = self.lock(name).await? {
+            if let Some(text) = name.text() {
+                self.transaction.execute_raw(self.statements.name_channel(row.id, text)).await?;
+            }
+            return Ok(row);
+        }
+        self.transaction.execute_raw(self.statements.create_channel(name)).await?;
+        let created = self.lock(name).await?;
+        created.ok_or_else(|| DbErr::RecordNotFound("a channel that was just created".into()))
+    }
+
+    async fn lock(&self, name: &ChannelName) -> Result<Option<ChannelRow>, DbErr> {
+        let row = self.transaction.query_one_raw(self.statements.lock_channel(name)).await?;
+        row.as_ref().map(ChannelRow::read).transpose()
+    }
+
+    async fn append(&self, channel: &mut Open<'_>, append: &Append) -> Result<Result<Appended>, DbErr> {
+        for record in &append.records {
+            self.load_repetition(channel, record).await?;
+        }
+        let repeated = |record: &NewRecord| record.message_id.is_some_and(|id| channel.ids.contains_key(&id));
+        if !append.records.is_empty() && append.records.iter().all(repeated) {
+            return Ok(Ok(append.records.iter().map(|record| channel.push(record)).collect()));
+        }
+        match self.decide(channel, &append.precondition).await? {
+            Err(conflict) => Ok(Err(conflict)),
+            Ok(advanced) => {
+                let appended = append.records.iter().map(|record| channel.push(record)).collect();
+                channel.advance(&append.precondition, advanced);
+                Ok(Ok(appended))
+            }
+        }
+    }
+
+    async fn load_repetition(&self, channel: &mut Open<'_>, record: &NewRecord) -> Result<(), DbErr> {
+        if let Some(id) = record.message_id
+            && !channel.ids.contains_key(&id)
+            && let Some(row) =
+                self.transaction.query_one_raw(self.statements.find_message(channel.row.id, id.0)).await?
+        {
+            let sequence: i64 = row.try_get("", "sequence")?;
+            channel.ids.insert(id, SequenceNumber(sequence as u64));
+        }
+        Ok(())
+    }
+
+    async fn decide(
+        &self,
+        channel: &mut Open<'_>,
+        precondition: &Precondition,
+    ) -> Result<Result<Option<Epoch>>, DbErr> {
+        let mut known = None;
+        if let Some(group) = precondition.group() {
+            known = match channel.groups.get(group) {
+                Some(group) => Some(*group),
+                None => self.load_group(channel, group).await?,
+            };
+        }
+        let decision = precondition.decide(known.map(|group| group.epoch));
+        Ok(decision.map_err(|current| StoreError::Conflict {
+            current,
+            winner: known.map(|group| group.winner),
+            last: channel.row.head.last,
+        }))
+    }
+
+    async fn load_group(&self, channel: &mut Open<'_>, id: &GroupId) -> Result<Option<Group>, DbErr> {
+        let find = self.statements.find_epoch(channel.row.id, id.as_bytes());
+        let Some(row) = self.transaction.query_one_raw(find).await? else {
+            return Ok(None);
+        };
+        let (epoch, winner): (i64, i64) = (row.try_get("", "epoch")?, row.try_get("", "winner")?);
+        let group = Group { epoch: Epoch(epoch as u64), winner: SequenceNumber(winner as u64), changed: false };
+        channel.groups.insert(id.clone(), group);
+        Ok(Some(group))
+    }
+
+    async fn write(&self, channels: &mut BTreeMap<[u64; 3], Open<'_>>) -> Result<(), DbErr> {
+        let mut rows = Vec::new();
+        for channel in channels.values_mut().filter(|channel| !channel.rows.is_empty()) {
+            rows.append(&mut channel.rows);
+            let ChannelRow { id, head, last_appended_at } = channel.row;
+            let advance = self.statements.advance_channel(id, head.last.0 as i64, last_appended_at);
+            self.transaction.execute_raw(advance).await?;
+            for (group, state) in channel.groups.iter().filter(|(_, state)| state.changed) {
+                let (epoch, winner) = (state.epoch.0 as i64, state.winner.0 as i64);
+                let set = self.statements.set_epoch(id, group.as_bytes(), epoch, winner);
+                self.transaction.execute_raw(set).await?;
+            }
+            if self.statements.is_postgres() {
+                self.transaction.execute_raw(self.statements.notify(channel.name)).await?;
+            }
+        }
+        self.insert(&rows).await
+    }
+
+    async fn insert(&self, mut rows: &[Row]) -> Result<(), DbErr> {
+        for size in INSERT_SIZES {
+            while let Some((chunk, rest)) = rows.split_at_checked(size) {
+                self.transaction.execute_raw(self.statements.insert_records(chunk)).await?;
+                rows = rest;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Open<'_> {
+    fn push(&mut self, record: &NewRecord) -> Outcome {
+        if let Some(first) = record.message_id.and_then(|id| self.ids.get(&id)) {
+            return Outcome::Repeated(*first);
+        }
+        let sequence = self.row.head.last.next();
+        self.row.head.last = sequence;
+        self.row.last_appended_at = self.row.last_appended_at.max(millis(SystemTime::now()));
+        if let Some(id) = record.message_id {
+            self.ids.insert(id, sequence);
+        }
+        self.rows.push(Row {
+            channel: self.row.id,
+            sequence: sequence.0 as i64,
+            appended_at: self.row.last_appended_at,
+            dialect: record.dialect.number(),
+            message_id: record.message_id.map(|id| id.0),
+            body: record.body.clone(),
+        });
+        Outcome::Fresh(sequence)
+    }
+
+    fn advance(&mut self, precondition: &Precondition, advanced: Option<Epoch>) {
+        if let (Some(epoch), Some(group)) = (advanced, precondition.group()) {
+            self.groups.insert(group.clone(), Group { epoch, winner: self.row.head.last, changed: true });
+        }
+    }
+}
