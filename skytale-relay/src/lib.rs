@@ -1,1 +1,30 @@
+#![doc = include_str!("../README.md")]
 
+pub mod auth;
+mod channel;
+mod close;
+mod connect;
+mod cursors;
+mod drain;
+pub mod grpc;
+mod handling;
+mod limits;
+mod link;
+mod meter;
+mod order;
+mod publishing;
+mod quotas;
+mod relay;
+mod session;
+mod subscribing;
+
+pub use auth::{AllowAnonymous, AllowAnyone, AuthError, Authenticate, AuthenticateLayer, Authenticator, JwtAuthenticator, JwtError};
+pub use channel::{Frame, Outbound};
+pub use close::Close;
+pub use connect::{Connect, ConnectError, Credentials, Token, Transport};
+pub use cursors::Replay;
+pub use drain::Drain;
+pub use handling::Handling;
+pub use limits::Limits;
+pub use relay::{PublishedSdkExpiry, Relay};
+pub use session::Session;

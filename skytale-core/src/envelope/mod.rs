@@ -178,9 +178,9 @@ impl Envelope {
         Some(strings.map(|span| String::from_utf8_lossy(span.of(&self.frame)).into_owned()))
     }
 
-    /// Returns the channel that a header's destination belongs to.
-    pub fn channel(&self, header: &Header) -> ChannelName {
-        header.destination.channel(&self.frame)
+    /// Returns the channel that a name of this envelope belongs to.
+    pub fn channel(&self, name: &NameView) -> ChannelName {
+        name.channel(&self.frame)
     }
 }
 

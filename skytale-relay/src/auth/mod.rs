@@ -1,0 +1,46 @@
+//! Who may connect: a seam, a layer, and two implementations.
+
+mod anyone;
+mod jwt;
+mod layer;
+
+use std::future::Future;
+
+use skytale_core::Principal;
+use thiserror::Error;
+
+use crate::connect::Credentials;
+pub use anyone::{AllowAnonymous, AllowAnyone};
+pub use jwt::{JwtAuthenticator, JwtError, MIN_SECRET};
+pub use layer::{Authenticate, AuthenticateLayer};
+
+/// Verifies what a peer presents.
+pub trait Authenticator: Send + Sync + 'static {
+    /// Returns who the peer is.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError`], whose text the peer is told.
+    fn authenticate(
+        &self,
+        credentials: &Credentials,
+    ) -> impl Future<Output = Result<Principal, AuthError>> + Send;
+}
+
+/// Why credentials were not accepted. Never holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AuthError {
+    /// Nothing was presented.
+    #[error("no credentials: send `authorization: Bearer <token>`")]
+    Missing,
+    /// What was presented is not valid.
+    #[error("the token is not valid: {0}")]
+    Invalid(&'static str),
+    /// It was valid once.
+    #[error("the token has expired: get a fresh one")]
+    Expired,
+    /// It cannot be checked now.
+    #[error("credentials cannot be checked at the moment; try again")]
+    Unavailable,
+}

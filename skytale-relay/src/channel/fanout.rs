@@ -1,0 +1,100 @@
+//! Giving a message to those it is for. Nothing here waits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use skytale_core::{Envelope, SequenceNumber};
+use smallvec::SmallVec;
+
+use super::{Channel, SessionId, Subscription};
+
+/// SLIM's number for "any one receiver".
+const ANY_ONE: u32 = 1;
+
+impl Channel {
+    /// Fans out an archived message, and returns how many sessions it is for.
+    pub(super) fn deliver(&self, envelope: &Arc<Envelope>, number: SequenceNumber, from: SessionId) -> usize {
+        self.delivered.fetch_max(number.0, Ordering::SeqCst);
+        let subscriptions = self.subscriptions.load();
+        if wants_any_one(envelope) {
+            // Whoever reads the archive could not know that it was chosen, so the message itself is queued.
+            return self.choose(&subscriptions, envelope, from).map_or(0, |chosen| {
+                chosen.outbox().offer_unarchived(envelope, Some(number));
+                1
+            });
+        }
+        for_each_session(&subscriptions, envelope, from, |subscription, first| {
+            if first {
+                subscription.outbox().offer_archived(subscription, envelope, number);
+            } else {
+                subscription.outbox().pass(subscription, number);
+            }
+        })
+    }
+
+    /// Fans out a message that is not archived (or was, under `number`), and returns how many sessions it is for.
+    pub fn forward(&self, envelope: &Arc<Envelope>, number: Option<SequenceNumber>, from: SessionId) -> usize {
+        let subscriptions = self.subscriptions.load();
+        if fanout(envelope) == ANY_ONE {
+            return self.choose(&subscriptions, envelope, from).map_or(0, |chosen| {
+                chosen.outbox().offer_unarchived(envelope, number);
+                1
+            });
+        }
+        for_each_session(&subscriptions, envelope, from, |subscription, first| {
+            if first {
+                subscription.outbox().offer_unarchived(envelope, number);
+            }
+        })
+    }
+
+    /// Picks one of those the message is for, in turn; those that keep up go first.
+    fn choose<'a>(
+        &self,
+        subscriptions: &'a [Arc<Subscription>],
+        envelope: &Envelope,
+        from: SessionId,
+    ) -> Option<&'a Arc<Subscription>> {
+        let wanting = |subscription: &&Arc<Subscription>| subscription.session() != from && subscription.wants(envelope);
+        let mut candidates: SmallVec<[&Arc<Subscription>; 8]> = subscriptions.iter().filter(wanting).collect();
+        if candidates.len() > 1 && candidates.iter().any(|candidate| !candidate.is_behind()) {
+            candidates.retain(|candidate| !candidate.is_behind());
+        }
+        match candidates.len() {
+            0 => None,
+            1 => Some(candidates[0]),
+            count => Some(candidates[self.turn.fetch_add(1, Ordering::Relaxed) % count]),
+        }
+    }
+}
+
+/// Tells whether one of several receivers is meant: one instance needs no choice.
+fn wants_any_one(envelope: &Envelope) -> bool {
+    let to_instance = envelope.publish().is_some_and(|publish| publish.header.destination.name.id.is_some());
+    fanout(envelope) == ANY_ONE && !to_instance
+}
+
+fn fanout(envelope: &Envelope) -> u32 {
+    envelope.publish().map_or(0, |publish| publish.header.fanout)
+}
+
+/// Calls `offer` for every subscription the message is for, and says whether it is its session's first.
+fn for_each_session(
+    subscriptions: &[Arc<Subscription>],
+    envelope: &Envelope,
+    from: SessionId,
+    mut offer: impl FnMut(&Arc<Subscription>, bool),
+) -> usize {
+    let (mut sessions, mut last) = (0, None);
+    for subscription in subscriptions {
+        let session = subscription.session();
+        if session == from || !subscription.wants(envelope) {
+            continue;
+        }
+        let first = last != Some(session);
+        offer(subscription, first);
+        sessions += usize::from(first);
+        last = Some(session);
+    }
+    sessions
+}

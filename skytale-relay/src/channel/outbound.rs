@@ -1,0 +1,211 @@
+//! What one session's transport sends: what waits in the outbox, and what the archive still holds for it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use futures::{FutureExt, Stream, StreamExt};
+use skytale_core::{Envelope, FrameLimits, Hop, SequenceNumber, Tagger};
+use skytale_store::{Record, Store, StoreError};
+use tokio::time::{Sleep, sleep};
+
+use super::outbox::Queued;
+use super::{Frame, Outbox, Subscription};
+use crate::close::Close;
+use crate::meter::Meter;
+
+/// The frames for one peer, as a stream that its transport reads at its own pace.
+///
+/// It ends when the session ends; with an error if the peer has to know why.
+pub struct Outbound {
+    outbox: Arc<Outbox>,
+    store: Arc<dyn Store>,
+    meter: Meter,
+    tagger: Option<Tagger>,
+    catching_up: Option<CatchingUp>,
+    pace: Pace,
+    ended: bool,
+}
+
+/// A subscription that reads the archive.
+struct CatchingUp {
+    subscription: Arc<Subscription>,
+    records: BoxStream<'static, Result<Record, StoreError>>,
+}
+
+/// Holds replays back for the published SDK, whose queue loses what exceeds 64 messages.
+#[derive(Default)]
+struct Pace {
+    sent: usize,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+const BURST: usize = 32;
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Outbound {
+    pub(crate) fn new(outbox: Arc<Outbox>, store: Arc<dyn Store>, meter: Meter) -> Self {
+        Self { outbox, store, meter, tagger: None, catching_up: None, pace: Pace::default(), ended: false }
+    }
+
+    /// Makes the frame of a message; `None` if its hops are used up.
+    fn seal(&mut self, envelope: Arc<Envelope>, number: Option<SequenceNumber>) -> Frame {
+        let mut hop = Hop::default();
+        if let Some(publish) = envelope.publish() {
+            hop.ttl = publish.header.ttl.saturating_sub(1);
+            if self.tagger.is_none() {
+                self.tagger = self.outbox.key.get().map(|key| Tagger::new(key.clone()));
+            }
+            hop.mac = self.tagger.as_mut().map(|tagger| tagger.tag(&envelope, &publish.header, hop.ttl));
+        }
+        self.meter.delivered.increment(1);
+        self.meter.delivered_bytes.increment(envelope.frame().len() as u64);
+        if self.outbox.strings_only.get().is_some() {
+            let suffix = number.unwrap_or_default().0.to_be_bytes();
+            return Frame::whole(envelope.with_suffix(&hop, &suffix));
+        }
+        Frame::message(envelope, hop)
+    }
+
+    fn seal_queued(&mut self, queued: Queued) -> Frame {
+        match queued {
+            Queued::Control(bytes) => Frame::whole(bytes),
+            Queued::Archived(envelope, number) => self.seal(envelope, Some(number)),
+            Queued::Unarchived(envelope, number) => self.seal(envelope, number),
+        }
+    }
+
+    /// Returns the next record of the archive that is for the peer; pending once all subscriptions are live again.
+    fn poll_archive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Close>> {
+        loop {
+            if self.outbox.strings_only.get().is_some() {
+                ready!(self.pace.poll(cx));
+            }
+            if self.catching_up.is_none() {
+                self.catching_up = Some(ready!(self.next_lagging(cx)));
+            }
+            let Some(catching_up) = &mut self.catching_up else { continue };
+            match ready!(catching_up.records.poll_next_unpin(cx)) {
+                Some(Ok(record)) => {
+                    catching_up.subscription.reach(record.sequence);
+                    if let Some(envelope) = catching_up.read(record.clone(), &self.outbox) {
+                        self.meter.replayed.increment(1);
+                        self.pace.sent += 1;
+                        return Poll::Ready(Ok(self.seal(envelope, Some(record.sequence))));
+                    }
+                }
+                Some(Err(StoreError::Gone { floor })) => {
+                    catching_up.subscription.reach(floor);
+                    self.resume_or_finish();
+                }
+                Some(Err(error)) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the archive could not be read");
+                    return Poll::Ready(Err(Close::ArchiveUnavailable));
+                }
+                None => self.resume_or_finish(),
+            }
+        }
+    }
+
+    /// Takes the next subscription that lags, or leaves a waker.
+    fn next_lagging(&mut self, cx: &mut Context<'_>) -> Poll<CatchingUp> {
+        let mut state = self.outbox.lock();
+        while let Some(subscription) = state.lagging.pop_front() {
+            if let Some(records) = records(&self.store, &subscription) {
+                return Poll::Ready(CatchingUp { subscription, records });
+            }
+        }
+        state.wait(cx.waker());
+        Poll::Pending
+    }
+
+    /// At the end of the archive: lets the subscription go live, or reads what was appended meanwhile.
+    fn resume_or_finish(&mut self) {
+        let Some(CatchingUp { subscription, .. }) = self.catching_up.take() else { return };
+        let Some(channel) = subscription.channel() else { return };
+        let state = self.outbox.lock();
+        let live = subscription.rejoin(&channel);
+        drop(state);
+        if !live && let Some(records) = records(&self.store, &subscription) {
+            self.catching_up = Some(CatchingUp { subscription, records });
+        }
+    }
+}
+
+fn records(
+    store: &Arc<dyn Store>,
+    subscription: &Subscription,
+) -> Option<BoxStream<'static, Result<Record, StoreError>>> {
+    Some(store.read(&subscription.channel()?.name, subscription.last()))
+}
+
+impl CatchingUp {
+    /// Returns the message of a record, if it is for this subscription and by somebody else.
+    fn read(&self, record: Record, outbox: &Outbox) -> Option<Arc<Envelope>> {
+        let limits = FrameLimits::default().with_frame_bytes(usize::MAX).with_name_bytes(usize::MAX);
+        let envelope = Envelope::parse(record.body, record.dialect, &limits.with_elements(usize::MAX)).ok()?;
+        (self.subscription.wants(&envelope) && !outbox.is_own(&envelope)).then(|| Arc::new(envelope))
+    }
+}
+
+impl Pace {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.poll_unpin(cx));
+            self.pause = None;
+        }
+        if self.sent < BURST {
+            return Poll::Ready(());
+        }
+        self.sent = 0;
+        let mut pause = Box::pin(sleep(PAUSE));
+        let _ = pause.poll_unpin(cx);
+        self.pause = Some(pause);
+        Poll::Pending
+    }
+}
+
+impl Stream for Outbound {
+    type Item = Result<Frame, Close>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let queued = {
+            let mut state = self.outbox.lock();
+            state.wait(cx.waker());
+            state.pop()
+        };
+        if let Some(queued) = queued {
+            return Poll::Ready(Some(Ok(self.seal_queued(queued))));
+        }
+        if let Some(close) = self.outbox.reason() {
+            self.ended = true;
+            return Poll::Ready(Some(close).filter(|close| *close != Close::ByPeer).map(Err));
+        }
+        match ready!(self.poll_archive(cx)) {
+            Ok(frame) => Poll::Ready(Some(Ok(frame))),
+            Err(close) => {
+                self.outbox.close(close.clone());
+                self.ended = true;
+                Poll::Ready(Some(Err(close)))
+            }
+        }
+    }
+}
+
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        self.outbox.close(Close::ByPeer);
+    }
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound").field("session", &self.outbox.session()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,276 @@
+//! What waits for one session.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+
+use bytes::Bytes;
+use skytale_core::{Envelope, LinkKey, MessageKind, Name, SequenceNumber};
+use tokio_util::sync::CancellationToken;
+
+use super::Subscription;
+use crate::close::Close;
+use crate::limits::{Limits, UNARCHIVED_BYTES_FACTOR};
+
+/// One session, unique within the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SessionId(u64);
+
+impl SessionId {
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The bounded queue between those who publish and one session's transport. Offering never waits.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    session: SessionId,
+    allowed: Allowed,
+    state: Mutex<State>,
+    ended: CancellationToken,
+    /// The key that outgoing headers are tagged with, once the link has agreed on one.
+    pub key: OnceLock<LinkKey>,
+    /// Set for the profile of the published SDK, which names everything by strings and wants the sequence number
+    /// appended to what MLS produced.
+    pub strings_only: OnceLock<()>,
+}
+
+#[derive(Debug)]
+struct Allowed {
+    messages: usize,
+    bytes: usize,
+    unarchived: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub queue: VecDeque<Queued>,
+    archived: Amount,
+    unarchived: Amount,
+    /// Subscriptions that have to read the archive.
+    pub lagging: VecDeque<Arc<Subscription>>,
+    pub closed: Option<Close>,
+    waker: Option<Waker>,
+    /// The names that the session speaks as.
+    sources: Vec<Name>,
+    /// The Pings that were queued last.
+    pings: VecDeque<(u32, u32)>,
+}
+
+#[derive(Debug, Default)]
+struct Amount {
+    messages: usize,
+    bytes: usize,
+}
+
+/// A frame that waits.
+#[derive(Debug)]
+pub(super) enum Queued {
+    Control(Bytes),
+    Archived(Arc<Envelope>, SequenceNumber),
+    Unarchived(Arc<Envelope>, Option<SequenceNumber>),
+}
+
+/// How many source names of a session are remembered, and how many Pings.
+const SOURCES: usize = 64;
+const PINGS: usize = 64;
+
+impl Outbox {
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            session: SessionId::next(),
+            allowed: Allowed {
+                messages: limits.queued_messages,
+                bytes: limits.queued_bytes,
+                unarchived: limits.queued_unarchived,
+            },
+            state: Mutex::default(),
+            ended: CancellationToken::new(),
+            key: OnceLock::new(),
+            strings_only: OnceLock::new(),
+        }
+    }
+
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Queues a frame of the relay's own.
+    pub fn send(&self, frame: Bytes) {
+        self.push(self.lock(), Queued::Control(frame));
+    }
+
+    /// Queues an archived message, or lets its subscription fall back to the archive.
+    pub fn offer_archived(&self, subscription: &Arc<Subscription>, envelope: &Arc<Envelope>, number: SequenceNumber) {
+        let mut state = self.lock();
+        if state.closed.is_some() || subscription.is_behind() || number <= subscription.last() {
+            return;
+        }
+        let size = envelope.frame().len();
+        let full = state.archived.messages >= self.allowed.messages
+            || (state.archived.messages > 0 && state.archived.bytes + size > self.allowed.bytes);
+        if full {
+            subscription.fall_behind(number);
+            state.lagging.push_back(subscription.clone());
+            return self.wake(state);
+        }
+        subscription.reach(number);
+        state.archived.add(size);
+        self.push(state, Queued::Archived(envelope.clone(), number));
+    }
+
+    /// Counts an archived message as given that the session gets by another of its subscriptions.
+    pub fn pass(&self, subscription: &Subscription, number: SequenceNumber) {
+        let _state = self.lock();
+        if !subscription.is_behind() {
+            subscription.reach(number);
+        }
+    }
+
+    /// Queues a message that the archive cannot give again; a session that lets too many wait is closed.
+    pub fn offer_unarchived(&self, envelope: &Arc<Envelope>, number: Option<SequenceNumber>) {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return;
+        }
+        let size = envelope.frame().len();
+        let bytes = self.allowed.bytes.saturating_mul(UNARCHIVED_BYTES_FACTOR);
+        let slow = if state.unarchived.messages >= self.allowed.unarchived {
+            Some(Close::SlowConsumer { what: "unarchived messages", allowed: self.allowed.unarchived })
+        } else if state.unarchived.messages > 0 && state.unarchived.bytes + size > bytes {
+            Some(Close::SlowConsumer { what: "unarchived bytes", allowed: bytes })
+        } else {
+            None
+        };
+        if let Some(close) = slow {
+            state.queue.clear();
+            return self.close_with(state, close);
+        }
+        state.note_ping(envelope);
+        state.unarchived.add(size);
+        self.push(state, Queued::Unarchived(envelope.clone(), number));
+    }
+
+    /// Lets a subscription read the archive first.
+    pub fn catch_up(&self, subscription: Arc<Subscription>) {
+        let mut state = self.lock();
+        state.lagging.push_back(subscription);
+        self.wake(state);
+    }
+
+    /// Ends the session after what is queued; the first reason counts.
+    pub fn close(&self, close: Close) {
+        self.close_with(self.lock(), close);
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    /// Waits until the session is closed.
+    pub async fn closed(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Returns why the session was closed.
+    pub fn reason(&self) -> Option<Close> {
+        self.lock().closed.clone()
+    }
+
+    /// Remembers a name that the session speaks as.
+    pub fn add_source(&self, source: Name) {
+        let mut state = self.lock();
+        if !state.sources.contains(&source) && state.sources.len() < SOURCES {
+            state.sources.push(source);
+        }
+    }
+
+    /// Tells whether the session itself sent a message that comes from the archive.
+    pub(super) fn is_own(&self, envelope: &Envelope) -> bool {
+        let state = self.lock();
+        envelope.publish().is_some_and(|publish| state.sources.contains(&publish.header.source.name))
+    }
+
+    /// Tells whether a Ping was lately queued for the session, so that one with its numbers is the answer to it.
+    pub fn had_ping(&self, session_id: u32, message_id: u32) -> bool {
+        self.lock().pings.contains(&(session_id, message_id))
+    }
+
+    /// Returns, of what the archive could give again, the first number for a subscription that still waits.
+    pub fn first_waiting(&self, subscription: &Subscription) -> Option<SequenceNumber> {
+        let state = self.lock();
+        let archived = state.queue.iter().filter_map(|queued| match queued {
+            Queued::Archived(envelope, number) if subscription.wants(envelope) => Some(*number),
+            _ => None,
+        });
+        archived.min()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, mut state: MutexGuard<'_, State>, queued: Queued) {
+        state.queue.push_back(queued);
+        self.wake(state);
+    }
+
+    fn close_with(&self, mut state: MutexGuard<'_, State>, close: Close) {
+        state.closed.get_or_insert(close);
+        self.ended.cancel();
+        self.wake(state);
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl State {
+    /// Takes what waits longest.
+    pub fn pop(&mut self) -> Option<Queued> {
+        let queued = self.queue.pop_front()?;
+        match &queued {
+            Queued::Control(_) => {}
+            Queued::Archived(envelope, _) => self.archived.subtract(envelope.frame().len()),
+            Queued::Unarchived(envelope, _) => self.unarchived.subtract(envelope.frame().len()),
+        }
+        Some(queued)
+    }
+
+    pub fn wait(&mut self, waker: &Waker) {
+        match &mut self.waker {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    fn note_ping(&mut self, envelope: &Envelope) {
+        let Some(session) = envelope.publish().map(|publish| publish.session) else { return };
+        if session.kind == MessageKind::Ping {
+            if self.pings.len() == PINGS {
+                self.pings.pop_front();
+            }
+            self.pings.push_back((session.session_id, session.message_id));
+        }
+    }
+}
+
+impl Amount {
+    fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+
+    fn subtract(&mut self, bytes: usize) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}

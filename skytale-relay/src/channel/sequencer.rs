@@ -1,0 +1,153 @@
+//! One channel's way into the archive: what is published at the same time is appended together, in order.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Waker};
+
+use bytes::Bytes;
+use skytale_core::Envelope;
+use skytale_store::{NewRecord, Outcome, Precondition, Store, StoreError};
+use tokio::sync::oneshot;
+
+use super::{Channel, Outbox};
+use crate::close::Close;
+use crate::meter::Meter;
+use crate::order::Order;
+
+/// A message on its way to the archive.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub envelope: Arc<Envelope>,
+    pub publisher: Arc<Outbox>,
+    /// What must hold; `None` for a message that only wants a number.
+    pub order: Option<Order>,
+    /// Told what became of the message.
+    pub done: Option<oneshot::Sender<Result<Outcome, StoreError>>>,
+}
+
+/// What waits to be appended, and whether somebody is at it.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    items: VecDeque<Item>,
+    busy: bool,
+}
+
+/// Where messages are appended, and counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Appending {
+    pub store: Arc<dyn Store>,
+    pub meter: Meter,
+}
+
+/// The most messages of one append.
+const BATCH: usize = 256;
+
+impl Channel {
+    /// Appends messages and then delivers them.
+    ///
+    /// The caller does the work itself if the store is at once ready; else a task goes on with it. Either way one at a
+    /// time, so that messages are delivered in the order of their numbers.
+    pub fn submit(self: &Arc<Self>, items: impl IntoIterator<Item = Item>, appending: &Appending) {
+        {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.items.extend(items);
+            if waiting.busy {
+                return;
+            }
+            waiting.busy = true;
+        }
+        let mut work = Box::pin(self.clone().work(appending.clone()));
+        let at_once = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if at_once.is_pending() {
+            tokio::spawn(work);
+        }
+    }
+
+    async fn work(self: Arc<Self>, appending: Appending) {
+        while let Some(batch) = self.next_batch() {
+            let (records, precondition) = records(&batch);
+            let appended = appending.store.append(&self.name, records, precondition).await;
+            match appended {
+                Ok(outcomes) => self.settle(batch, outcomes, &appending.meter),
+                Err(error) => refuse(batch, error, &appending.meter),
+            }
+        }
+    }
+
+    /// Takes one command, or all messages up to the next command; nothing more is left when it returns `None`.
+    fn next_batch(&self) -> Option<Vec<Item>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let plain = waiting.items.iter().take(BATCH).take_while(|item| item.order.is_none()).count();
+        let count = plain.max(1).min(waiting.items.len());
+        if count == 0 {
+            waiting.busy = false;
+            return None;
+        }
+        Some(waiting.items.drain(..count).collect())
+    }
+
+    fn settle(&self, batch: Vec<Item>, outcomes: Vec<Outcome>, meter: &Meter) {
+        let mut delivered = 0;
+        for (item, outcome) in batch.into_iter().zip(outcomes) {
+            let from = item.publisher.session();
+            let sessions = match outcome {
+                Outcome::Fresh(number) => self.deliver(&item.envelope, number, from),
+                Outcome::Repeated(number) => self.forward(&item.envelope, Some(number), from),
+            };
+            if sessions == 0 {
+                meter.unroutable.increment(1);
+            }
+            delivered += 1;
+            if let Some(done) = item.done {
+                let _ = done.send(Ok(outcome));
+            }
+        }
+        meter.archived.increment(delivered);
+    }
+}
+
+fn records(batch: &[Item]) -> (Vec<NewRecord>, Precondition) {
+    let record = |item: &Item| NewRecord {
+        dialect: item.envelope.dialect(),
+        message_id: item.order.as_ref().and_then(|order| order.message_id),
+        body: Bytes::clone(item.envelope.frame()),
+    };
+    let precondition = match batch {
+        [Item { order: Some(order), .. }] => order.precondition.clone(),
+        _ => Precondition::Any,
+    };
+    (batch.iter().map(record).collect(), precondition)
+}
+
+/// Tells publishers that nothing was appended: a lost commit its own, a failed archive everybody.
+fn refuse(batch: Vec<Item>, error: StoreError, meter: &Meter) {
+    let conflict = matches!(error, StoreError::Conflict { .. });
+    if conflict {
+        meter.refused_commits.increment(1);
+    } else {
+        tracing::error!(error = &error as &dyn std::error::Error, "messages could not be archived");
+        batch.iter().for_each(|item| item.publisher.close(Close::ArchiveUnavailable));
+    }
+    let mut error = Some(error);
+    for done in batch.into_iter().filter_map(|item| item.done) {
+        let told = error.take().unwrap_or_else(|| StoreError::unavailable("told to another"));
+        let _ = done.send(Err(told));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+
+    #[test]
+    fn work_needs_no_runtime_where_the_store_is_ready() {
+        let channel = Arc::new(Channel::new(skytale_core::ChannelName::from_strings(["a", "b", "c"])));
+        let appending = Appending { store: Arc::new(skytale_store::MemoryStore::new()), meter: Meter::new() };
+        channel.submit([], &appending);
+        let idle = pin!(channel.clone().work(appending)).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(idle, Poll::Ready(())));
+    }
+}

@@ -1,0 +1,103 @@
+//! One session's subscription to one name, and how far it has got.
+
+use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use skytale_core::{Dialect, Envelope, SequenceNumber};
+
+use super::{Channel, Outbox, SessionId};
+
+/// A cursor on a channel: live while its session keeps up, else reading the archive.
+///
+/// `last` and `behind` change only under the lock of the outbox.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    outbox: Arc<Outbox>,
+    channel: Weak<Channel>,
+    dialect: Dialect,
+    /// The instance subscribed; `None` is the name without an id.
+    id: Option<u128>,
+    last: AtomicU64,
+    behind: AtomicBool,
+    ended: AtomicBool,
+}
+
+/// Where a subscription starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// With what comes next.
+    Live,
+    /// With what the archive holds after a number.
+    After(SequenceNumber),
+}
+
+impl Subscription {
+    pub fn new(
+        outbox: Arc<Outbox>,
+        channel: Weak<Channel>,
+        dialect: Dialect,
+        id: Option<u128>,
+        start: Start,
+    ) -> Self {
+        let (last, behind) = match start {
+            Start::Live => (0, false),
+            Start::After(number) => (number.0, true),
+        };
+        Self { outbox, channel, dialect, id, last: last.into(), behind: behind.into(), ended: false.into() }
+    }
+
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// Returns the channel, unless the subscription has ended.
+    pub(super) fn channel(&self) -> Option<Arc<Channel>> {
+        self.channel.upgrade().filter(|_| !self.ended.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    pub fn session(&self) -> SessionId {
+        self.outbox.session()
+    }
+
+    /// Tells whether a message to the channel is for this subscription.
+    ///
+    /// A message to an instance is for the subscriptions to that instance, one without an id for all.
+    pub fn wants(&self, envelope: &Envelope) -> bool {
+        let Some(publish) = envelope.publish().filter(|_| envelope.dialect() == self.dialect) else {
+            return false;
+        };
+        let wanted = publish.header.destination.name.id;
+        wanted.is_none() || wanted == self.id
+    }
+
+    pub fn last(&self) -> SequenceNumber {
+        SequenceNumber(self.last.load(Ordering::Relaxed))
+    }
+
+    pub fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn reach(&self, number: SequenceNumber) {
+        self.last.fetch_max(number.0, Ordering::Relaxed);
+    }
+
+    /// Falls back to the archive, from before `missed` on.
+    pub(super) fn fall_behind(&self, missed: SequenceNumber) {
+        self.reach(SequenceNumber(missed.0.saturating_sub(1)));
+        self.behind.store(true, Ordering::Relaxed);
+    }
+
+    /// Goes live again, if nothing was fanned out beyond what this subscription has read.
+    pub(super) fn rejoin(&self, channel: &Channel) -> bool {
+        let current = self.last().0 >= channel.delivered.load(Ordering::SeqCst);
+        if current {
+            self.behind.store(false, Ordering::Relaxed);
+        }
+        current
+    }
+}

@@ -1,0 +1,53 @@
+//! What agents that went away had received, so that they can be given the rest.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use skytale_core::{Name, SequenceNumber};
+
+/// What an agent that subscribes is given of the archive, before what is new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Replay {
+    /// Nothing.
+    #[default]
+    Off,
+    /// What came since the last message that was handed to it; nothing if it was not here before.
+    SinceLastDelivery,
+    /// The last records of the channel, at most so many.
+    Last(u64),
+}
+
+/// Whose subscription to what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Subscriber {
+    pub account: Arc<str>,
+    pub source: Name,
+    pub destination: Name,
+}
+
+/// The positions of agents that went away, in memory; the oldest make room for new ones.
+#[derive(Debug, Default)]
+pub(crate) struct Cursors {
+    generations: Mutex<[HashMap<Subscriber, SequenceNumber>; 2]>,
+}
+
+/// How many positions each of the two generations holds.
+const GENERATION: usize = 65_536;
+
+impl Cursors {
+    pub fn keep(&self, subscriber: Subscriber, position: SequenceNumber) {
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        if generations[0].len() >= GENERATION {
+            generations.swap(0, 1);
+            generations[0].clear();
+        }
+        generations[0].insert(subscriber, position);
+    }
+
+    pub fn take(&self, subscriber: &Subscriber) -> Option<SequenceNumber> {
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let [newer, older] = &mut *generations;
+        newer.remove(subscriber).into_iter().chain(older.remove(subscriber)).next()
+    }
+}

@@ -1,0 +1,92 @@
+//! Serving the gRPC edge on a host's socket.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use super::{DataPlane, Listener, routes};
+use crate::connect::{Connect, ConnectError, Credentials};
+use crate::drain::Drain;
+use crate::session::Session;
+
+/// The gRPC edge on one listener.
+///
+/// A host that has a tonic or axum server of its own mounts [`routes`] there instead; it then sets the HTTP/2 limits
+/// itself.
+#[derive(Debug)]
+pub struct Server<S> {
+    service: S,
+    frame_bytes: usize,
+    drain: Drain,
+    retry_after: Duration,
+    grace: Duration,
+}
+
+impl<S> Server<S>
+where
+    S: Service<Connect<Credentials>, Response = Session> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    S::Error: Into<ConnectError>,
+{
+    /// Makes a server of an authenticated relay and that relay's drain.
+    pub fn new(service: S, drain: Drain) -> Self {
+        let frame_bytes = skytale_core::FrameLimits::default().frame_bytes;
+        let (retry_after, grace) = (Duration::from_secs(1), Duration::from_secs(10));
+        Self { service, frame_bytes, drain, retry_after, grace }
+    }
+
+    /// Sets the longest frame that is read, in bytes. Default: as in `FrameLimits`.
+    pub fn with_frame_bytes(mut self, bytes: usize) -> Self {
+        self.frame_bytes = bytes;
+        self
+    }
+
+    /// Sets how long connections have to end once their sessions were told. Default: 10 s.
+    pub fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Serves until `shutdown`, then drains: health turns NOT_SERVING, the listening socket closes, and only then every
+    /// stream ends, so that a client that connects again finds another relay or none, but never half of this one.
+    ///
+    /// # Errors
+    ///
+    /// The transport's, if it fails as a whole.
+    pub async fn serve(
+        self,
+        listener: Listener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let (routes, health) = routes(self.service, self.frame_bytes).await;
+        let limits = listener.limits().clone();
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let connections = ReceiverStream::new(listener.accept(stop.clone()));
+        let mut server = tonic::transport::Server::builder()
+            .max_concurrent_streams(limits.streams)
+            .http2_max_pending_accept_reset_streams(Some(limits.pending_resets))
+            .http2_max_local_error_reset_streams(Some(limits.error_resets))
+            .http2_max_header_list_size(limits.header_bytes)
+            .http2_keepalive_interval(Some(limits.keepalive));
+        let serving = server
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(connections, ended.clone().cancelled_owned());
+        let draining = async {
+            shutdown.await;
+            health.set_not_serving::<DataPlane<Infallible>>().await;
+            health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+            stop.cancel();
+            self.drain.start(self.retry_after);
+            ended.cancel();
+            tokio::time::sleep(self.grace).await;
+        };
+        tokio::select! {
+            served = serving => served.map_err(Into::into),
+            () = draining => Ok(()),
+        }
+    }
+}

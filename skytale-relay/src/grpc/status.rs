@@ -1,0 +1,46 @@
+//! Why a stream ends, as gRPC says it.
+
+use tonic::{Code, Status};
+
+use crate::auth::AuthError;
+use crate::close::Close;
+use crate::connect::ConnectError;
+
+/// Makes the status a stream ends with.
+///
+/// The codes are chosen by what SLIM clients do: they connect again after OK, UNAVAILABLE and UNAUTHENTICATED, and give
+/// up after PERMISSION_DENIED.
+pub(super) fn of_close(close: &Close) -> Status {
+    let code = match close {
+        Close::ByPeer => Code::Ok,
+        Close::Transport(_) => Code::Cancelled,
+        Close::Frame(_) | Close::Integrity(_) | Close::WrongTag | Close::NotMls => Code::InvalidArgument,
+        Close::Forbidden { .. } => Code::PermissionDenied,
+        Close::PublishRate { .. } => Code::ResourceExhausted,
+        Close::CommitRefused { .. } => Code::Aborted,
+        Close::Expired => Code::Unauthenticated,
+        Close::SlowConsumer { .. } | Close::ArchiveUnavailable | Close::Draining { .. } => Code::Unavailable,
+    };
+    Status::new(code, close.to_string())
+}
+
+/// Makes the status that refuses a stream.
+pub(super) fn of_refusal(error: &ConnectError) -> Status {
+    let code = match error {
+        ConnectError::Auth(AuthError::Unavailable) | ConnectError::Draining => Code::Unavailable,
+        ConnectError::Auth(_) => Code::Unauthenticated,
+        ConnectError::Limit { .. } => Code::ResourceExhausted,
+    };
+    Status::new(code, error.to_string())
+}
+
+/// Reads what the transport says of a stream that broke.
+pub(super) fn to_close(status: &Status, frame_bytes: usize) -> Close {
+    match status.code() {
+        Code::OutOfRange => Close::Transport(format!(
+            "a frame is larger than the {frame_bytes} bytes that are allowed; send it in parts ({})",
+            status.message()
+        )),
+        _ => Close::Transport(status.message().to_owned()),
+    }
+}

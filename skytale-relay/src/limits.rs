@@ -1,0 +1,52 @@
+//! What a relay allows.
+
+use skytale_core::FrameLimits;
+
+/// Every limit of a relay. A peer that meets one is told which, and what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// What one frame may hold.
+    pub frame: FrameLimits,
+    /// The most sessions at once. Default: 65,536.
+    pub sessions: usize,
+    /// The most sessions of one account at once. Default: 16,384.
+    pub sessions_per_principal: usize,
+    /// The most subscriptions of one session. Default: 4,096.
+    pub subscriptions_per_session: usize,
+    /// The most subscriptions of one account. Default: 65,536.
+    pub subscriptions_per_principal: usize,
+    /// The most channels with subscribers at once. Default: 1,048,576.
+    pub channels: usize,
+    /// The most messages that one session may publish in a second. Default: 1,000,000.
+    pub publish_rate: u32,
+    /// The most archived messages that wait for one session; beyond, it reads the archive instead. Default: 1,024.
+    pub queued_messages: usize,
+    /// The most bytes of archived messages that wait for one session. Default: 4 MiB.
+    pub queued_bytes: usize,
+    /// The most unarchived messages that wait for one session; beyond, it is closed. Default: 4,096.
+    pub queued_unarchived: usize,
+    /// The most messages of one session that wait to be archived; beyond, it is read no further. Default: 1,024.
+    pub unarchived_in_flight: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame: FrameLimits::default(),
+            sessions: 65_536,
+            sessions_per_principal: 16_384,
+            subscriptions_per_session: 4_096,
+            subscriptions_per_principal: 65_536,
+            channels: 1 << 20,
+            publish_rate: 1_000_000,
+            queued_messages: 1_024,
+            queued_bytes: 4 * 1024 * 1024,
+            queued_unarchived: 4_096,
+            unarchived_in_flight: 1_024,
+        }
+    }
+}
+
+/// What one transmission may take beyond the frame for unarchived messages: eight times the archived bytes.
+pub(crate) const UNARCHIVED_BYTES_FACTOR: usize = 8;

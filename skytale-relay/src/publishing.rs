@@ -1,0 +1,336 @@
+//! One session's messages on their way to the archive and to those who are subscribed, in the order they came.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use skytale_core::{Dialect, Envelope, MessageKind, Publish, SequenceNumber, Verb, compose};
+use skytale_store::{Outcome, StoreError};
+use tokio::sync::oneshot;
+
+use crate::channel::{Channel, Item};
+use crate::close::Close;
+use crate::handling::Handling;
+use crate::order::Order;
+use crate::session::Context;
+
+/// Sends a session's messages on. What is not archived never overtakes what was sent before it and is.
+#[derive(Debug)]
+pub(crate) struct Publishing {
+    context: Arc<Context>,
+    routes: Vec<Route>,
+    next_route: usize,
+    /// Messages to one channel that are submitted together.
+    gathered: Option<(Arc<Channel>, Vec<Item>)>,
+    waiting: VecDeque<Step>,
+    in_flight: usize,
+    ordering: bool,
+}
+
+/// A channel the session publishes to, and what it may do there.
+#[derive(Debug)]
+struct Route {
+    components: [u64; 3],
+    channel: Arc<Channel>,
+    publish: bool,
+    commit: bool,
+}
+
+/// What a session waits for, in order.
+#[derive(Debug)]
+enum Step {
+    Append { done: oneshot::Receiver<Result<Outcome, StoreError>>, messages: usize },
+    Command { done: oneshot::Receiver<Result<Outcome, StoreError>>, envelope: Arc<Envelope> },
+    Forward { channel: Arc<Channel>, envelope: Arc<Envelope> },
+}
+
+type Done = Result<Result<Outcome, StoreError>, oneshot::error::RecvError>;
+
+/// How many channels a session remembers its way to.
+const ROUTES: usize = 16;
+
+/// The frames that are copied out of the receive buffer before they are kept, in bytes; a larger one has most of its
+/// buffer to itself.
+const DETACH_BELOW: usize = 16 * 1024;
+
+/// The metadata key by which a peer asks to be answered its commits in the stream.
+const WANTS_ANSWER: &str = "skytale.ack";
+
+/// The published SDK's cover traffic.
+const COVER: &str = "application/x-skytale-cover";
+
+impl Publishing {
+    pub fn new(context: Arc<Context>) -> Self {
+        Self {
+            context,
+            routes: Vec::new(),
+            next_route: 0,
+            gathered: None,
+            waiting: VecDeque::new(),
+            in_flight: 0,
+            ordering: false,
+        }
+    }
+
+    /// Tells whether another message may be taken: a command is waited for, and not too much may be on its way.
+    pub fn has_room(&self) -> bool {
+        !self.ordering && self.in_flight < self.context.relay.limits.unarchived_in_flight
+    }
+
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Sends a message on.
+    pub fn publish(&mut self, envelope: Envelope) -> Result<(), Close> {
+        let Some(publish) = envelope.publish() else { return Ok(()) };
+        self.context.relay.appending.meter.received.increment(1);
+        if is_cover(&envelope, publish) || is_used_up(publish, envelope.dialect()) {
+            return Ok(());
+        }
+        let handling = Handling::of(publish.session.kind);
+        let verb = if handling == Handling::Order { Verb::Commit } else { Verb::Publish };
+        let channel = self.route(&envelope, publish, verb)?;
+        match handling {
+            Handling::Archive => self.archive(channel, envelope),
+            Handling::Order => self.order(channel, envelope)?,
+            Handling::Forward => self.forward(channel, Arc::new(envelope)),
+            Handling::Pong => self.pong(channel, envelope),
+        }
+        Ok(())
+    }
+
+    /// Submits what was gathered.
+    pub fn submit(&mut self) {
+        let Some((channel, mut items)) = self.gathered.take() else { return };
+        let messages = items.len();
+        let (sender, done) = oneshot::channel();
+        if let Some(last) = items.last_mut() {
+            last.done = Some(sender);
+        }
+        channel.submit(items, &self.context.relay.appending);
+        self.in_flight += messages;
+        self.waiting.push_back(Step::Append { done, messages });
+        self.advance();
+    }
+
+    /// Waits for the first thing in line and does what it held up. Loses nothing when dropped.
+    pub async fn step(&mut self) -> Result<(), Close> {
+        let done = match self.waiting.front_mut() {
+            None => return Ok(()),
+            Some(Step::Forward { .. }) => None,
+            Some(Step::Append { done, .. } | Step::Command { done, .. }) => Some(done.await),
+        };
+        self.complete(done)?;
+        self.advance();
+        Ok(())
+    }
+
+    /// Waits for everything.
+    pub async fn finish(&mut self) -> Result<(), Close> {
+        self.submit();
+        while self.is_waiting() {
+            self.step().await?;
+        }
+        Ok(())
+    }
+
+    fn archive(&mut self, channel: Arc<Channel>, mut envelope: Envelope) {
+        if envelope.frame().len() < DETACH_BELOW {
+            envelope.detach();
+        }
+        let item = self.item(Arc::new(envelope), None, None);
+        match &mut self.gathered {
+            Some((gathering, items)) if Arc::ptr_eq(gathering, &channel) => items.push(item),
+            _ => {
+                self.submit();
+                self.gathered = Some((channel, vec![item]));
+            }
+        }
+    }
+
+    fn order(&mut self, channel: Arc<Channel>, mut envelope: Envelope) -> Result<(), Close> {
+        let order = match Order::read(&envelope) {
+            Ok(order) => order,
+            Err(close) if wants_answer(&envelope) => {
+                self.answer(&envelope, MessageKind::GroupNack, [("skytale.code", "NOT_MLS".to_owned())].into());
+                tracing::debug!(reason = %close, "group command refused");
+                return Ok(());
+            }
+            Err(close) => return Err(close),
+        };
+        self.submit();
+        envelope.detach();
+        let envelope = Arc::new(envelope);
+        let (sender, done) = oneshot::channel();
+        let item = self.item(envelope.clone(), Some(order), Some(sender));
+        channel.submit([item], &self.context.relay.appending);
+        self.ordering = true;
+        self.waiting.push_back(Step::Command { done, envelope });
+        Ok(())
+    }
+
+    fn forward(&mut self, channel: Arc<Channel>, envelope: Arc<Envelope>) {
+        self.submit();
+        if self.waiting.is_empty() {
+            self.forward_now(&channel, &envelope);
+        } else {
+            self.waiting.push_back(Step::Forward { channel, envelope });
+        }
+    }
+
+    fn forward_now(&self, channel: &Channel, envelope: &Arc<Envelope>) {
+        if channel.forward(envelope, None, self.context.outbox.session()) == 0 {
+            self.context.relay.appending.meter.unroutable.increment(1);
+        }
+    }
+
+    /// Answers a Ping, unless it is a member's answer to one that it was given.
+    fn pong(&mut self, channel: Arc<Channel>, envelope: Envelope) {
+        let session = envelope.publish().map(|publish| publish.session);
+        let is_answer =
+            session.is_some_and(|session| self.context.outbox.had_ping(session.session_id, session.message_id));
+        if !is_answer && let Some(pong) = compose::pong(&envelope) {
+            self.context.outbox.offer_unarchived(&Arc::new(pong), None);
+        }
+        self.forward(channel, Arc::new(envelope));
+    }
+
+    fn item(
+        &self,
+        envelope: Arc<Envelope>,
+        order: Option<Order>,
+        done: Option<oneshot::Sender<Result<Outcome, StoreError>>>,
+    ) -> Item {
+        Item { envelope, publisher: self.context.outbox.clone(), order, done }
+    }
+
+    /// Does what is no longer held up.
+    fn advance(&mut self) {
+        loop {
+            let done = match self.waiting.front_mut() {
+                Some(Step::Forward { .. }) => None,
+                Some(Step::Append { done, .. }) => match done.try_recv() {
+                    Ok(outcome) => Some(Ok(outcome)),
+                    Err(oneshot::error::TryRecvError::Closed) => None,
+                    Err(oneshot::error::TryRecvError::Empty) => return,
+                },
+                Some(Step::Command { .. }) | None => return,
+            };
+            // An append that failed has closed the session already.
+            let _ = self.complete(done);
+        }
+    }
+
+    fn complete(&mut self, done: Option<Done>) -> Result<(), Close> {
+        match self.waiting.pop_front() {
+            Some(Step::Append { messages, .. }) => self.in_flight -= messages,
+            Some(Step::Forward { channel, envelope }) => self.forward_now(&channel, &envelope),
+            Some(Step::Command { envelope, .. }) => {
+                self.ordering = false;
+                return self.settle(&envelope, done.unwrap_or(Ok(Err(StoreError::unavailable("no answer")))));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Tells the sender of a command what became of it: in the stream if it asked for that, else a refusal by ending
+    /// the stream, since SLIM's agents have no use for an answer of the relay's.
+    fn settle(&self, envelope: &Envelope, done: Done) -> Result<(), Close> {
+        match done {
+            Ok(Ok(outcome)) => {
+                let number = outcome.sequence().to_string();
+                if wants_answer(envelope) {
+                    self.answer(envelope, MessageKind::GroupAck, [("skytale.seq", number)].into());
+                }
+                Ok(())
+            }
+            Ok(Err(StoreError::Conflict { current, winner, last })) => {
+                let winner = winner.unwrap_or(last);
+                if wants_answer(envelope) {
+                    let metadata = refusal(current.0, winner, last);
+                    self.answer(envelope, MessageKind::GroupNack, metadata);
+                    return Ok(());
+                }
+                Err(Close::CommitRefused { current, winner })
+            }
+            Ok(Err(_)) | Err(_) => Err(Close::ArchiveUnavailable),
+        }
+    }
+
+    fn answer(&self, envelope: &Envelope, kind: MessageKind, metadata: HashMap<&str, String>) {
+        if let Some(answer) = compose::group_answer(envelope, kind, metadata) {
+            self.context.outbox.offer_unarchived(&Arc::new(answer), None);
+        }
+    }
+
+    /// Finds the channel of a message and checks what the principal may do there.
+    fn route(&mut self, envelope: &Envelope, publish: &Publish, verb: Verb) -> Result<Arc<Channel>, Close> {
+        let components = publish.header.destination.name.components;
+        let index = match self.routes.iter().position(|route| route.components == components) {
+            Some(index) => index,
+            None => self.add_route(envelope, publish),
+        };
+        let route = &self.routes[index];
+        let permitted = if verb == Verb::Commit { route.commit } else { route.publish };
+        if permitted {
+            return Ok(route.channel.clone());
+        }
+        Err(Close::Forbidden { verb, channel: envelope.channel(&publish.header.destination) })
+    }
+
+    fn add_route(&mut self, envelope: &Envelope, publish: &Publish) -> usize {
+        let name = envelope.channel(&publish.header.destination);
+        let principal = &self.context.principal;
+        let route = Route {
+            components: name.components(),
+            publish: principal.may(Verb::Publish, &name),
+            commit: principal.may(Verb::Commit, &name),
+            channel: self.context.relay.registry.open(&name),
+        };
+        if self.routes.len() < ROUTES {
+            self.routes.push(route);
+            return self.routes.len() - 1;
+        }
+        let index = self.next_route % ROUTES;
+        self.next_route += 1;
+        let old = std::mem::replace(&mut self.routes[index], route);
+        self.context.relay.registry.close(old.channel);
+        index
+    }
+}
+
+impl Drop for Publishing {
+    fn drop(&mut self) {
+        self.submit();
+        for route in self.routes.drain(..) {
+            self.context.relay.registry.close(route.channel);
+        }
+    }
+}
+
+fn refusal(epoch: u64, winner: SequenceNumber, last: SequenceNumber) -> HashMap<&'static str, String> {
+    [
+        ("skytale.code", "STALE_EPOCH".to_owned()),
+        ("skytale.epoch", epoch.to_string()),
+        ("skytale.winner", winner.to_string()),
+        ("skytale.last", last.to_string()),
+    ]
+    .into()
+}
+
+fn wants_answer(envelope: &Envelope) -> bool {
+    let strings_only = envelope.publish().is_some_and(|publish| publish.header.destination.is_strings_only());
+    strings_only || envelope.metadata(WANTS_ANSWER).is_some()
+}
+
+/// Cover traffic of the published SDK goes to random names and is nobody's.
+fn is_cover(envelope: &Envelope, publish: &Publish) -> bool {
+    publish.header.destination.is_strings_only()
+        && envelope.app_payload().is_some_and(|payload| payload.payload_type == COVER)
+}
+
+/// A 3.x message with one hop left ends here.
+fn is_used_up(publish: &Publish, dialect: Dialect) -> bool {
+    dialect == Dialect::Slim3 && publish.header.ttl <= 1
+}

@@ -1,0 +1,84 @@
+//! Counting what each account holds, against its limits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+
+use crate::connect::ConnectError;
+use crate::limits::Limits;
+
+/// What all accounts hold.
+#[derive(Debug, Default)]
+pub(crate) struct Quotas {
+    sessions: Arc<AtomicUsize>,
+    accounts: DashMap<Arc<str>, Arc<Held>>,
+}
+
+/// What one account holds.
+#[derive(Debug, Default)]
+struct Held {
+    sessions: AtomicUsize,
+    subscriptions: AtomicUsize,
+}
+
+/// One admitted session's share; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    sessions: Arc<AtomicUsize>,
+    account: Arc<Held>,
+    subscriptions: usize,
+    allowed_subscriptions: usize,
+}
+
+/// The number of accounts at which those that hold nothing are forgotten.
+const FORGET_AT: usize = 10_000;
+
+impl Quotas {
+    /// Admits a session of an account.
+    pub fn admit(&self, account: &Arc<str>, limits: &Limits) -> Result<Share, ConnectError> {
+        if self.accounts.len() > FORGET_AT {
+            self.accounts.retain(|_, held| Arc::strong_count(held) > 1);
+        }
+        let held = self.accounts.entry(account.clone()).or_default().clone();
+        take(&self.sessions, limits.sessions, "sessions")?;
+        if let Err(error) = take(&held.sessions, limits.sessions_per_principal, "sessions of this account") {
+            self.sessions.fetch_sub(1, Ordering::Relaxed);
+            return Err(error);
+        }
+        let sessions = self.sessions.clone();
+        let allowed_subscriptions = limits.subscriptions_per_principal;
+        Ok(Share { sessions, account: held, subscriptions: 0, allowed_subscriptions })
+    }
+}
+
+impl Share {
+    /// Takes one more subscription of the account.
+    pub fn subscribe(&mut self) -> Result<(), ConnectError> {
+        take(&self.account.subscriptions, self.allowed_subscriptions, "subscriptions of this account")?;
+        self.subscriptions += 1;
+        Ok(())
+    }
+
+    /// Gives one subscription back.
+    pub fn unsubscribe(&mut self) {
+        self.subscriptions -= 1;
+        self.account.subscriptions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.account.subscriptions.fetch_sub(self.subscriptions, Ordering::Relaxed);
+        self.account.sessions.fetch_sub(1, Ordering::Relaxed);
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn take(counter: &AtomicUsize, allowed: usize, what: &'static str) -> Result<(), ConnectError> {
+    if counter.fetch_add(1, Ordering::Relaxed) >= allowed {
+        counter.fetch_sub(1, Ordering::Relaxed);
+        return Err(ConnectError::Limit { what, allowed });
+    }
+    Ok(())
+}

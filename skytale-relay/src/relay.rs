@@ -1,0 +1,119 @@
+//! The relay: admits principals and gives them sessions.
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use skytale_core::Principal;
+use skytale_store::Store;
+use tower::Service;
+
+use crate::channel::{Appending, Registry};
+use crate::connect::{Connect, ConnectError};
+use crate::cursors::{Cursors, Replay};
+use crate::drain::Drain;
+use crate::limits::Limits;
+use crate::meter::Meter;
+use crate::quotas::Quotas;
+use crate::session::Session;
+
+/// Routes, orders and archives what its sessions send. Clones are the same relay.
+///
+/// It takes [`Connect<Principal>`], while transports give [`Connect<Credentials>`](crate::Credentials): a relay without
+/// an [`AuthenticateLayer`](crate::AuthenticateLayer) in front does not compile.
+#[derive(Clone, Debug)]
+pub struct Relay {
+    shared: Arc<Shared>,
+}
+
+/// What all sessions of a relay share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub limits: Limits,
+    pub replay: Replay,
+    pub published_sdk_expiry: PublishedSdkExpiry,
+    pub registry: Registry,
+    pub appending: Appending,
+    pub cursors: Cursors,
+    pub quotas: Quotas,
+    pub drain: Drain,
+}
+
+/// Whether sessions in the profile of the published SDK, which cannot refresh a token, end when their token does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PublishedSdkExpiry {
+    /// They go on; the token counts when the stream is opened.
+    #[default]
+    GoOn,
+    /// They end, as every other session.
+    End,
+}
+
+impl Relay {
+    /// Makes a relay over a store, with default limits and no replay.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        let meter = Meter::new();
+        Self {
+            shared: Arc::new(Shared {
+                limits: Limits::default(),
+                replay: Replay::Off,
+                published_sdk_expiry: PublishedSdkExpiry::default(),
+                registry: Registry::default(),
+                appending: Appending { store, meter },
+                cursors: Cursors::default(),
+                quotas: Quotas::default(),
+                drain: Drain::default(),
+            }),
+        }
+    }
+
+    /// Sets the limits. Default: [`Limits::default`].
+    ///
+    /// # Panics
+    ///
+    /// If the relay was cloned already, as for every `with_*`.
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.configure().limits = limits;
+        self
+    }
+
+    /// Sets what SLIM agents that subscribe are given of the archive. Default: [`Replay::Off`].
+    pub fn with_replay(mut self, replay: Replay) -> Self {
+        self.configure().replay = replay;
+        self
+    }
+
+    /// Sets whether sessions of the published SDK end with their token. Default: they go on.
+    pub fn with_published_sdk_expiry(mut self, expiry: PublishedSdkExpiry) -> Self {
+        self.configure().published_sdk_expiry = expiry;
+        self
+    }
+
+    /// Returns the handle by which the host ends all sessions.
+    pub fn drain(&self) -> Drain {
+        self.shared.drain.clone()
+    }
+
+    /// Returns the limits.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    fn configure(&mut self) -> &mut Shared {
+        Arc::get_mut(&mut self.shared).expect("a relay is configured before it is cloned")
+    }
+}
+
+impl Service<Connect<Principal>> for Relay {
+    type Response = Session;
+    type Error = ConnectError;
+    type Future = Ready<Result<Session, ConnectError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, connect: Connect<Principal>) -> Self::Future {
+        ready(Session::admit(&self.shared, connect))
+    }
+}

@@ -1,0 +1,196 @@
+//! One admitted peer: reads what it sends, until it ends, its credentials expire, or the relay drains.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use skytale_core::{Body, Envelope, Principal};
+
+use crate::channel::{Outbound, Outbox};
+use crate::close::Close;
+use crate::connect::{Connect, ConnectError};
+use crate::link::Link;
+use crate::publishing::Publishing;
+use crate::quotas::Share;
+use crate::relay::{PublishedSdkExpiry, Shared};
+use crate::subscribing::Subscribing;
+
+/// One admitted connection.
+///
+/// A transport takes its [`Outbound`], which it sends at its own pace, and runs it with the stream of frames that come in.
+#[derive(Debug)]
+pub struct Session {
+    context: Arc<Context>,
+    link: Option<Link>,
+    subscribing: Subscribing,
+    publishing: Publishing,
+    rate: Rate,
+}
+
+/// What the parts of a session share.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub relay: Arc<Shared>,
+    pub principal: Principal,
+    pub outbox: Arc<Outbox>,
+}
+
+/// The most frames that are read at once.
+const READ_AHEAD: usize = 128;
+
+impl Session {
+    pub(crate) fn admit(relay: &Arc<Shared>, connect: Connect<Principal>) -> Result<Self, ConnectError> {
+        if relay.drain.has_started() {
+            return Err(ConnectError::Draining);
+        }
+        let share = relay.quotas.admit(&connect.peer.account, &relay.limits)?;
+        let outbox = Arc::new(Outbox::new(&relay.limits));
+        tracing::debug!(session = ?outbox.session(), remote = ?connect.remote, "session admitted");
+        let context = Arc::new(Context { relay: relay.clone(), principal: connect.peer, outbox });
+        Ok(Self::new(context, share))
+    }
+
+    fn new(context: Arc<Context>, share: Share) -> Self {
+        context.relay.appending.meter.sessions.increment(1);
+        Self {
+            link: None,
+            subscribing: Subscribing::new(context.clone(), share),
+            publishing: Publishing::new(context.clone()),
+            rate: Rate::new(context.relay.limits.publish_rate),
+            context,
+        }
+    }
+
+    /// Returns the frames for the peer. To be taken once.
+    pub fn outbound(&self) -> Outbound {
+        let appending = &self.context.relay.appending;
+        Outbound::new(self.context.outbox.clone(), appending.store.clone(), appending.meter.clone())
+    }
+
+    /// Acts on what the peer sends until the session ends; an error of `inbound` ends it.
+    pub async fn run(mut self, inbound: impl Stream<Item = Result<Bytes, Close>>) {
+        let close = self.act(inbound).await.err().unwrap_or(Close::ByPeer);
+        let context = self.context.clone();
+        context.outbox.close(close);
+        let close = context.outbox.reason().unwrap_or(Close::ByPeer);
+        context.relay.appending.meter.closed(&close);
+        tracing::debug!(session = ?context.outbox.session(), reason = %close, "session ended");
+    }
+
+    async fn act(&mut self, inbound: impl Stream<Item = Result<Bytes, Close>>) -> Result<(), Close> {
+        let mut inbound = std::pin::pin!(inbound.ready_chunks(READ_AHEAD));
+        let mut unread = VecDeque::new();
+        let context = self.context.clone();
+        let mut ended = std::pin::pin!(ended(&context));
+        loop {
+            while self.publishing.has_room()
+                && let Some(frame) = unread.pop_front()
+            {
+                self.frame(frame?).await?;
+            }
+            self.publishing.submit();
+            tokio::select! {
+                biased;
+                close = &mut ended => return Err(close),
+                step = self.publishing.step(), if self.publishing.is_waiting() => step?,
+                chunk = inbound.next(), if unread.is_empty() => match chunk {
+                    Some(chunk) => unread.extend(chunk),
+                    None => return self.publishing.finish().await,
+                },
+            }
+        }
+    }
+
+    async fn frame(&mut self, frame: Bytes) -> Result<(), Close> {
+        let limits = &self.context.relay.limits.frame;
+        let envelope = match &self.link {
+            Some(link) => Envelope::parse(frame, link.dialect, limits)?,
+            None => Envelope::parse_first(frame, limits)?,
+        };
+        let link = self.link.get_or_insert_with(|| Link::new(envelope.dialect()));
+        link.verify(&envelope)?;
+        match envelope.body() {
+            Body::Link(offer) => {
+                if let Some(answer) = link.negotiate(&envelope, offer)? {
+                    if let Some(key) = answer.outbound_key {
+                        let _ = self.context.outbox.key.set(key);
+                    }
+                    self.context.outbox.send(answer.reply);
+                }
+                Ok(())
+            }
+            Body::Subscribe(subscription) => self.subscribing.subscribe(&envelope, subscription).await,
+            Body::Unsubscribe(subscription) => {
+                self.subscribing.unsubscribe(subscription);
+                Ok(())
+            }
+            Body::Publish(_) => {
+                self.rate.count()?;
+                self.publishing.publish(envelope)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.context.relay.appending.meter.sessions.decrement(1);
+    }
+}
+
+/// Waits until the session is closed by another part, its credentials expire, or the relay drains.
+async fn ended(context: &Context) -> Close {
+    tokio::select! {
+        () = expired(context) => {}
+        close = until_closed_or_drained(context) => return close,
+    }
+    let outlives = context.relay.published_sdk_expiry == PublishedSdkExpiry::GoOn
+        && context.outbox.strings_only.get().is_some();
+    if outlives { until_closed_or_drained(context).await } else { Close::Expired }
+}
+
+async fn expired(context: &Context) {
+    match context.principal.expires {
+        Some(expires) => {
+            let left = expires.duration_since(SystemTime::now()).unwrap_or_default();
+            tokio::time::sleep(left).await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn until_closed_or_drained(context: &Context) -> Close {
+    tokio::select! {
+        () = context.outbox.closed() => context.outbox.reason().unwrap_or(Close::ByPeer),
+        retry_after = context.relay.drain.started() => Close::Draining { retry_after },
+    }
+}
+
+/// Counts what is published in each second.
+#[derive(Debug)]
+struct Rate {
+    allowed: u32,
+    since: Instant,
+    count: u32,
+}
+
+impl Rate {
+    fn new(allowed: u32) -> Self {
+        Self { allowed, since: Instant::now(), count: 0 }
+    }
+
+    fn count(&mut self) -> Result<(), Close> {
+        self.count += 1;
+        if self.count <= self.allowed {
+            return Ok(());
+        }
+        if self.since.elapsed() < Duration::from_secs(1) {
+            return Err(Close::PublishRate { allowed: self.allowed });
+        }
+        (self.since, self.count) = (Instant::now(), 1);
+        Ok(())
+    }
+}

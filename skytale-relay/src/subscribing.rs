@@ -1,0 +1,177 @@
+//! One session's subscriptions.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use skytale_core::{ChannelName, Envelope, Header, Name, SequenceNumber, Verb, compose};
+use skytale_core::Subscription as Request;
+
+use crate::channel::{Channel, Start, Subscription};
+use crate::close::Close;
+use crate::cursors::{Replay, Subscriber};
+use crate::quotas::Share;
+use crate::session::Context;
+
+/// What a session is subscribed to, each name with the requests that hold it.
+///
+/// Several agents may share a session and subscribe the same name, so a name is given up with its last request.
+#[derive(Debug)]
+pub(crate) struct Subscribing {
+    context: Arc<Context>,
+    share: Share,
+    names: HashMap<Name, Held>,
+    requests: usize,
+}
+
+#[derive(Debug)]
+struct Held {
+    channel: Arc<Channel>,
+    subscription: Arc<Subscription>,
+    requests: HashSet<(Name, u64)>,
+}
+
+impl Subscribing {
+    pub fn new(context: Arc<Context>, share: Share) -> Self {
+        Self { context, share, names: HashMap::new(), requests: 0 }
+    }
+
+    /// Subscribes a name, and acknowledges or refuses.
+    pub async fn subscribe(&mut self, envelope: &Envelope, request: &Request) -> Result<(), Close> {
+        let header = &request.header;
+        if header.destination.is_strings_only() {
+            let _ = self.context.outbox.strings_only.set(());
+        }
+        let outcome = self.add(envelope, header, request.id).await;
+        if let Err(refusal) = &outcome {
+            tracing::debug!(session = ?self.context.outbox.session(), refusal, "subscription refused");
+        }
+        self.acknowledge(request.id, outcome.as_ref().err().map(String::as_str));
+        Ok(())
+    }
+
+    /// Gives a subscription back, and acknowledges; whatever the session does not hold is given back already.
+    pub fn unsubscribe(&mut self, request: &Request) {
+        let name = request.header.destination.name;
+        let source = request.header.source.name;
+        if let Some(held) = self.names.get_mut(&name)
+            && held.release(source, request.id)
+        {
+            self.requests -= 1;
+            if held.requests.is_empty() {
+                self.give_up(name);
+            }
+        }
+        self.acknowledge(request.id, None);
+    }
+
+    async fn add(&mut self, envelope: &Envelope, header: &Header, id: u64) -> Result<(), String> {
+        let channel = envelope.channel(&header.destination);
+        if !self.context.principal.may(Verb::Subscribe, &channel) {
+            return Err(Close::Forbidden { verb: Verb::Subscribe, channel }.to_string());
+        }
+        let (name, source) = (header.destination.name, header.source.name);
+        let known = self.names.get(&name).is_some_and(|held| held.requests.contains(&(source, id)));
+        let allowed = self.context.relay.limits.subscriptions_per_session;
+        if !known && self.requests >= allowed {
+            return Err(format!("too many subscriptions of this session: {allowed} are allowed; unsubscribe one first"));
+        }
+        self.context.outbox.add_source(source);
+        if !self.names.contains_key(&name) {
+            self.open(envelope, &channel, header).await?;
+        }
+        let held = self.names.get_mut(&name).expect("opened above");
+        self.requests += usize::from(held.requests.insert((source, id)));
+        Ok(())
+    }
+
+    async fn open(&mut self, envelope: &Envelope, name: &ChannelName, header: &Header) -> Result<(), String> {
+        let start = self.start(name, header).await?;
+        self.share.subscribe().map_err(|limit| limit.to_string())?;
+        let relay = &self.context.relay;
+        let make = |channel| {
+            let outbox = self.context.outbox.clone();
+            Subscription::new(outbox, channel, envelope.dialect(), header.destination.name.id, start)
+        };
+        let opened = relay.registry.subscribe(name, relay.limits.channels, make);
+        let (channel, subscription) = opened.map_err(|limit| {
+            self.share.unsubscribe();
+            limit.to_string()
+        })?;
+        if start != Start::Live {
+            self.context.outbox.catch_up(subscription.clone());
+        }
+        relay.appending.meter.subscriptions.increment(1);
+        let held = Held { channel, subscription, requests: HashSet::new() };
+        self.names.insert(header.destination.name, held);
+        Ok(())
+    }
+
+    async fn start(&self, channel: &ChannelName, header: &Header) -> Result<Start, String> {
+        let relay = &self.context.relay;
+        Ok(match relay.replay {
+            Replay::Off => Start::Live,
+            Replay::SinceLastDelivery => {
+                relay.cursors.take(&self.subscriber(header.source.name, header.destination.name)).map_or(Start::Live, Start::After)
+            }
+            Replay::Last(count) => {
+                let head = relay.appending.store.head(channel).await;
+                let head = head.map_err(|_| Close::ArchiveUnavailable.to_string())?;
+                let first = head.last.0.saturating_sub(count).max(head.floor.0);
+                Start::After(SequenceNumber(first))
+            }
+        })
+    }
+
+    fn give_up(&mut self, name: Name) {
+        if let Some(held) = self.names.remove(&name) {
+            self.share.unsubscribe();
+            self.context.relay.appending.meter.subscriptions.decrement(1);
+            self.context.relay.registry.unsubscribe(held.channel, &held.subscription);
+        }
+    }
+
+    /// Keeps how far each subscription has got, for when the agent comes back.
+    fn keep_cursors(&self) {
+        if self.context.relay.replay != Replay::SinceLastDelivery {
+            return;
+        }
+        for (name, held) in &self.names {
+            let waiting = self.context.outbox.first_waiting(&held.subscription);
+            let position = waiting.map_or(held.subscription.last(), |first| SequenceNumber(first.0.saturating_sub(1)));
+            for (source, _) in &held.requests {
+                self.context.relay.cursors.keep(self.subscriber(*source, *name), position);
+            }
+        }
+    }
+
+    fn subscriber(&self, source: Name, destination: Name) -> Subscriber {
+        Subscriber { account: self.context.principal.account.clone(), source, destination }
+    }
+
+    fn acknowledge(&self, id: u64, refusal: Option<&str>) {
+        if id != 0 {
+            self.context.outbox.send(compose::subscription_ack(id, refusal));
+        }
+    }
+}
+
+impl Held {
+    /// Takes a request back: the one with this number, else any of the same agent, whose numbers change when it
+    /// subscribes again after a cut.
+    fn release(&mut self, source: Name, id: u64) -> bool {
+        if self.requests.remove(&(source, id)) {
+            return true;
+        }
+        let other = self.requests.iter().find(|(name, _)| *name == source).copied();
+        other.is_some_and(|other| self.requests.remove(&other))
+    }
+}
+
+impl Drop for Subscribing {
+    fn drop(&mut self) {
+        self.keep_cursors();
+        for name in self.names.keys().copied().collect::<Vec<_>>() {
+            self.give_up(name);
+        }
+    }
+}
