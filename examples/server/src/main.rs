@@ -1,1 +1,38 @@
-fn main(){}
+//! The reference Skytale server.
+
+mod archive;
+mod cli;
+mod config;
+mod http;
+mod logging;
+mod secret;
+mod serve;
+mod source;
+mod span;
+mod summary;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(cli))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("skytale-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: cli::Cli) -> anyhow::Result<()> {
+    let config = source::load(&cli)?;
+    match cli.command {
+        None => serve::run(config).await,
+        Some(cli::Command::Token(wanted)) => token::print(&config, &wanted),
+        Some(cli::Command::Archive(wanted)) => archive::print(&config, &wanted).await,
+    }
+}

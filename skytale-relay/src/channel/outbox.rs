@@ -166,10 +166,6 @@ impl Outbox {
         self.close_with(self.lock(), close);
     }
 
-    pub fn is_closed(&self) -> bool {
-        self.ended.is_cancelled()
-    }
-
     /// Waits until the session is closed.
     pub async fn closed(&self) {
         self.ended.cancelled().await;

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 use super::tls::TlsCertificate;
@@ -145,7 +145,8 @@ impl Door {
             let opened = tokio::time::timeout(allowed, open(stream, tls)).await;
             if let Ok(Ok(io)) = opened {
                 peer.clone().watch(allowed);
-                let _ = sender.send(Ok(Connection { io, peer, _permit: connection })).await;
+                let expired = Box::pin(peer.state.expired.clone().cancelled_owned());
+                let _ = sender.send(Ok(Connection { io, peer, expired, _permit: connection })).await;
             }
         });
     }
@@ -209,6 +210,7 @@ impl Peer {
 pub(super) struct Connection {
     io: Io,
     peer: Peer,
+    expired: Pin<Box<WaitForCancellationFutureOwned>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -242,8 +244,8 @@ macro_rules! io {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.peer.state.expired.is_cancelled() {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.as_mut().get_mut().expired.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "not authenticated in time")));
         }
         io!(self, io => io.poll_read(cx, buffer))

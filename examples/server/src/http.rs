@@ -1,0 +1,42 @@
+//! Health, readiness and metrics.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde_json::{Value, json};
+use skytale_relay::Drain;
+
+/// Starts to collect metrics. Comes before the relay is made.
+pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(|_| anyhow::anyhow!("a metrics recorder is installed already"))?;
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            upkeep.run_upkeep();
+        }
+    });
+    Ok(handle)
+}
+
+/// Returns the routes `/health`, `/ready` and `/metrics`.
+pub fn router(drain: Drain, metrics: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/health", get(async || Json(json!({"status": "ok"}))))
+        .route("/ready", get(ready).with_state(drain))
+        .route("/metrics", get(async move || metrics.render()))
+}
+
+async fn ready(State(drain): State<Drain>) -> (StatusCode, Json<Value>) {
+    if drain.has_started() {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"})))
+    } else {
+        (StatusCode::OK, Json(json!({"status": "ready"})))
+    }
+}

@@ -1,0 +1,161 @@
+//! The assembly: a store, a relay over it, the gRPC edge over that, health beside it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use secrecy::ExposeSecret;
+use skytale_relay::grpc::{Listener, Server, TlsCertificate};
+use skytale_relay::{
+    AllowAnonymous, AuthenticateLayer, Authenticator, JwtAuthenticator, PublishedSdkExpiry, Relay,
+};
+use skytale_store::{Durability, MemoryStore, SqlOptions, SqlStore, Store};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tower::Layer;
+
+use crate::config::{Config, ServerConfig};
+use crate::{http, logging, secret, summary};
+
+/// How often messages are checked for their age, and certificates for a change.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Serves until it is told to stop, then drains.
+pub async fn run(config: Config) -> Result<()> {
+    logging::start(&config.server);
+    let metrics = http::install_metrics()?;
+    let (store, archive) = open_store(&config.server).await?;
+    let relay = relay(&config, store.clone())?;
+    let drain = relay.drain();
+    let tokens = authenticator(&config.server)?;
+
+    let http_listener = bind(config.server.health_address(), "health_listen_addr").await?;
+    let grpc_listener = bind(config.server.grpc_address(), "grpc_listen_addr").await?;
+    let (grpc, http) = (grpc_listener.local_addr()?, http_listener.local_addr()?);
+    let listener = secure(Listener::new(grpc_listener), &config)?;
+
+    tokio::spawn(expire(store.clone(), config.server.retention()));
+    tokio::spawn(async move { axum::serve(http_listener, http::router(drain, metrics)).await });
+    summary::print(&config, grpc, http, &archive, store.durability());
+    if config.server.anonymous() {
+        serve(&config, relay, AllowAnonymous::beside(tokens), listener).await
+    } else {
+        serve(&config, relay, tokens, listener).await
+    }
+}
+
+async fn serve<A: Authenticator>(config: &Config, relay: Relay, authenticator: A, listener: Listener) -> Result<()> {
+    let drain = relay.drain();
+    let frame_bytes = relay.limits().frame.frame_bytes;
+    let service = AuthenticateLayer::new(authenticator).layer(relay);
+    let grace = Duration::from_secs(config.server.drain_seconds.unwrap_or(10));
+    let server = Server::new(service, drain.clone()).with_frame_bytes(frame_bytes).with_grace(grace);
+    let served = server.serve(listener, stop_signal()).await;
+    tracing::info!("drained");
+    served.map_err(|error| anyhow::anyhow!(error).context("the gRPC edge failed"))
+}
+
+fn relay(config: &Config, store: Arc<dyn Store>) -> Result<Relay> {
+    let outlives = config.server.published_sdk_outlives_token.unwrap_or(true);
+    let expiry = if outlives { PublishedSdkExpiry::GoOn } else { PublishedSdkExpiry::End };
+    Ok(Relay::new(store)
+        .with_limits(config.limits.relay())
+        .with_replay(config.server.replay()?)
+        .with_published_sdk_expiry(expiry))
+}
+
+fn authenticator(config: &ServerConfig) -> Result<JwtAuthenticator> {
+    let secret = secret::signing(config)?;
+    let mut authenticator = JwtAuthenticator::new(secret.expose_secret().as_bytes())?;
+    for key in &config.jwt_keys {
+        let added = authenticator.with_key(key.kid.as_str(), key.secret.expose_secret().as_bytes());
+        authenticator = added.with_context(|| format!("the JWT key {:?}", key.kid))?;
+    }
+    Ok(authenticator)
+}
+
+async fn open_store(config: &ServerConfig) -> Result<(Arc<dyn Store>, String)> {
+    let durability = match config.durability.as_deref() {
+        Some("process") => Durability::Process,
+        _ => Durability::Disk,
+    };
+    let options = SqlOptions::default().with_durability(durability);
+    match config.store.as_ref().map_or("sqlite", |store| store.expose_secret()) {
+        "memory" => Ok((Arc::new(MemoryStore::new()), "memory".to_owned())),
+        "sqlite" => {
+            secret::make_directory(&config.data_dir())?;
+            let path = config.data_dir().join("skytale.db");
+            let store = SqlStore::open_sqlite(&path, options).await;
+            let store = store.with_context(|| format!("cannot open the archive {}", path.display()))?;
+            Ok((Arc::new(store), format!("SQLite in {}", path.display())))
+        }
+        url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+            let store = SqlStore::connect_postgres(url, options).await.context("cannot open the archive in PostgreSQL")?;
+            Ok((Arc::new(store), "PostgreSQL".to_owned()))
+        }
+        _ => anyhow::bail!("store may be sqlite, memory, or a URL like postgres://user:password@host/database"),
+    }
+}
+
+async fn bind(address: std::net::SocketAddr, key: &str) -> Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("cannot listen on {address}: choose another {key}"))
+}
+
+fn secure(listener: Listener, config: &Config) -> Result<Listener> {
+    let listener = listener.with_limits(config.limits.connections());
+    let (Some(certificate), Some(key)) = (&config.server.grpc_tls_cert, &config.server.grpc_tls_key) else {
+        return Ok(listener);
+    };
+    let certificate = TlsCertificate::from_pem(certificate, key)?;
+    tokio::spawn(reload(certificate.clone()));
+    Ok(listener.with_tls(certificate))
+}
+
+/// Reads the certificate again every minute and on SIGHUP.
+async fn reload(certificate: TlsCertificate) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => tracing::info!("reading the certificate again"),
+            () = tokio::time::sleep(RELOAD_INTERVAL) => {}
+        }
+        if let Err(error) = certificate.reload() {
+            tracing::error!(%error, "the certificate was not reloaded; the old one stays in use");
+        }
+    }
+}
+
+/// Trims what is older than it may be.
+async fn expire(store: Arc<dyn Store>, retention: Option<Duration>) {
+    let Some(retention) = retention else { return };
+    loop {
+        match store.expire(SystemTime::now() - retention).await {
+            Ok(0) => {}
+            Ok(expired) => tracing::info!(expired, "dropped messages that were older than message_ttl_days"),
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "old messages could not be dropped"),
+        }
+        tokio::time::sleep(RETENTION_INTERVAL).await;
+    }
+}
+
+/// Waits for SIGTERM or SIGINT; a second one ends the process at once.
+async fn stop_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    let mut stop = async move || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    stop().await;
+    tracing::info!("draining; a second signal ends at once");
+    tokio::spawn(async move {
+        stop().await;
+        std::process::exit(130);
+    });
+}
