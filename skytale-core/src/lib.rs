@@ -1,3 +1,5 @@
+#![doc = include_str!("../README.md")]
+
 pub mod claims;
 pub mod compose;
 mod dialect;
