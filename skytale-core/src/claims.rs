@@ -130,7 +130,9 @@ enum Part {
 
 /// Why a text is no channel pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{text:?} is no channel pattern: write three parts like org/ns/app, each a text, `*` or `text*`, or end in `**`")]
+#[error(
+    "{text:?} is no channel pattern: write three parts like org/ns/app, each a text, `*` or `text*`, or end in `**`"
+)]
 pub struct PatternError {
     text: String,
 }
@@ -142,7 +144,10 @@ impl ChannelPattern {
     pub fn covers(&self, channel: &ChannelName) -> bool {
         let mut texts = channel.text().map(|text| text.splitn(3, '/'));
         let hashes = channel.components();
-        hashes.into_iter().zip(&self.parts).all(|(hash, part)| part.covers(hash, texts.as_mut().and_then(Iterator::next)))
+        hashes
+            .into_iter()
+            .zip(&self.parts)
+            .all(|(hash, part)| part.covers(hash, texts.as_mut().and_then(Iterator::next)))
     }
 }
 
@@ -285,7 +290,9 @@ mod tests {
     #[test]
     fn patterns_cover_whole_parts_prefixes_and_rests() {
         let channel = ["org", "ns", "room-1"];
-        for pattern in ["**", "org/**", "org/ns/**", "*/*/*", "org/*/room-1", "org/ns/room-*", "org/ns/room-1"] {
+        for pattern in
+            ["**", "org/**", "org/ns/**", "*/*/*", "org/*/room-1", "org/ns/room-*", "org/ns/room-1"]
+        {
             assert!(covers(pattern, channel), "{pattern}");
         }
         for pattern in ["other/**", "org/ns/room", "org/ns/room-12", "o/**", "*/*/x*"] {
@@ -301,9 +308,16 @@ mod tests {
 
     #[test]
     fn channels_known_by_hash_match_exact_parts() {
-        let channel = ChannelName::from_components(ChannelName::from_strings(["org", "ns", "app"]).components());
-        for (pattern, covered) in [("**", true), ("org/ns/app", true), ("org/*/app", true), ("org/ns/a*", false)] {
-            assert_eq!(pattern.parse::<ChannelPattern>().expect(pattern).covers(&channel), covered, "{pattern}");
+        let channel =
+            ChannelName::from_components(ChannelName::from_strings(["org", "ns", "app"]).components());
+        for (pattern, covered) in
+            [("**", true), ("org/ns/app", true), ("org/*/app", true), ("org/ns/a*", false)]
+        {
+            assert_eq!(
+                pattern.parse::<ChannelPattern>().expect(pattern).covers(&channel),
+                covered,
+                "{pattern}"
+            );
         }
     }
 

@@ -155,7 +155,12 @@ fn slim1_relay_name() -> slim1::Name {
     let [c0, c1, c2] = Name::of(RELAY_NAME).components;
     let [s0, s1, s2] = RELAY_NAME.map(str::to_owned);
     slim1::Name {
-        name: Some(slim1::EncodedName { component_0: c0, component_1: c1, component_2: c2, component_3: u64::MAX }),
+        name: Some(slim1::EncodedName {
+            component_0: c0,
+            component_1: c1,
+            component_2: c2,
+            component_3: u64::MAX,
+        }),
         str_name: Some(slim1::StringName { str_component_0: s0, str_component_1: s1, str_component_2: s2 }),
     }
 }

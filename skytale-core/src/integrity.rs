@@ -8,8 +8,8 @@ use sha2::Sha256;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
-use crate::envelope::{Envelope, Header, NameView};
 use crate::envelope::Presence;
+use crate::envelope::{Envelope, Header, NameView};
 use crate::error::IntegrityError;
 use crate::reader::Span;
 

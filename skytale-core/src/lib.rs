@@ -17,8 +17,8 @@ mod schema;
 pub use claims::{Claims, Grant, Permissions, Principal, Verb};
 pub use dialect::Dialect;
 pub use envelope::{
-    AppPayload, Body, Envelope, FrameLimits, Header, Hop, LinkOffer, MlsContent, NameView, Publish, SessionHeader,
-    SessionType, Subscription,
+    AppPayload, Body, Envelope, FrameLimits, Header, Hop, LinkOffer, MlsContent, NameView, Publish,
+    SessionHeader, SessionType, Subscription,
 };
 pub use error::{FrameError, IntegrityError, NameError};
 pub use integrity::{LinkKey, TAG_LENGTH, Tagger};

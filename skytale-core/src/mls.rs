@@ -179,7 +179,9 @@ mod tests {
             message.push(1);
             message
         };
-        assert!(matches!(MlsHeader::read(&message(255)), Some(MlsHeader::Framed { group, .. }) if group.len() == 255));
+        assert!(
+            matches!(MlsHeader::read(&message(255)), Some(MlsHeader::Framed { group, .. }) if group.len() == 255)
+        );
         assert_eq!(MlsHeader::read(&message(256)), None);
     }
 

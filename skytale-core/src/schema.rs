@@ -107,8 +107,11 @@ impl Elements {
     }
 
     pub fn take(&mut self) -> Result<(), FrameError> {
-        let too_many =
-            FrameError::TooLarge { what: "repeated elements", found: self.allowed + 1, allowed: self.allowed };
+        let too_many = FrameError::TooLarge {
+            what: "repeated elements",
+            found: self.allowed + 1,
+            allowed: self.allowed,
+        };
         self.left = self.left.checked_sub(1).ok_or(too_many)?;
         Ok(())
     }
@@ -155,21 +158,34 @@ mod tests {
 
     fn messages(package: &str) -> Vec<DescriptorProto> {
         let files = FileDescriptorSet::decode(crate::generated::DESCRIPTORS).expect("descriptors");
-        files.file.into_iter().filter(|file| file.package() == package).flat_map(|file| file.message_type).collect()
+        files
+            .file
+            .into_iter()
+            .filter(|file| file.package() == package)
+            .flat_map(|file| file.message_type)
+            .collect()
     }
 
     fn compare(schema: &'static Schema, name: &str, all: &[DescriptorProto]) {
-        let message = all.iter().find(|message| message.name() == name).expect(name);
+        let message =
+            all.iter().find(|message| message.name() == name).unwrap_or_else(|| panic!("no message {name}"));
         assert_eq!(schema.fields.len(), message.field.len(), "{name}");
         for field in &message.field {
-            let (_, shape) =
-                schema.fields.iter().find(|(number, _)| *number == field.number() as u32).expect(field.name());
+            let (_, shape) = schema
+                .fields
+                .iter()
+                .find(|(number, _)| *number == field.number() as u32)
+                .unwrap_or_else(|| panic!("{name}.{} is not in the table", field.name()));
             let inner = || field.type_name().rsplit('.').next().expect("a name");
             match (shape, field.r#type()) {
                 (Number, Type::Uint32 | Type::Uint64 | Type::Bool | Type::Enum) => {}
                 (Bytes, Type::Bytes) | (Text, Type::String) => {}
-                (One(schema), Type::Message) if field.label() != Label::Repeated => compare(schema, inner(), all),
-                (Many(schema), Type::Message) if field.label() == Label::Repeated => compare(schema, inner(), all),
+                (One(schema), Type::Message) if field.label() != Label::Repeated => {
+                    compare(schema, inner(), all)
+                }
+                (Many(schema), Type::Message) if field.label() == Label::Repeated => {
+                    compare(schema, inner(), all)
+                }
                 _ => panic!("{name}.{} has another shape", field.name()),
             }
         }

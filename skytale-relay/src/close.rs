@@ -22,7 +22,9 @@ pub enum Close {
     #[error("{0}")]
     Integrity(#[from] IntegrityError),
     /// A frame's link integrity tag is missing or wrong.
-    #[error("the link integrity tag (header_mac) is missing or wrong: tag every message with the key of this link")]
+    #[error(
+        "the link integrity tag (header_mac) is missing or wrong: tag every message with the key of this link"
+    )]
     WrongTag,
     /// The principal may not do this.
     #[error("not permitted to {verb} on {channel}: use a token that grants it")]

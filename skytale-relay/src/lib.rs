@@ -18,7 +18,10 @@ mod relay;
 mod session;
 mod subscribing;
 
-pub use auth::{AllowAnonymous, AllowAnyone, AuthError, Authenticate, AuthenticateLayer, Authenticator, JwtAuthenticator, JwtError};
+pub use auth::{
+    AllowAnonymous, AllowAnyone, AuthError, Authenticate, AuthenticateLayer, Authenticator, JwtAuthenticator,
+    JwtError,
+};
 pub use channel::{Frame, Outbound};
 pub use close::Close;
 pub use connect::{Connect, ConnectError, Credentials, Token, Transport};

@@ -152,7 +152,11 @@ impl Publishing {
         let order = match Order::read(&envelope) {
             Ok(order) => order,
             Err(close) if wants_answer(&envelope) => {
-                self.answer(&envelope, MessageKind::GroupNack, [("skytale.code", "NOT_MLS".to_owned())].into());
+                self.answer(
+                    &envelope,
+                    MessageKind::GroupNack,
+                    [("skytale.code", "NOT_MLS".to_owned())].into(),
+                );
                 tracing::debug!(reason = %close, "group command refused");
                 return Ok(());
             }
@@ -187,8 +191,8 @@ impl Publishing {
     /// Answers a Ping, unless it is a member's answer to one that it was given.
     fn pong(&mut self, channel: Arc<Channel>, envelope: Envelope) {
         let session = envelope.publish().map(|publish| publish.session);
-        let is_answer =
-            session.is_some_and(|session| self.context.outbox.had_ping(session.session_id, session.message_id));
+        let is_answer = session
+            .is_some_and(|session| self.context.outbox.had_ping(session.session_id, session.message_id));
         if !is_answer && let Some(pong) = compose::pong(&envelope) {
             self.context.outbox.offer_unarchived(&Arc::new(pong), None);
         }

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use skytale_core::{ChannelName, Envelope, Header, Name, SequenceNumber, Verb, compose};
 use skytale_core::Subscription as Request;
+use skytale_core::{ChannelName, Envelope, Header, Name, SequenceNumber, Verb, compose};
 
 use crate::channel::{Channel, Start, Subscription};
 use crate::close::Close;
@@ -73,7 +73,9 @@ impl Subscribing {
         let known = self.names.get(&name).is_some_and(|held| held.requests.contains(&(source, id)));
         let allowed = self.context.relay.limits.subscriptions_per_session;
         if !known && self.requests >= allowed {
-            return Err(format!("too many subscriptions of this session: {allowed} are allowed; unsubscribe one first"));
+            return Err(format!(
+                "too many subscriptions of this session: {allowed} are allowed; unsubscribe one first"
+            ));
         }
         self.context.outbox.add_source(source);
         if !self.names.contains_key(&name) {
@@ -110,9 +112,10 @@ impl Subscribing {
         let relay = &self.context.relay;
         Ok(match relay.replay {
             Replay::Off => Start::Live,
-            Replay::SinceLastDelivery => {
-                relay.cursors.take(&self.subscriber(header.source.name, header.destination.name)).map_or(Start::Live, Start::After)
-            }
+            Replay::SinceLastDelivery => relay
+                .cursors
+                .take(&self.subscriber(header.source.name, header.destination.name))
+                .map_or(Start::Live, Start::After),
             Replay::Last(count) => {
                 let head = relay.appending.store.head(channel).await;
                 let head = head.map_err(|_| Close::ArchiveUnavailable.to_string())?;
@@ -137,7 +140,8 @@ impl Subscribing {
         }
         for (name, held) in &self.names {
             let waiting = self.context.outbox.first_waiting(&held.subscription);
-            let position = waiting.map_or(held.subscription.last(), |first| SequenceNumber(first.0.saturating_sub(1)));
+            let position =
+                waiting.map_or(held.subscription.last(), |first| SequenceNumber(first.0.saturating_sub(1)));
             for (source, _) in &held.requests {
                 self.context.relay.cursors.keep(self.subscriber(*source, *name), position);
             }

@@ -44,7 +44,10 @@ async fn subscriptions_are_counted_by_reference() {
         let sender = relay.agent(dialect, "sender", 1).await;
         let mut shared = relay.agent(dialect, "one", 2).await;
         shared.subscribe(&room()).await;
-        let one = std::mem::replace(&mut shared.me, Address { strings: ["org", "ns", "other"].map(Into::into), id: Some(3) });
+        let one = std::mem::replace(
+            &mut shared.me,
+            Address { strings: ["org", "ns", "other"].map(Into::into), id: Some(3) },
+        );
         shared.subscribe(&room()).await;
         shared.me = one;
         shared.unsubscribe(&room(), None).await.expect("acknowledged");
@@ -67,13 +70,13 @@ async fn names_match_exactly_any_one_or_all() {
         let mut second = relay.agent(dialect, "second", 2).await;
         first.subscribe(&room().with_id(1)).await;
         second.subscribe(&room().with_id(2)).await;
-        sender.say(Say::msg(room().with_id(2), "exact").to_any_one()).await;
+        sender.say(Say::msg(room().with_id(2), "exact").any_one()).await;
         assert_eq!(second.hear().await.text(), "exact");
         first.hears_nothing().await;
         sender.say(Say::msg(room(), "all")).await;
         assert_eq!((first.hear().await.text(), second.hear().await.text()), ("all", "all"));
         for text in ["a", "b"] {
-            sender.say(Say::msg(room(), text).to_any_one()).await;
+            sender.say(Say::msg(room(), text).any_one()).await;
         }
         let both = [first.hear().await.text().to_owned(), second.hear().await.text().to_owned()];
         assert!(both == ["a", "b"] || both == ["b", "a"], "each gets one: {both:?}");
@@ -104,7 +107,8 @@ async fn health_serves_and_turns_not_serving_on_drain() {
         let status = client.check(request).await.expect("health").into_inner().status();
         assert_eq!(status, ServingStatus::Serving, "{service:?}");
     }
-    let mut watch = client.watch(HealthCheckRequest { service: DATA_PLANE.into() }).await.expect("watch").into_inner();
+    let mut watch =
+        client.watch(HealthCheckRequest { service: DATA_PLANE.into() }).await.expect("watch").into_inner();
     assert_eq!(watch.message().await.expect("a status").expect("first").status(), ServingStatus::Serving);
     let stopping = tokio::spawn(relay.stop());
     assert_eq!(watch.message().await.expect("a status").expect("second").status(), ServingStatus::NotServing);
@@ -120,17 +124,20 @@ async fn draining_ends_streams_so_that_clients_come_back() {
     let stopping = tokio::spawn(relay.stop());
     let status = agent.ended().await;
     assert_eq!(status.code(), Code::Unavailable);
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "the socket closed before the streams ended");
+    assert!(
+        tokio::net::TcpStream::connect(address).await.is_err(),
+        "the socket closed before the streams ended"
+    );
     drop(agent);
     stopping.await.expect("stopped");
 }
 
 #[tokio::test]
 async fn reflection_v1_describes_the_services() {
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
     use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-    use tonic_reflection::pb::v1::ServerReflectionRequest;
     let relay = Running::start().await;
     let mut client = ServerReflectionClient::new(relay.channel().await);
     let ask = |message| ServerReflectionRequest { host: String::new(), message_request: Some(message) };
@@ -139,25 +146,28 @@ async fn reflection_v1_describes_the_services() {
         ask(MessageRequest::FileContainingSymbol(format!("{DATA_PLANE}.OpenChannel"))),
         ask(MessageRequest::FileContainingSymbol("dataplane.proto.v1.slim1.Message".into())),
     ];
-    let mut answers = client.server_reflection_info(tokio_stream::iter(requests)).await.expect("reflection").into_inner();
-    let listed = answers.message().await.expect("an answer").expect("one").message_response.expect("a response");
+    let mut answers =
+        client.server_reflection_info(tokio_stream::iter(requests)).await.expect("reflection").into_inner();
+    let listed =
+        answers.message().await.expect("an answer").expect("one").message_response.expect("a response");
     let MessageResponse::ListServicesResponse(services) = listed else { panic!("{listed:?}") };
     let names: Vec<_> = services.service.iter().map(|service| service.name.as_str()).collect();
     for service in [DATA_PLANE, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"] {
         assert!(names.contains(&service), "{service} in {names:?}");
     }
     for _ in 0..2 {
-        let file = answers.message().await.expect("an answer").expect("one").message_response.expect("a response");
+        let file =
+            answers.message().await.expect("an answer").expect("one").message_response.expect("a response");
         assert!(matches!(file, MessageResponse::FileDescriptorResponse(_)), "{file:?}");
     }
 }
 
 #[tokio::test]
 async fn reflection_v1alpha_describes_the_services() {
+    use tonic_reflection::pb::v1alpha::ServerReflectionRequest;
     use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
-    use tonic_reflection::pb::v1alpha::ServerReflectionRequest;
     let relay = Running::start().await;
     let mut client = ServerReflectionClient::new(relay.channel().await);
     let request = ServerReflectionRequest {

@@ -49,14 +49,21 @@ async fn commits_are_ordered_archived_and_relayed(dialect: Dialect, kind: Messag
     let nack = loser.hear().await;
     assert_eq!(nack.kind, MessageKind::GroupNack);
     assert_eq!(nack.metadata["skytale.code"], "STALE_EPOCH");
-    assert_eq!((nack.metadata["skytale.epoch"].as_str(), nack.metadata["skytale.winner"].as_str()), ("1", "1"));
+    assert_eq!(
+        (nack.metadata["skytale.epoch"].as_str(), nack.metadata["skytale.winner"].as_str()),
+        ("1", "1")
+    );
     member.hears_nothing().await;
 
     loser.say(command(3, 0)).await;
     let refused = loser.ended().await;
     assert_eq!(refused.code(), Code::Aborted);
     assert!(refused.message().contains("epoch 1"), "{}", refused.message());
-    assert_eq!(numbers(&relay.archived(["org", "ns", "room"]).await), [1], "a refused commit is not archived");
+    assert_eq!(
+        numbers(&relay.archived(["org", "ns", "room"]).await),
+        [1],
+        "a refused commit is not archived"
+    );
 
     winner.say(command(1, 0)).await;
     assert_eq!(member.hear().await.mls, Some(commit("group", 0, 1)), "a repetition is relayed again");
@@ -86,7 +93,9 @@ async fn proposals_are_archived_in_order_and_relayed(dialect: Dialect) {
     let (relay, mut sender, mut member) = room_of(dialect).await;
     for salt in [1, 2] {
         let body = Content::Mls(Some(proposal("group", 0, salt)));
-        sender.say(Say::new(MessageKind::GroupProposal, room(), body).with_metadata("skytale.ack", "1")).await;
+        sender
+            .say(Say::new(MessageKind::GroupProposal, room(), body).with_metadata("skytale.ack", "1"))
+            .await;
         assert_eq!(sender.hear().await.metadata["skytale.seq"], salt.to_string());
         assert_eq!(member.hear().await.mls, Some(proposal("group", 0, salt)));
     }

@@ -163,9 +163,11 @@ pub async fn repeated_ids_return_the_first_number(store: &Arc<dyn Store>) {
 /// Sixteen callers with one message id append it once.
 pub async fn concurrent_repetitions_append_once(store: &Arc<dyn Store>) {
     let channel = channel();
-    let calls = (0..16).map(|_| store.append(&channel, vec![record("a").with_message_id(id(9))], Precondition::Any));
+    let calls =
+        (0..16).map(|_| store.append(&channel, vec![record("a").with_message_id(id(9))], Precondition::Any));
     let outcomes = futures::future::join_all(calls).await;
-    let fresh = outcomes.iter().flatten().flatten().filter(|outcome| matches!(outcome, Outcome::Fresh(_))).count();
+    let fresh =
+        outcomes.iter().flatten().flatten().filter(|outcome| matches!(outcome, Outcome::Fresh(_))).count();
     assert_eq!((fresh, read_all(store, &channel, 0).await.len()), (1, 1));
 }
 
@@ -201,7 +203,8 @@ pub async fn the_first_commit_of_an_epoch_wins(store: &Arc<dyn Store>) {
 pub async fn racing_commits_have_one_winner(store: &Arc<dyn Store>) {
     let channel = channel();
     for epoch in 0..10 {
-        let calls = (0..64).map(|_| store.append(&channel, vec![record("c")], Precondition::Advance(at(epoch))));
+        let calls =
+            (0..64).map(|_| store.append(&channel, vec![record("c")], Precondition::Advance(at(epoch))));
         let won = futures::future::join_all(calls).await.into_iter().filter(Result::is_ok).count();
         assert_eq!(won, 1, "epoch {epoch}");
     }
@@ -216,7 +219,10 @@ pub async fn advance_from_accepts_later_epochs(store: &Arc<dyn Store>) {
         call(epoch).await.expect("an epoch that is not past");
     }
     for epoch in [0, 2, 7] {
-        assert!(matches!(call(epoch).await, Err(StoreError::Conflict { current: Epoch(8), .. })), "epoch {epoch}");
+        assert!(
+            matches!(call(epoch).await, Err(StoreError::Conflict { current: Epoch(8), .. })),
+            "epoch {epoch}"
+        );
     }
 }
 
@@ -241,7 +247,8 @@ pub async fn the_last_epochs_do_not_overflow(store: &Arc<dyn Store>) {
 /// After a conflict neither records nor head nor epoch have changed.
 pub async fn a_conflict_changes_nothing(store: &Arc<dyn Store>) {
     let channel = channel();
-    let call = |epoch| store.append(&channel, vec![record("a"), record("b")], Precondition::Advance(at(epoch)));
+    let call =
+        |epoch| store.append(&channel, vec![record("a"), record("b")], Precondition::Advance(at(epoch)));
     call(0).await.expect("first");
     call(0).await.expect_err("conflict");
     call(7).await.expect_err("conflict");

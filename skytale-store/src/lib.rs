@@ -13,5 +13,6 @@ pub use memory::{MemoryCapacity, MemoryStore};
 #[cfg(feature = "sql")]
 pub use sql::{SqlOptions, SqlStore};
 pub use store::{
-    Appended, Durability, GroupEpoch, GroupId, Head, MessageId, NewRecord, Outcome, Precondition, Record, Store,
+    Appended, Durability, GroupEpoch, GroupId, Head, MessageId, NewRecord, Outcome, Precondition, Record,
+    Store,
 };

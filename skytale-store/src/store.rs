@@ -191,7 +191,9 @@ impl Precondition {
         };
         let passes_later = matches!(self, Self::AdvanceFrom(_));
         match current {
-            Some(current) if wanted.epoch != current && !(passes_later && wanted.epoch > current) => Err(current),
+            Some(current) if wanted.epoch != current && !(passes_later && wanted.epoch > current) => {
+                Err(current)
+            }
             _ if advances && wanted.epoch.0 >= i64::MAX as u64 => Err(current.unwrap_or_default()),
             _ => Ok(advances.then(|| wanted.epoch.next())),
         }

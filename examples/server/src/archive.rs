@@ -70,7 +70,10 @@ fn print_record(channel: &ChannelName, record: &Record, as_json: bool) -> Result
     if as_json {
         let dialect = record.dialect.number();
         let channel = channel.to_string();
-        println!("{}", json!({"channel": channel, "sequence": sequence, "appended_at": time, "kind": kind, "dialect": dialect, "bytes": bytes}));
+        println!(
+            "{}",
+            json!({"channel": channel, "sequence": sequence, "appended_at": time, "kind": kind, "dialect": dialect, "bytes": bytes})
+        );
     } else {
         println!("{sequence:>12}  {time:<30}  {kind:<14}  {:<12}  {bytes:>9}", record.dialect.to_string());
     }

@@ -142,7 +142,10 @@ impl ServerConfig {
         );
         self.replay()?;
         let durability = self.durability.as_deref().unwrap_or("disk");
-        ensure!(matches!(durability, "disk" | "process"), "durability is {durability:?}; it may be disk or process");
+        ensure!(
+            matches!(durability, "disk" | "process"),
+            "durability is {durability:?}; it may be disk or process"
+        );
         let format = self.log_format.as_deref().unwrap_or("text");
         ensure!(matches!(format, "text" | "json"), "log_format is {format:?}; it may be text or json");
         let exposed = !self.grpc_address().ip().is_loopback();

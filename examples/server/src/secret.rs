@@ -48,7 +48,10 @@ fn generated(path: &Path) -> Result<SecretString> {
         Err(error) => return Err(error).with_context(|| format!("cannot write beside {name}")),
     }
     let mode = fs::metadata(path)?.permissions().mode();
-    ensure!(mode & 0o077 == 0, "others can read {name}: run `chmod 600 {name}`, or delete it to get a new secret");
+    ensure!(
+        mode & 0o077 == 0,
+        "others can read {name}: run `chmod 600 {name}`, or delete it to get a new secret"
+    );
     let secret = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
     Ok(secret.trim().to_owned().into())
 }

@@ -45,7 +45,12 @@ pub async fn run(config: Config) -> Result<()> {
     }
 }
 
-async fn serve<A: Authenticator>(config: &Config, relay: Relay, authenticator: A, listener: Listener) -> Result<()> {
+async fn serve<A: Authenticator>(
+    config: &Config,
+    relay: Relay,
+    authenticator: A,
+    listener: Listener,
+) -> Result<()> {
     let drain = relay.drain();
     let frame_bytes = relay.limits().frame.frame_bytes;
     let service = AuthenticateLayer::new(authenticator).layer(relay);
@@ -91,10 +96,14 @@ async fn open_store(config: &ServerConfig) -> Result<(Arc<dyn Store>, String)> {
             Ok((Arc::new(store), format!("SQLite in {}", path.display())))
         }
         url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-            let store = SqlStore::connect_postgres(url, options).await.context("cannot open the archive in PostgreSQL")?;
+            let store = SqlStore::connect_postgres(url, options)
+                .await
+                .context("cannot open the archive in PostgreSQL")?;
             Ok((Arc::new(store), "PostgreSQL".to_owned()))
         }
-        _ => anyhow::bail!("store may be sqlite, memory, or a URL like postgres://user:password@host/database"),
+        _ => {
+            anyhow::bail!("store may be sqlite, memory, or a URL like postgres://user:password@host/database")
+        }
     }
 }
 
@@ -134,7 +143,9 @@ async fn expire(store: Arc<dyn Store>, retention: Option<Duration>) {
         match store.expire(SystemTime::now() - retention).await {
             Ok(0) => {}
             Ok(expired) => tracing::info!(expired, "dropped messages that were older than message_ttl_days"),
-            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "old messages could not be dropped"),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "old messages could not be dropped")
+            }
         }
         tokio::time::sleep(RETENTION_INTERVAL).await;
     }
@@ -142,7 +153,8 @@ async fn expire(store: Arc<dyn Store>, retention: Option<Duration>) {
 
 /// Waits for SIGTERM or SIGINT; a second one ends the process at once.
 async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return std::future::pending().await;
     };

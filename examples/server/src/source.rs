@@ -46,7 +46,8 @@ fn explain(path: &Path, text: &str, error: &toml::de::Error) -> String {
     let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
     let message = error.message();
     let place = format!("{}:{line}: ", path.display());
-    let Some(unknown) = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) else {
+    let Some(unknown) = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next())
+    else {
         return format!("{place}{message}");
     };
     let known = message.split('`').skip(3).step_by(2);
@@ -58,7 +59,10 @@ fn explain(path: &Path, text: &str, error: &toml::de::Error) -> String {
 
 fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let scored = known.map(|known| (strsim::jaro_winkler(unknown, known), known));
-    scored.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|(score, _)| *score > 0.7).map(|(_, known)| known)
+    scored
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .filter(|(score, _)| *score > 0.7)
+        .map(|(_, known)| known)
 }
 
 /// Sets a key of `[server]`, or one of `[limits]` as SKYTALE_LIMITS_..., by its environment variable.
@@ -74,7 +78,8 @@ fn set(config: &mut Config, name: &str, value: &str) -> Result<()> {
         merge(&mut config.server, &toml(&key), name)
     } else {
         let hint = nearest(&key, SERVER_KEYS.into_iter());
-        let hint = hint.map(|known| format!("; did you mean {PREFIX}{}?", known.to_uppercase())).unwrap_or_default();
+        let hint =
+            hint.map(|known| format!("; did you mean {PREFIX}{}?", known.to_uppercase())).unwrap_or_default();
         bail!("unknown environment variable {name}{hint}")
     }
 }
@@ -104,16 +109,41 @@ macro_rules! merge {
 }
 
 merge!(crate::config::ServerConfig {
-    data_dir, grpc_listen_addr, health_listen_addr, jwt_secret, grpc_tls_cert, grpc_tls_key, message_ttl_days, store,
-    durability, replay_on_subscribe, allow_anonymous, insecure_listen, published_sdk_outlives_token, log_format,
+    data_dir,
+    grpc_listen_addr,
+    health_listen_addr,
+    jwt_secret,
+    grpc_tls_cert,
+    grpc_tls_key,
+    message_ttl_days,
+    store,
+    durability,
+    replay_on_subscribe,
+    allow_anonymous,
+    insecure_listen,
+    published_sdk_outlives_token,
+    log_format,
     drain_seconds,
 });
 
 merge!(crate::config::LimitsConfig {
-    max_connections, max_channels, max_message_size, max_name_bytes, max_repeated_elements, max_sessions,
-    max_sessions_per_principal, max_subscriptions_per_session, max_subscriptions_per_principal, max_publish_rate,
-    max_queued_messages, max_queued_bytes, max_queued_unarchived, max_unauthenticated_connections,
-    authentication_seconds, max_streams_per_connection, max_pending_resets,
+    max_connections,
+    max_channels,
+    max_message_size,
+    max_name_bytes,
+    max_repeated_elements,
+    max_sessions,
+    max_sessions_per_principal,
+    max_subscriptions_per_session,
+    max_subscriptions_per_principal,
+    max_publish_rate,
+    max_queued_messages,
+    max_queued_bytes,
+    max_queued_unarchived,
+    max_unauthenticated_connections,
+    authentication_seconds,
+    max_streams_per_connection,
+    max_pending_resets,
 });
 
 fn override_with(config: &mut Config, flags: &Flags) {

@@ -46,7 +46,9 @@ pub(crate) enum Presence {
     /// No `EncodedName`: the profile of the published SDK.
     StringsOnly,
     /// An `EncodedName`, with or without a `NameId` of its own.
-    Encoded { id_present: bool },
+    Encoded {
+        id_present: bool,
+    },
 }
 
 impl NameView {
@@ -85,10 +87,16 @@ impl Header {
                 once.see(field.number, "a header field")?;
             }
             let changed_by_hop = match (field.number, dialect) {
-                (1, _) => header.read_name(frame, field.bytes("header.source")?, dialect, limits, End::Source)?,
-                (2, _) => {
-                    header.read_name(frame, field.bytes("header.destination")?, dialect, limits, End::Destination)?
+                (1, _) => {
+                    header.read_name(frame, field.bytes("header.source")?, dialect, limits, End::Source)?
                 }
+                (2, _) => header.read_name(
+                    frame,
+                    field.bytes("header.destination")?,
+                    dialect,
+                    limits,
+                    End::Destination,
+                )?,
                 (3, Dialect::Slim1) | (4, Dialect::Slim3) => {
                     header.fanout = field.varint("header.fanout")? as u32;
                     false

@@ -115,7 +115,9 @@ fn append_at(message: &[u8], path: &[u32], suffix: &[u8]) -> Vec<u8> {
     let mut reader = Reader::new(message);
     while let Ok(Some(field)) = reader.next() {
         match field.value {
-            Value::Bytes(span) if field.number == *number => put_field(&mut copy, *number, span, message, rest, suffix),
+            Value::Bytes(span) if field.number == *number => {
+                put_field(&mut copy, *number, span, message, rest, suffix)
+            }
             _ => copy.extend_from_slice(field.whole.of(message)),
         }
     }

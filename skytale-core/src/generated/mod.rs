@@ -4,7 +4,9 @@
 //! [`Envelope`](crate::Envelope)s.
 #![allow(missing_docs, clippy::all)]
 
+#[rustfmt::skip]
 pub mod slim1;
+#[rustfmt::skip]
 pub mod slim3;
 
 /// The `FileDescriptorSet` of both dialects, for server reflection.

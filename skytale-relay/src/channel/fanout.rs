@@ -33,7 +33,12 @@ impl Channel {
     }
 
     /// Fans out a message that is not archived (or was, under `number`), and returns how many sessions it is for.
-    pub fn forward(&self, envelope: &Arc<Envelope>, number: Option<SequenceNumber>, from: SessionId) -> usize {
+    pub fn forward(
+        &self,
+        envelope: &Arc<Envelope>,
+        number: Option<SequenceNumber>,
+        from: SessionId,
+    ) -> usize {
         let subscriptions = self.subscriptions.load();
         if fanout(envelope) == ANY_ONE {
             return self.choose(&subscriptions, envelope, from).map_or(0, |chosen| {
@@ -55,8 +60,11 @@ impl Channel {
         envelope: &Envelope,
         from: SessionId,
     ) -> Option<&'a Arc<Subscription>> {
-        let wanting = |subscription: &&Arc<Subscription>| subscription.session() != from && subscription.wants(envelope);
-        let mut candidates: SmallVec<[&Arc<Subscription>; 8]> = subscriptions.iter().filter(wanting).collect();
+        let wanting = |subscription: &&Arc<Subscription>| {
+            subscription.session() != from && subscription.wants(envelope)
+        };
+        let mut candidates: SmallVec<[&Arc<Subscription>; 8]> =
+            subscriptions.iter().filter(wanting).collect();
         if candidates.len() > 1 && candidates.iter().any(|candidate| !candidate.is_behind()) {
             candidates.retain(|candidate| !candidate.is_behind());
         }

@@ -102,7 +102,10 @@ impl Outbound {
                     self.resume_or_finish();
                 }
                 Some(Err(error)) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "the archive could not be read");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the archive could not be read"
+                    );
                     return Poll::Ready(Err(Close::ArchiveUnavailable));
                 }
                 None => self.resume_or_finish(),
@@ -146,7 +149,8 @@ impl CatchingUp {
     /// Returns the message of a record, if it is for this subscription and by somebody else.
     fn read(&self, record: Record, outbox: &Outbox) -> Option<Arc<Envelope>> {
         let limits = FrameLimits::default().with_frame_bytes(usize::MAX).with_name_bytes(usize::MAX);
-        let envelope = Envelope::parse(record.body, record.dialect, &limits.with_elements(usize::MAX)).ok()?;
+        let envelope =
+            Envelope::parse(record.body, record.dialect, &limits.with_elements(usize::MAX)).ok()?;
         (self.subscription.wants(&envelope) && !outbox.is_own(&envelope)).then(|| Arc::new(envelope))
     }
 }

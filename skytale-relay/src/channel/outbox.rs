@@ -104,7 +104,12 @@ impl Outbox {
     }
 
     /// Queues an archived message, or lets its subscription fall back to the archive.
-    pub fn offer_archived(&self, subscription: &Arc<Subscription>, envelope: &Arc<Envelope>, number: SequenceNumber) {
+    pub fn offer_archived(
+        &self,
+        subscription: &Arc<Subscription>,
+        envelope: &Arc<Envelope>,
+        number: SequenceNumber,
+    ) {
         let mut state = self.lock();
         if state.closed.is_some() || subscription.is_behind() || number <= subscription.last() {
             return;

@@ -48,7 +48,8 @@ impl Registry {
     pub fn close(&self, channel: Arc<Channel>) {
         let key = channel.name.components();
         drop(channel);
-        self.channels.remove_if(&key, |_, channel| Arc::strong_count(channel) == 1 && channel.is_unsubscribed());
+        self.channels
+            .remove_if(&key, |_, channel| Arc::strong_count(channel) == 1 && channel.is_unsubscribed());
     }
 }
 

@@ -1,7 +1,7 @@
 //! One session's subscription to one name, and how far it has got.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use skytale_core::{Dialect, Envelope, SequenceNumber};
 

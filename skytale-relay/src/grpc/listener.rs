@@ -198,7 +198,8 @@ impl Peer {
         let state = Arc::downgrade(&self.state);
         tokio::spawn(async move {
             tokio::time::sleep(allowed).await;
-            if let Some(state) = state.upgrade().filter(|state| !state.authenticated.load(Ordering::Relaxed)) {
+            if let Some(state) = state.upgrade().filter(|state| !state.authenticated.load(Ordering::Relaxed))
+            {
                 state.expired.cancel();
             }
         });
@@ -244,7 +245,11 @@ macro_rules! io {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.as_mut().get_mut().expired.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "not authenticated in time")));
         }

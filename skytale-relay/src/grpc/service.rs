@@ -58,7 +58,9 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         if request.uri().path() != OPEN_CHANNEL {
-            return Box::pin(ready(Ok(Status::unimplemented("this service has one method, OpenChannel").into_http())));
+            return Box::pin(ready(Ok(
+                Status::unimplemented("this service has one method, OpenChannel").into_http()
+            )));
         }
         let open = OpenChannel(self.clone());
         let mut grpc = Grpc::new(FrameCodec).max_decoding_message_size(self.frame_bytes);
@@ -84,7 +86,8 @@ where
         Box::pin(async move {
             let connect = connect(&request)?;
             let peer = request.extensions().get::<Peer>().cloned();
-            let session = service.oneshot(connect).await.map_err(|error| status::of_refusal(&error.into()))?;
+            let session =
+                service.oneshot(connect).await.map_err(|error| status::of_refusal(&error.into()))?;
             if let Some(peer) = peer {
                 peer.authenticated();
             }

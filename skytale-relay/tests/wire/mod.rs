@@ -193,7 +193,7 @@ impl Say {
         Self::new(MessageKind::Msg, to, Content::App(text.as_bytes().to_vec().into()))
     }
 
-    pub fn to_any_one(mut self) -> Self {
+    pub fn any_one(mut self) -> Self {
         self.fanout = 1;
         self
     }
@@ -244,11 +244,15 @@ impl Agent {
         let link_id = format!("link-of-{}", self.me.strings[2]);
         match self.dialect {
             Dialect::Slim1 => {
-                let offer = slim1::LinkNegotiationPayload { link_id, slim_version: "1.4.0".into(), is_reply: false };
+                let offer =
+                    slim1::LinkNegotiationPayload { link_id, slim_version: "1.4.0".into(), is_reply: false };
                 let link = slim1::Link { link_type: Some(slim1::link::LinkType::LinkNegotiation(offer)) };
                 self.send(slim1_frame(slim1::message::MessageType::Link(link))).await;
                 let reply = slim1::Message::decode(self.frame().await.expect("a reply")).expect("decodes");
-                assert!(matches!(reply.message_type, Some(slim1::message::MessageType::Link(_))), "{reply:?}");
+                assert!(
+                    matches!(reply.message_type, Some(slim1::message::MessageType::Link(_))),
+                    "{reply:?}"
+                );
             }
             Dialect::Slim3 => self.negotiate_key(link_id).await,
         }
@@ -407,7 +411,8 @@ impl Agent {
 
     /// Returns the next frame, or the status the stream ended with.
     pub async fn frame(&mut self) -> Result<Bytes, Status> {
-        let next = tokio::time::timeout(SOON, self.incoming.message()).await.expect("something comes in time")?;
+        let next =
+            tokio::time::timeout(SOON, self.incoming.message()).await.expect("something comes in time")?;
         next.ok_or_else(|| Status::ok("ended"))
     }
 
@@ -450,7 +455,8 @@ fn slim3_frame(message_type: slim3::message::MessageType) -> Bytes {
 
 fn content1(say: &Say) -> slim1::Content {
     use slim1::command_payload::CommandPayloadType as Command;
-    let mls = |mls: &Option<Bytes>| mls.clone().map(|mls_content| slim1::MlsPayload { commit_id: 1, mls_content });
+    let mls =
+        |mls: &Option<Bytes>| mls.clone().map(|mls_content| slim1::MlsPayload { commit_id: 1, mls_content });
     let command = match (&say.body, say.kind) {
         (Content::App(blob), _) => {
             let payload = slim1::ApplicationPayload { payload_type: "msg".into(), blob: blob.clone() };
@@ -477,7 +483,8 @@ fn content1(say: &Say) -> slim1::Content {
 
 fn content3(say: &Say) -> slim3::Content {
     use slim3::command_payload::CommandPayloadType as Command;
-    let mls = |mls: &Option<Bytes>| mls.clone().map(|mls_content| slim3::MlsPayload { commit_id: 1, mls_content });
+    let mls =
+        |mls: &Option<Bytes>| mls.clone().map(|mls_content| slim3::MlsPayload { commit_id: 1, mls_content });
     let command = match (&say.body, say.kind) {
         (Content::App(blob), _) => {
             let payload = slim3::ApplicationPayload { payload_type: "msg".into(), blob: blob.clone() };
@@ -516,7 +523,11 @@ fn heard1(frame: Bytes) -> Heard {
         panic!("no Publish");
     };
     let session = publish.session.expect("a session header");
-    let strings = publish.header.and_then(|header| header.source).and_then(|source| source.str_name).unwrap_or_default();
+    let strings = publish
+        .header
+        .and_then(|header| header.source)
+        .and_then(|source| source.str_name)
+        .unwrap_or_default();
     let (mut blob, mut mls) = (Bytes::new(), None);
     match publish.msg.and_then(|content| content.content_type) {
         Some(slim1::content::ContentType::AppPayload(payload)) => blob = payload.blob,
@@ -709,4 +720,3 @@ impl Decoder for Raw {
         Ok(Some(source.copy_to_bytes(source.remaining())))
     }
 }
-

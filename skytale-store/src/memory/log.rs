@@ -99,7 +99,8 @@ impl Log {
     }
 
     fn make_room(&mut self, capacity: MemoryCapacity) {
-        while self.records.len() > capacity.records || (self.bytes > capacity.bytes && self.records.len() > 1) {
+        while self.records.len() > capacity.records || (self.bytes > capacity.bytes && self.records.len() > 1)
+        {
             self.drop_oldest();
         }
     }

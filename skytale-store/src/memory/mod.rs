@@ -91,7 +91,10 @@ impl MemoryStore {
     fn all(&self) -> Vec<(ChannelName, Arc<Channel>)> {
         let read = |shard: &RwLock<HashMap<_, _>>| {
             let channels = shard.read().unwrap_or_else(PoisonError::into_inner);
-            channels.iter().map(|(name, channel): (&ChannelName, &Arc<Channel>)| (name.clone(), channel.clone())).collect::<Vec<_>>()
+            channels
+                .iter()
+                .map(|(name, channel): (&ChannelName, &Arc<Channel>)| (name.clone(), channel.clone()))
+                .collect::<Vec<_>>()
         };
         self.shards.iter().flat_map(read).collect()
     }
@@ -176,7 +179,6 @@ impl Store for MemoryStore {
 }
 
 /// Turns a page into stream items and the position after it; `None` at the head, and nothing follows an error.
-#[expect(clippy::type_complexity, reason = "it is the item and state of an unfold")]
 fn next_page(
     page: Result<Vec<Record>>,
     after: SequenceNumber,

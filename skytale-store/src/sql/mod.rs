@@ -20,8 +20,8 @@ use tokio::sync::broadcast;
 
 use crate::error::{Result, StoreError};
 use crate::store::{Appended, Durability, Head, NewRecord, Precondition, Record, Store};
-pub use connect::SqlOptions;
 use connect::FileLock;
+pub use connect::SqlOptions;
 use listen::{Grown, POLL_INTERVAL};
 use statement::Statements;
 use writer::Writer;
@@ -98,7 +98,10 @@ impl Store for SqlStore {
     }
 
     async fn head(&self, channel: &ChannelName) -> Result<Head> {
-        Ok(page::find_channel(&self.db, &self.statements, channel).await?.map(|row| row.head).unwrap_or_default())
+        Ok(page::find_channel(&self.db, &self.statements, channel)
+            .await?
+            .map(|row| row.head)
+            .unwrap_or_default())
     }
 
     fn read(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {

@@ -25,7 +25,11 @@ pub(super) struct ChannelRow {
 
 impl ChannelRow {
     pub fn read(row: &QueryResult) -> Result<Self, DbErr> {
-        Ok(Self { id: row.try_get("", "id")?, head: read_head(row)?, last_appended_at: row.try_get("", "last_appended_at")? })
+        Ok(Self {
+            id: row.try_get("", "id")?,
+            head: read_head(row)?,
+            last_appended_at: row.try_get("", "last_appended_at")?,
+        })
     }
 }
 
@@ -129,7 +133,8 @@ impl Pages {
         let (mut through, mut bytes) = (after, 0);
         for row in &rows {
             let sequence = row.try_get("", "sequence").map_err(StoreError::unavailable)?;
-            let size = row.try_get::<i64>("", "size").or_else(|_| row.try_get::<i32>("", "size").map(i64::from));
+            let size =
+                row.try_get::<i64>("", "size").or_else(|_| row.try_get::<i32>("", "size").map(i64::from));
             bytes += size.map_err(StoreError::unavailable)?;
             if through > after && bytes > PAGE_BYTES {
                 break;
@@ -142,7 +147,9 @@ impl Pages {
     /// A number is missing: either a trim overtook this reader, or the table is damaged.
     async fn broken(&self) -> StoreError {
         match find_channel(&self.db, &self.statements, &self.channel).await {
-            Ok(Some(channel)) if self.after < channel.head.floor => StoreError::Gone { floor: channel.head.floor },
+            Ok(Some(channel)) if self.after < channel.head.floor => {
+                StoreError::Gone { floor: channel.head.floor }
+            }
             Ok(_) => StoreError::Corrupt { what: "a record is missing in its channel" },
             Err(error) => error,
         }

@@ -64,7 +64,10 @@ impl Statements {
     }
 
     pub fn all_channels(&self) -> Statement {
-        self.make("SELECT components, name, last_sequence, floor FROM channels WHERE last_sequence > 0 ORDER BY id", [])
+        self.make(
+            "SELECT components, name, last_sequence, floor FROM channels WHERE last_sequence > 0 ORDER BY id",
+            [],
+        )
     }
 
     pub fn insert_records(&self, rows: &[Row]) -> Statement {
@@ -74,7 +77,8 @@ impl Statements {
         let mut values: Vec<Value> = Vec::with_capacity(rows.len() * RECORD_COLUMNS);
         for (index, row) in rows.iter().enumerate() {
             let first = index * RECORD_COLUMNS;
-            let places: Vec<String> = (1..=RECORD_COLUMNS).map(|column| format!("${}", first + column)).collect();
+            let places: Vec<String> =
+                (1..=RECORD_COLUMNS).map(|column| format!("${}", first + column)).collect();
             sql.push_str(if index == 0 { "(" } else { ", (" });
             sql.push_str(&places.join(", "));
             sql.push(')');
@@ -119,7 +123,10 @@ impl Statements {
     }
 
     pub fn set_floor(&self, channel: i64, floor: i64) -> Statement {
-        self.make("UPDATE channels SET floor = $2 WHERE id = $1 AND floor < $2", [channel.into(), floor.into()])
+        self.make(
+            "UPDATE channels SET floor = $2 WHERE id = $1 AND floor < $2",
+            [channel.into(), floor.into()],
+        )
     }
 
     pub fn delete_through(&self, channel: i64, through: i64, most: u64) -> Statement {
@@ -151,7 +158,8 @@ fn key(channel: &ChannelName) -> Vec<u8> {
 /// Restores what [`key`] made.
 pub(super) fn components(key: &[u8]) -> Option<[u64; 3]> {
     let (chunks, rest) = key.as_chunks::<8>();
-    let [first, second, third] = chunks.first_chunk::<3>().filter(|_| chunks.len() == 3 && rest.is_empty())?;
+    let [first, second, third] =
+        chunks.first_chunk::<3>().filter(|_| chunks.len() == 3 && rest.is_empty())?;
     Some([first, second, third].map(|bytes| u64::from_be_bytes(*bytes)))
 }
 

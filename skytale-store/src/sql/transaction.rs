@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
 };
 use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
@@ -88,7 +88,8 @@ impl Work<'_> {
         cache: &ChannelCache,
         group: &'g [Append],
     ) -> Result<BTreeMap<[u64; 3], Open<'g>>, DbErr> {
-        let names: BTreeMap<_, _> = group.iter().map(|append| (append.channel.components(), &append.channel)).collect();
+        let names: BTreeMap<_, _> =
+            group.iter().map(|append| (append.channel.components(), &append.channel)).collect();
         let mut channels = BTreeMap::new();
         for (components, name) in names {
             let row = match cache.0.get(name) {
@@ -174,7 +175,8 @@ impl Work<'_> {
             return Ok(None);
         };
         let (epoch, winner): (i64, i64) = (row.try_get("", "epoch")?, row.try_get("", "winner")?);
-        let group = Group { epoch: Epoch(epoch as u64), winner: SequenceNumber(winner as u64), changed: false };
+        let group =
+            Group { epoch: Epoch(epoch as u64), winner: SequenceNumber(winner as u64), changed: false };
         channel.groups.insert(id.clone(), group);
         Ok(Some(group))
     }

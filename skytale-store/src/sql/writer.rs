@@ -86,7 +86,9 @@ async fn commit(
 /// Tells a lost race (PostgreSQL 40001 and 40P01, a unique violation, SQLite's busy) from a real failure.
 fn is_contention(error: &DbErr) -> bool {
     let text = error.to_string();
-    ["deadlock", "could not serialize", "duplicate key", "database is locked"].iter().any(|sign| text.contains(sign))
+    ["deadlock", "could not serialize", "duplicate key", "database is locked"]
+        .iter()
+        .any(|sign| text.contains(sign))
 }
 
 fn answer(group: Vec<Append>, outcome: Result<Vec<Result<Appended>>, DbErr>, grown: &Grown) {

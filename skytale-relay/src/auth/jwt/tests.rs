@@ -86,7 +86,11 @@ fn no_other_algorithm_is_accepted() {
 #[test]
 fn tampering_and_nonsense_are_refused() {
     let token = sign(Header::default(), &claims(), SECRET);
-    assert!(authenticator().verify(&sign(Header::default(), &claims(), b"another secret of 32 bytes......")).is_err());
+    assert!(
+        authenticator()
+            .verify(&sign(Header::default(), &claims(), b"another secret of 32 bytes......"))
+            .is_err()
+    );
     for nonsense in ["", ".", "..", "a.b.c", &token[1..], &token[..token.len() - 2], &"x".repeat(9000)] {
         assert!(authenticator().verify(nonsense).is_err());
     }
@@ -95,7 +99,8 @@ fn tampering_and_nonsense_are_refused() {
 #[test]
 fn keys_rotate_by_their_id() {
     let (old, new) = (b"the old secret of 32 bytes .....", b"the new secret of 32 bytes .....");
-    let both = authenticator().with_key("old", old).and_then(|keys| keys.with_key("new", new)).expect("long enough");
+    let both =
+        authenticator().with_key("old", old).and_then(|keys| keys.with_key("new", new)).expect("long enough");
     let named = |kid: &str| Header { kid: Some(kid.to_owned()), ..Header::default() };
     assert!(both.verify(&sign(named("old"), &claims(), old)).is_ok());
     assert!(both.verify(&sign(named("new"), &claims(), new)).is_ok());
