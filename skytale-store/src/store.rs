@@ -12,7 +12,7 @@ use crate::error::{Result, StoreError};
 
 /// An append-only log per channel.
 ///
-/// The contract, which [`conformance`](crate::conformance) runs against an implementation:
+/// The contract, which `conformance` (behind the feature of that name) runs against an implementation:
 ///
 /// - **Numbers.** A channel's records are numbered from 1 without gaps, in the order in which they were appended. A
 ///   number is never given twice, even after [`trim`](Store::trim). Channels are independent; two [`ChannelName`]s

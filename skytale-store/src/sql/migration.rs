@@ -38,16 +38,11 @@ impl MigrationName for ChannelLog {
 impl MigrationTrait for ChannelLog {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager.create_table(channels()).await?;
-        manager.create_table(records()).await?;
+        manager.create_table(blocks()).await?;
+        manager.create_table(messages()).await?;
         manager.create_table(epochs()).await?;
-        let by_time = Index::create().name("records_by_time").table("records").col("appended_at").to_owned();
-        manager.create_index(by_time).await?;
-        let db = manager.get_connection();
-        db.execute_unprepared(
-            "CREATE UNIQUE INDEX records_by_message ON records (channel_id, message_id) WHERE message_id IS NOT NULL",
-        )
-        .await?;
-        Ok(())
+        let by_time = Index::create().name("blocks_by_time").table("blocks").col("appended_at").to_owned();
+        manager.create_index(by_time).await
     }
 }
 
@@ -63,16 +58,25 @@ fn channels() -> TableCreateStatement {
         .to_owned()
 }
 
-fn records() -> TableCreateStatement {
+fn blocks() -> TableCreateStatement {
     Table::create()
-        .table("records")
+        .table("blocks")
         .col(ColumnDef::new("channel_id").big_integer().not_null())
-        .col(ColumnDef::new("sequence").big_integer().not_null())
+        .col(ColumnDef::new("last").big_integer().not_null())
+        .col(ColumnDef::new("first").big_integer().not_null())
         .col(ColumnDef::new("appended_at").big_integer().not_null())
-        .col(ColumnDef::new("dialect").small_integer().not_null())
-        .col(ColumnDef::new("message_id").blob())
         .col(ColumnDef::new("body").blob().not_null())
-        .primary_key(Index::create().col("channel_id").col("sequence"))
+        .primary_key(Index::create().col("channel_id").col("last"))
+        .to_owned()
+}
+
+fn messages() -> TableCreateStatement {
+    Table::create()
+        .table("messages")
+        .col(ColumnDef::new("channel_id").big_integer().not_null())
+        .col(ColumnDef::new("message_id").blob().not_null())
+        .col(ColumnDef::new("sequence").big_integer().not_null())
+        .primary_key(Index::create().col("channel_id").col("message_id"))
         .to_owned()
 }
 

@@ -1,5 +1,6 @@
 //! A store in SQLite or PostgreSQL, through sea-orm.
 
+mod block;
 mod connect;
 mod listen;
 mod migration;
@@ -14,7 +15,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use skytale_core::{ChannelName, SequenceNumber};
 use tokio::sync::broadcast;
 
@@ -40,7 +41,7 @@ pub struct SqlStore {
     _lock: Option<FileLock>,
 }
 
-/// How many rows one statement of [`SqlStore::trim`] deletes, so that appends get their turn.
+/// How many blocks one statement of [`SqlStore::trim`] deletes, so that appends get their turn.
 const TRIM_STEP: u64 = 1_000;
 
 impl SqlStore {
@@ -66,20 +67,16 @@ impl SqlStore {
         page::Pages::new(self.db.clone(), self.statements, channel.clone(), after)
     }
 
-    async fn trim_channel(&self, id: i64, through: i64) -> Result<u64> {
-        let set_floor = self.statements.set_floor(id, through);
-        self.db.execute_raw(set_floor).await.map_err(StoreError::unavailable)?;
-        let mut trimmed = 0;
-        loop {
-            let transaction = self.db.begin().await.map_err(StoreError::unavailable)?;
-            let delete = self.statements.delete_through(id, through, TRIM_STEP);
-            let deleted = transaction.execute_raw(delete).await.map_err(StoreError::unavailable)?;
-            transaction.commit().await.map_err(StoreError::unavailable)?;
-            trimmed += deleted.rows_affected();
-            if deleted.rows_affected() < TRIM_STEP {
-                return Ok(trimmed);
-            }
-        }
+    async fn trim_channel(&self, id: i64, through: i64) -> Result<()> {
+        self.execute(self.statements.set_floor(id, through)).await?;
+        self.execute(self.statements.delete_messages(id, through)).await?;
+        while self.execute(self.statements.delete_blocks(id, through, TRIM_STEP)).await? == TRIM_STEP {}
+        Ok(())
+    }
+
+    async fn execute(&self, statement: Statement) -> Result<u64> {
+        let done = self.db.execute_raw(statement).await.map_err(StoreError::unavailable)?;
+        Ok(done.rows_affected())
     }
 }
 
@@ -143,8 +140,9 @@ impl Store for SqlStore {
 
     async fn expire(&self, before: SystemTime) -> Result<u64> {
         let mut expired = 0;
-        for (id, through) in page::expired(&self.db, &self.statements, before).await? {
-            expired += self.trim_channel(id, through).await?;
+        for old in page::expired(&self.db, &self.statements, before).await? {
+            self.trim_channel(old.channel, old.through).await?;
+            expired += old.through.saturating_sub(old.floor).max(0) as u64;
         }
         Ok(expired)
     }

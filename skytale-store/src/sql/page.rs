@@ -3,16 +3,17 @@
 use std::time::SystemTime;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryResult};
-use skytale_core::{ChannelName, Dialect, SequenceNumber};
+use skytale_core::{ChannelName, SequenceNumber};
 
-use super::statement::{Statements, components, time};
+use super::block;
+use super::statement::{Statements, components};
 use crate::error::{Result, StoreError};
-use crate::store::{Head, MessageId, Record};
+use crate::store::{Head, Record};
 
-/// The most records of one page.
-const PAGE_RECORDS: u64 = 256;
+/// The most blocks of one page.
+const PAGE_BLOCKS: u64 = 256;
 
-/// The most bytes of one page, unless its first record alone has more.
+/// The most bytes of one page, unless its first block alone has more.
 const PAGE_BYTES: i64 = 1024 * 1024;
 
 /// A channel as its table keeps it.
@@ -63,14 +64,25 @@ fn read_listed(row: &QueryResult) -> Result<(ChannelName, Head)> {
     Ok((ChannelName::from_parts(components, name.as_deref()), head))
 }
 
+/// A channel that has records older than a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expired {
+    pub channel: i64,
+    pub floor: i64,
+    pub through: i64,
+}
+
 /// Returns, per channel, the last record that was appended before a time.
 pub(super) async fn expired(
     db: &DatabaseConnection,
     statements: &Statements,
     before: SystemTime,
-) -> Result<Vec<(i64, i64)>> {
+) -> Result<Vec<Expired>> {
     let rows = db.query_all_raw(statements.expired(before)).await.map_err(StoreError::unavailable)?;
-    let read = |row: &QueryResult| Ok((row.try_get("", "channel_id")?, row.try_get("", "through")?));
+    let read = |row: &QueryResult| {
+        let (channel, floor) = (row.try_get("", "channel_id")?, row.try_get("", "floor")?);
+        Ok(Expired { channel, floor, through: row.try_get("", "through")? })
+    };
     rows.iter().map(read).collect::<Result<_, DbErr>>().map_err(StoreError::unavailable)
 }
 
@@ -121,18 +133,23 @@ impl Pages {
     async fn load(&self, channel: i64) -> Result<Vec<Record>> {
         let after = self.after.0 as i64;
         let through = self.page_end(channel, after).await?;
-        let statement = self.statements.records(channel, after, through);
+        let statement = self.statements.blocks(channel, after, through);
         let rows = self.db.query_all_raw(statement).await.map_err(StoreError::unavailable)?;
-        rows.iter().map(read_record).collect()
+        let mut records = Vec::new();
+        for row in &rows {
+            let (first, appended_at, body) = read_block(row).map_err(StoreError::unavailable)?;
+            records.extend(block::read(SequenceNumber(first as u64), appended_at, body.into(), self.after)?);
+        }
+        Ok(records)
     }
 
     /// Returns the last number of a page that is bounded in records and bytes.
     async fn page_end(&self, channel: i64, after: i64) -> Result<i64> {
-        let statement = self.statements.sizes(channel, after, PAGE_RECORDS);
+        let statement = self.statements.sizes(channel, after, PAGE_BLOCKS);
         let rows = self.db.query_all_raw(statement).await.map_err(StoreError::unavailable)?;
         let (mut through, mut bytes) = (after, 0);
         for row in &rows {
-            let sequence = row.try_get("", "sequence").map_err(StoreError::unavailable)?;
+            let sequence = row.try_get("", "last").map_err(StoreError::unavailable)?;
             let size =
                 row.try_get::<i64>("", "size").or_else(|_| row.try_get::<i32>("", "size").map(i64::from));
             bytes += size.map_err(StoreError::unavailable)?;
@@ -156,23 +173,6 @@ impl Pages {
     }
 }
 
-fn read_record(row: &QueryResult) -> Result<Record> {
-    let read = || -> Result<_, DbErr> {
-        let sequence: i64 = row.try_get("", "sequence")?;
-        let appended_at: i64 = row.try_get("", "appended_at")?;
-        let dialect: i16 = row.try_get("", "dialect")?;
-        let message_id: Option<Vec<u8>> = row.try_get("", "message_id")?;
-        let body: Vec<u8> = row.try_get("", "body")?;
-        Ok((sequence, appended_at, dialect, message_id, body))
-    };
-    let (sequence, appended_at, dialect, message_id, body) = read().map_err(StoreError::unavailable)?;
-    let dialect = u8::try_from(dialect).ok().and_then(Dialect::from_number);
-    let message_id = message_id.map(|id| id.try_into().map(MessageId)).transpose();
-    Ok(Record {
-        sequence: SequenceNumber(sequence as u64),
-        appended_at: time(appended_at),
-        dialect: dialect.ok_or(StoreError::Corrupt { what: "a record's dialect" })?,
-        message_id: message_id.map_err(|_| StoreError::Corrupt { what: "a record's message id" })?,
-        body: body.into(),
-    })
+fn read_block(row: &QueryResult) -> Result<(i64, i64, Vec<u8>), DbErr> {
+    Ok((row.try_get("", "first")?, row.try_get("", "appended_at")?, row.try_get("", "body")?))
 }

@@ -5,26 +5,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sea_orm::{DbBackend, Statement, Value};
 use skytale_core::ChannelName;
 
+use super::block::Block;
+
 /// Makes statements for one kind of database.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Statements {
     backend: DbBackend,
 }
-
-/// A record ready to be inserted.
-pub(super) struct Row {
-    pub channel: i64,
-    pub sequence: i64,
-    pub appended_at: i64,
-    pub dialect: u8,
-    pub message_id: Option<[u8; 16]>,
-    pub body: bytes::Bytes,
-}
-
-/// How many rows one insert takes. Few sizes, so that the database keeps every statement prepared.
-pub(super) const INSERT_SIZES: [usize; 4] = [128, 32, 8, 1];
-
-const RECORD_COLUMNS: usize = 6;
 
 impl Statements {
     pub fn new(backend: DbBackend) -> Self {
@@ -70,32 +57,20 @@ impl Statements {
         )
     }
 
-    pub fn insert_records(&self, rows: &[Row]) -> Statement {
-        let mut sql = String::from(
-            "INSERT INTO records (channel_id, sequence, appended_at, dialect, message_id, body) VALUES ",
-        );
-        let mut values: Vec<Value> = Vec::with_capacity(rows.len() * RECORD_COLUMNS);
-        for (index, row) in rows.iter().enumerate() {
-            let first = index * RECORD_COLUMNS;
-            let places: Vec<String> =
-                (1..=RECORD_COLUMNS).map(|column| format!("${}", first + column)).collect();
-            sql.push_str(if index == 0 { "(" } else { ", (" });
-            sql.push_str(&places.join(", "));
-            sql.push(')');
-            values.extend([
-                row.channel.into(),
-                row.sequence.into(),
-                row.appended_at.into(),
-                i16::from(row.dialect).into(),
-                row.message_id.map(|id| id.to_vec()).into(),
-                row.body.to_vec().into(),
-            ]);
-        }
-        self.make(sql, values)
+    pub fn insert_block(&self, channel: i64, block: Block, appended_at: i64) -> Statement {
+        let sql =
+            "INSERT INTO blocks (channel_id, last, first, appended_at, body) VALUES ($1, $2, $3, $4, $5)";
+        let (last, first) = (block.last.0 as i64, block.first.0 as i64);
+        self.make(sql, [channel.into(), last.into(), first.into(), appended_at.into(), block.bytes.into()])
+    }
+
+    pub fn insert_message(&self, channel: i64, id: [u8; 16], sequence: i64) -> Statement {
+        let sql = "INSERT INTO messages (channel_id, message_id, sequence) VALUES ($1, $2, $3)";
+        self.make(sql, [channel.into(), id.to_vec().into(), sequence.into()])
     }
 
     pub fn find_message(&self, channel: i64, id: [u8; 16]) -> Statement {
-        let sql = "SELECT sequence FROM records WHERE channel_id = $1 AND message_id = $2";
+        let sql = "SELECT sequence FROM messages WHERE channel_id = $1 AND message_id = $2";
         self.make(sql, [channel.into(), id.to_vec().into()])
     }
 
@@ -111,14 +86,14 @@ impl Statements {
     }
 
     pub fn sizes(&self, channel: i64, after: i64, most: u64) -> Statement {
-        let sql = "SELECT sequence, length(body) AS size FROM records \
-                   WHERE channel_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
+        let sql = "SELECT last, length(body) AS size FROM blocks \
+                   WHERE channel_id = $1 AND last > $2 ORDER BY last LIMIT $3";
         self.make(sql, [channel.into(), after.into(), (most as i64).into()])
     }
 
-    pub fn records(&self, channel: i64, after: i64, through: i64) -> Statement {
-        let sql = "SELECT sequence, appended_at, dialect, message_id, body FROM records \
-                   WHERE channel_id = $1 AND sequence > $2 AND sequence <= $3 ORDER BY sequence";
+    pub fn blocks(&self, channel: i64, after: i64, through: i64) -> Statement {
+        let sql = "SELECT first, appended_at, body FROM blocks \
+                   WHERE channel_id = $1 AND last > $2 AND last <= $3 ORDER BY last";
         self.make(sql, [channel.into(), after.into(), through.into()])
     }
 
@@ -129,14 +104,23 @@ impl Statements {
         )
     }
 
-    pub fn delete_through(&self, channel: i64, through: i64, most: u64) -> Statement {
-        let sql = "DELETE FROM records WHERE channel_id = $1 AND sequence IN \
-                   (SELECT sequence FROM records WHERE channel_id = $1 AND sequence <= $2 ORDER BY sequence LIMIT $3)";
+    /// Deletes blocks that are wholly trimmed.
+    pub fn delete_blocks(&self, channel: i64, through: i64, most: u64) -> Statement {
+        let sql = "DELETE FROM blocks WHERE channel_id = $1 AND last IN \
+                   (SELECT last FROM blocks WHERE channel_id = $1 AND last <= $2 ORDER BY last LIMIT $3)";
         self.make(sql, [channel.into(), through.into(), (most as i64).into()])
     }
 
+    pub fn delete_messages(&self, channel: i64, through: i64) -> Statement {
+        self.make(
+            "DELETE FROM messages WHERE channel_id = $1 AND sequence <= $2",
+            [channel.into(), through.into()],
+        )
+    }
+
     pub fn expired(&self, before: SystemTime) -> Statement {
-        let sql = "SELECT channel_id, MAX(sequence) AS through FROM records WHERE appended_at < $1 GROUP BY channel_id";
+        let sql = "SELECT b.channel_id, c.floor, MAX(b.last) AS through FROM blocks b \
+                   JOIN channels c ON c.id = b.channel_id WHERE b.appended_at < $1 GROUP BY b.channel_id, c.floor";
         self.make(sql, [millis(before).into()])
     }
 

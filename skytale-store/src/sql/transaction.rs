@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, Statement,
     TransactionOptions, TransactionTrait,
 };
 use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
+use super::block::Block;
 use super::page::ChannelRow;
-use super::statement::{INSERT_SIZES, Row, Statements, millis};
+use super::statement::{Statements, millis};
 use super::writer::Append;
 use crate::error::{Result, StoreError};
 use crate::store::{Appended, GroupId, MessageId, NewRecord, Outcome, Precondition};
@@ -64,8 +65,9 @@ pub(super) async fn commit(
 struct Open<'a> {
     name: &'a ChannelName,
     row: ChannelRow,
-    rows: Vec<Row>,
+    blocks: Vec<Block>,
     ids: HashMap<MessageId, SequenceNumber>,
+    new_ids: Vec<(MessageId, SequenceNumber)>,
     groups: HashMap<GroupId, Group>,
 }
 
@@ -96,7 +98,7 @@ impl Work<'_> {
                 Some(row) => *row,
                 None => self.open(name).await?,
             };
-            let open = Open { name, row, rows: Vec::new(), ids: HashMap::new(), groups: HashMap::new() };
+            let open = Open::new(name, row);
             channels.insert(components, open);
         }
         Ok(channels)
@@ -182,36 +184,37 @@ impl Work<'_> {
     }
 
     async fn write(&self, channels: &mut BTreeMap<[u64; 3], Open<'_>>) -> Result<(), DbErr> {
-        let mut rows = Vec::new();
-        for channel in channels.values_mut().filter(|channel| !channel.rows.is_empty()) {
-            rows.append(&mut channel.rows);
+        for channel in channels.values_mut().filter(|channel| !channel.blocks.is_empty()) {
             let ChannelRow { id, head, last_appended_at } = channel.row;
-            let advance = self.statements.advance_channel(id, head.last.0 as i64, last_appended_at);
-            self.transaction.execute_raw(advance).await?;
+            for block in channel.blocks.drain(..) {
+                self.execute(self.statements.insert_block(id, block, last_appended_at)).await?;
+            }
+            for (message, sequence) in channel.new_ids.drain(..) {
+                self.execute(self.statements.insert_message(id, message.0, sequence.0 as i64)).await?;
+            }
+            self.execute(self.statements.advance_channel(id, head.last.0 as i64, last_appended_at)).await?;
             for (group, state) in channel.groups.iter().filter(|(_, state)| state.changed) {
                 let (epoch, winner) = (state.epoch.0 as i64, state.winner.0 as i64);
-                let set = self.statements.set_epoch(id, group.as_bytes(), epoch, winner);
-                self.transaction.execute_raw(set).await?;
+                self.execute(self.statements.set_epoch(id, group.as_bytes(), epoch, winner)).await?;
             }
             if self.statements.is_postgres() {
-                self.transaction.execute_raw(self.statements.notify(channel.name)).await?;
-            }
-        }
-        self.insert(&rows).await
-    }
-
-    async fn insert(&self, mut rows: &[Row]) -> Result<(), DbErr> {
-        for size in INSERT_SIZES {
-            while let Some((chunk, rest)) = rows.split_at_checked(size) {
-                self.transaction.execute_raw(self.statements.insert_records(chunk)).await?;
-                rows = rest;
+                self.execute(self.statements.notify(channel.name)).await?;
             }
         }
         Ok(())
     }
+
+    async fn execute(&self, statement: Statement) -> Result<(), DbErr> {
+        self.transaction.execute_raw(statement).await.map(drop)
+    }
 }
 
-impl Open<'_> {
+impl<'a> Open<'a> {
+    fn new(name: &'a ChannelName, row: ChannelRow) -> Self {
+        let (blocks, ids, new_ids, groups) = Default::default();
+        Self { name, row, blocks, ids, new_ids, groups }
+    }
+
     fn push(&mut self, record: &NewRecord) -> Outcome {
         if let Some(first) = record.message_id.and_then(|id| self.ids.get(&id)) {
             return Outcome::Repeated(*first);
@@ -221,15 +224,16 @@ impl Open<'_> {
         self.row.last_appended_at = self.row.last_appended_at.max(millis(SystemTime::now()));
         if let Some(id) = record.message_id {
             self.ids.insert(id, sequence);
+            self.new_ids.push((id, sequence));
         }
-        self.rows.push(Row {
-            channel: self.row.id,
-            sequence: sequence.0 as i64,
-            appended_at: self.row.last_appended_at,
-            dialect: record.dialect.number(),
-            message_id: record.message_id.map(|id| id.0),
-            body: record.body.clone(),
-        });
+        match self.blocks.last_mut() {
+            Some(block) if !block.is_full_for(record) => block.push(record),
+            _ => {
+                let mut block = Block::starting_at(sequence);
+                block.push(record);
+                self.blocks.push(block);
+            }
+        }
         Outcome::Fresh(sequence)
     }
 
