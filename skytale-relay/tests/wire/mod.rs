@@ -73,8 +73,7 @@ impl Running {
     }
 
     pub async fn channel(&self) -> Channel {
-        let endpoint = Channel::from_shared(format!("http://{}", self.address)).expect("a URI");
-        endpoint.connect().await.expect("connect")
+        dial(self.address).await
     }
 
     /// Opens a stream and negotiates the link, as an agent of the dialect does.
@@ -92,19 +91,7 @@ impl Running {
         id: u64,
         token: Option<&str>,
     ) -> Result<Agent, Status> {
-        let mut grpc = tonic::client::Grpc::new(self.channel().await)
-            .max_decoding_message_size(64 << 20)
-            .max_encoding_message_size(64 << 20);
-        grpc.ready().await.expect("ready");
-        let (sender, outgoing) = mpsc::channel(1024);
-        let mut request = Request::new(ReceiverStream::new(outgoing));
-        if let Some(token) = token {
-            request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("ASCII"));
-        }
-        let path = http::uri::PathAndQuery::from_static("/dataplane.proto.v1.DataPlaneService/OpenChannel");
-        let response = grpc.streaming(request, path, Raw).await?;
-        let me = Address { strings: ["org".into(), "ns".into(), who.into()], id: Some(id.into()) };
-        Ok(Agent { dialect, me, sender, incoming: response.into_inner(), key: None, next: 1 })
+        Agent::open(self.address, dialect, who, id, token).await
     }
 
     /// Returns what the archive holds of a channel.
@@ -239,7 +226,35 @@ pub struct Agent {
     next: u64,
 }
 
+async fn dial(address: SocketAddr) -> Channel {
+    let endpoint = Channel::from_shared(format!("http://{address}")).expect("a URI");
+    endpoint.connect().await.expect("connect")
+}
+
 impl Agent {
+    /// Opens a stream to a relay and says nothing yet.
+    pub async fn open(
+        address: SocketAddr,
+        dialect: Dialect,
+        who: &str,
+        id: u64,
+        token: Option<&str>,
+    ) -> Result<Self, Status> {
+        let mut grpc = tonic::client::Grpc::new(dial(address).await)
+            .max_decoding_message_size(64 << 20)
+            .max_encoding_message_size(64 << 20);
+        grpc.ready().await.expect("ready");
+        let (sender, outgoing) = mpsc::channel(1024);
+        let mut request = Request::new(ReceiverStream::new(outgoing));
+        if let Some(token) = token {
+            request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("ASCII"));
+        }
+        let path = http::uri::PathAndQuery::from_static("/dataplane.proto.v1.DataPlaneService/OpenChannel");
+        let response = grpc.streaming(request, path, Raw).await?;
+        let me = Address { strings: ["org".into(), "ns".into(), who.into()], id: Some(id.into()) };
+        Ok(Self { dialect, me, sender, incoming: response.into_inner(), key: None, next: 1 })
+    }
+
     pub async fn negotiate(&mut self) {
         let link_id = format!("link-of-{}", self.me.strings[2]);
         match self.dialect {

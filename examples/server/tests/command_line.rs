@@ -1,0 +1,117 @@
+//! The program from outside: settings, tokens, and what it says.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use serde_json::Value;
+
+fn server(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skytale-server"));
+    command.current_dir(directory).args(arguments).env_remove("SKYTALE_DATA_DIR");
+    command
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    server(directory, arguments).output().expect("it runs")
+}
+
+/// Runs a server that must refuse to start, and returns what it says.
+fn refusal(directory: &Path, arguments: &[&str]) -> String {
+    let output = run(directory, arguments);
+    assert!(!output.status.success(), "it started");
+    String::from_utf8(output.stderr).expect("UTF-8")
+}
+
+fn with_file(content: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("skytale.toml"), content).expect("written");
+    directory
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_file_line_and_the_nearest_name() {
+    let directory = with_file("# settings\n[server]\ndata_dir = \"d\"\ngrpc_listen_adr = \"127.0.0.1:0\"\n");
+    let said = refusal(directory.path(), &[]);
+    assert!(said.contains("skytale.toml:4:"), "{said}");
+    assert!(said.contains("\"grpc_listen_adr\"; did you mean \"grpc_listen_addr\"?"), "{said}");
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_file_and_line() {
+    let directory = with_file("[limits]\nmax_channels = \"many\"\n");
+    let said = refusal(directory.path(), &[]);
+    assert!(said.contains("skytale.toml:2:"), "{said}");
+}
+
+#[test]
+fn an_unknown_variable_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = server(directory.path(), &[]).env("SKYTALE_GRPC_LISTEN_ADR", "x").output().expect("it runs");
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(said.contains("did you mean SKYTALE_GRPC_LISTEN_ADDR?"), "{said}");
+}
+
+#[test]
+fn half_of_a_certificate_is_refused() {
+    let directory = with_file("[server]\ngrpc_tls_cert = \"cert.pem\"\n");
+    assert!(refusal(directory.path(), &[]).contains("belong together"));
+}
+
+#[test]
+fn an_exposed_listener_needs_tls_and_tokens_or_insistence() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let said = refusal(directory.path(), &["--grpc-listen-addr", "0.0.0.0:0"]);
+    assert!(said.contains("TLS is off") && said.contains("--insecure-listen"), "{said}");
+}
+
+#[test]
+fn flags_override_the_environment_and_that_the_file() {
+    let directory = with_file("[server]\nreplay_on_subscribe = \"from the file\"\n");
+    let said = refusal(directory.path(), &[]);
+    assert!(said.contains("from the file"), "{said}");
+    let environment = server(directory.path(), &[]).env("SKYTALE_REPLAY_ON_SUBSCRIBE", "from env").output();
+    assert!(String::from_utf8_lossy(&environment.expect("it runs").stderr).contains("from env"));
+    let flags = server(directory.path(), &["--replay-on-subscribe", "from flags"])
+        .env("SKYTALE_REPLAY_ON_SUBSCRIBE", "from env")
+        .output();
+    assert!(String::from_utf8_lossy(&flags.expect("it runs").stderr).contains("from flags"));
+}
+
+#[test]
+fn token_prints_a_token_and_nothing_else() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let arguments = ["token", "--account", "alice", "--channel", "org/team/*", "--ttl", "2h"];
+    let output = run(directory.path(), &arguments);
+    assert!(output.status.success());
+    let token = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(token.lines().count(), 1);
+    let secret_file = directory.path().join("data/jwt_secret");
+    assert_eq!(fs::metadata(&secret_file).expect("there").permissions().mode() & 0o777, 0o600);
+    let secret = fs::read(&secret_file).expect("readable");
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.set_issuer(&["static-api"]);
+    let claims =
+        decode::<Value>(token.trim(), &DecodingKey::from_secret(&secret), &validation).expect("valid").claims;
+    assert_eq!(claims["sub"], "alice");
+    assert_eq!(claims["grants"][0]["channels"], "org/team/*");
+    assert_eq!(claims["exp"].as_u64().expect("seconds") - claims["iat"].as_u64().expect("seconds"), 7_200);
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    run(directory.path(), &["token"]);
+    let secret = directory.path().join("data/jwt_secret");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).expect("changed");
+    assert!(refusal(directory.path(), &["token"]).contains("chmod 600"));
+}
+
+#[test]
+fn help_teaches_by_examples() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let help = String::from_utf8(run(directory.path(), &["--help"]).stdout).expect("UTF-8");
+    assert!(help.contains("Examples:") && help.contains("skytale-server token --account alice"), "{help}");
+}

@@ -1,0 +1,176 @@
+//! Every limit, at its value and one beyond, over the wire.
+
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use skytale_core::{Dialect, MessageKind};
+use skytale_relay::grpc::ConnectionLimits;
+use skytale_relay::{AllowAnyone, Limits};
+use skytale_store::MemoryStore;
+use tokio::io::AsyncReadExt;
+use tonic::Code;
+use wire::{Content, Running, SOON, Say, room};
+
+async fn limited(set: impl FnOnce(&mut Limits)) -> Running {
+    let mut limits = Limits::default();
+    set(&mut limits);
+    Running::with(|relay| relay.with_limits(limits)).await
+}
+
+async fn limited_listener(set: impl FnOnce(&mut ConnectionLimits)) -> Running {
+    let mut limits = ConnectionLimits::default();
+    set(&mut limits);
+    let store = Arc::new(MemoryStore::new());
+    Running::assembled(store, AllowAnyone, |relay| relay, |listener| listener.with_limits(limits)).await
+}
+
+#[tokio::test]
+async fn frame_bytes() {
+    for dialect in [Dialect::Slim1, Dialect::Slim3] {
+        let relay = limited(|limits| limits.frame.frame_bytes = 10_000).await;
+        let mut sender = relay.agent(dialect, "sender", 1).await;
+        let mut member = relay.agent(dialect, "member", 2).await;
+        member.subscribe(&room()).await;
+        let padded = |bytes: usize| Say::new(MessageKind::Msg, room(), Content::App(vec![1; bytes].into()));
+        let spare = 10_000 - sender.publish_frame(&padded(9_000)).len();
+        sender.say(padded(9_000 + spare)).await;
+        assert_eq!(member.hear().await.blob.len(), 9_000 + spare, "at the limit");
+        sender.say(padded(9_001 + spare)).await;
+        let status = sender.ended().await;
+        assert!(status.message().contains("10000"), "{status:?}");
+        assert_eq!(relay.archived(["org", "ns", "room"]).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn name_bytes() {
+    let relay = limited(|limits| limits.frame.name_bytes = 20).await;
+    let mut agent = relay.agent(Dialect::Slim3, "agent", 1).await;
+    let mut name = room();
+    name.strings[2] = "x".repeat(20);
+    agent.subscribe(&name).await;
+    name.strings[2].push('x');
+    agent.send(agent.subscribe_frame(&name, 77)).await;
+    let status = agent.ended().await;
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("21") && status.message().contains("20"), "{status:?}");
+}
+
+#[tokio::test]
+async fn repeated_elements() {
+    let relay = limited(|limits| limits.frame.elements = 3).await;
+    let mut agent = relay.agent(Dialect::Slim1, "agent", 1).await;
+    agent.subscribe(&room()).await;
+    let with = |count: usize| {
+        (0..count).fold(Say::msg(room(), "x"), |say, number| say.with_metadata(&number.to_string(), "value"))
+    };
+    agent.say(with(3)).await;
+    agent.hears_nothing().await;
+    agent.say(with(4)).await;
+    let status = agent.ended().await;
+    assert!(
+        status.message().contains("4 are") || status.message().contains("has 4; 3 are allowed"),
+        "{status:?}"
+    );
+}
+
+#[tokio::test]
+async fn sessions() {
+    let relay = limited(|limits| limits.sessions = 2).await;
+    let _held = [relay.agent(Dialect::Slim1, "a", 1).await, relay.agent(Dialect::Slim3, "b", 2).await];
+    let refused = relay.silent_agent(Dialect::Slim1, "c", 3, None).await.err().expect("refused");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.message().contains("too many sessions: 2"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn sessions_per_principal_and_a_place_that_becomes_free() {
+    let relay = limited(|limits| limits.sessions_per_principal = 1).await;
+    let held = relay.agent(Dialect::Slim1, "a", 1).await;
+    let refused = relay.silent_agent(Dialect::Slim1, "b", 2, None).await.err().expect("refused");
+    assert!(refused.message().contains("sessions of this account: 1"), "{refused:?}");
+    drop(held);
+    let admitted = async {
+        while relay.silent_agent(Dialect::Slim1, "b", 2, None).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, admitted).await.expect("the place becomes free");
+}
+
+#[tokio::test]
+async fn subscriptions_per_session() {
+    let relay = limited(|limits| limits.subscriptions_per_session = 2).await;
+    let mut agent = relay.agent(Dialect::Slim3, "agent", 1).await;
+    agent.subscribe(&room().with_id(1)).await;
+    agent.subscribe(&room().with_id(2)).await;
+    let refused = agent.try_subscribe(&room().with_id(3)).await.expect_err("one too many");
+    assert!(refused.contains("2 are allowed"), "{refused}");
+    agent.unsubscribe(&room().with_id(1), None).await.expect("acknowledged");
+    agent.subscribe(&room().with_id(3)).await;
+}
+
+#[tokio::test]
+async fn subscriptions_per_principal() {
+    let relay = limited(|limits| limits.subscriptions_per_principal = 1).await;
+    let mut one = relay.agent(Dialect::Slim1, "one", 1).await;
+    let mut other = relay.agent(Dialect::Slim1, "other", 2).await;
+    one.subscribe(&room()).await;
+    let refused = other.try_subscribe(&room()).await.expect_err("one too many");
+    assert!(refused.contains("subscriptions of this account: 1"), "{refused}");
+}
+
+#[tokio::test]
+async fn channels() {
+    let relay = limited(|limits| limits.channels = 1).await;
+    let mut agent = relay.agent(Dialect::Slim1, "agent", 1).await;
+    agent.subscribe(&room()).await;
+    let refused = agent.try_subscribe(&agent.me.clone()).await.expect_err("one too many");
+    assert!(refused.contains("too many channels: 1"), "{refused}");
+}
+
+#[tokio::test]
+async fn publish_rate() {
+    let relay = limited(|limits| limits.publish_rate = 50).await;
+    let mut sender = relay.agent(Dialect::Slim1, "sender", 1).await;
+    let mut member = relay.agent(Dialect::Slim1, "member", 2).await;
+    member.subscribe(&room()).await;
+    for _ in 0..51 {
+        sender.say(Say::msg(room(), "x")).await;
+    }
+    let status = sender.ended().await;
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.message().contains("50"), "{status:?}");
+    for _ in 0..50 {
+        assert_eq!(member.hear().await.text(), "x", "what was within the limit is delivered");
+    }
+    member.hears_nothing().await;
+}
+
+#[tokio::test]
+async fn unauthenticated_connections_and_their_time() {
+    let relay = limited_listener(|limits| {
+        limits.unauthenticated = 1;
+        limits.authentication_time = Duration::from_millis(500);
+    })
+    .await;
+    let mut silent = tokio::net::TcpStream::connect(relay.address).await.expect("connect");
+    let mut byte = [0; 64];
+    let mut second = tokio::net::TcpStream::connect(relay.address).await.expect("connect");
+    let refused = tokio::time::timeout(SOON, second.read(&mut byte)).await.expect("closed at once");
+    assert!(matches!(refused, Ok(0) | Err(_)), "one too many: {refused:?}");
+    let closed = async { while silent.read(&mut byte).await.is_ok_and(|count| count > 0) {} };
+    tokio::time::timeout(SOON, closed).await.expect("closed for want of authentication");
+    relay.agent(Dialect::Slim3, "agent", 1).await;
+}
+
+#[tokio::test]
+async fn connections() {
+    let relay = limited_listener(|limits| limits.connections = 1).await;
+    let _held = relay.agent(Dialect::Slim3, "agent", 1).await;
+    let mut second = tokio::net::TcpStream::connect(relay.address).await.expect("connect");
+    let refused = tokio::time::timeout(SOON, second.read(&mut [0; 64])).await.expect("closed at once");
+    assert!(matches!(refused, Ok(0) | Err(_)), "one too many: {refused:?}");
+}
