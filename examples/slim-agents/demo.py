@@ -20,7 +20,7 @@ def main() -> None:
     python = harness.venv("slim-bindings", "3.3.8")
     with harness.Server() as server:
         print(f"==> the relay listens on {server.grpc}, its archive is {server.data / 'skytale.db'}")
-        print("==> two SLIM agents with end-to-end encryption (MLS), each in a process of its own data\n", flush=True)
+        print("==> two SLIM agents, end-to-end encrypted with MLS\n", flush=True)
         talk = subprocess.run(
             [python, ROOT / "examples/slim-agents/agents.py", f"http://{server.grpc}", server.token()],
             stdout=subprocess.PIPE, text=True, timeout=120)

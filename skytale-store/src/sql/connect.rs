@@ -67,6 +67,8 @@ impl SqlStore {
                 .synchronous(synchronous)
                 .busy_timeout(std::time::Duration::from_secs(30))
                 .pragma("secure_delete", "ON")
+                // The writer does it at better moments.
+                .pragma("wal_autocheckpoint", "0")
         });
         let db = connected(connect).await?;
         migration::migrate(&db).await.map_err(StoreError::unavailable)?;

@@ -1,6 +1,7 @@
 //! A store in SQLite or PostgreSQL, through sea-orm.
 
 mod block;
+mod checkpoint;
 mod connect;
 mod listen;
 mod migration;

@@ -6,6 +6,7 @@ use sea_orm::{DatabaseConnection, DbErr};
 use skytale_core::ChannelName;
 use tokio::sync::{mpsc, oneshot};
 
+use super::checkpoint::Checkpoint;
 use super::listen::Grown;
 use super::statement::Statements;
 use super::transaction::{self, ChannelCache};
@@ -55,12 +56,17 @@ impl Writer {
 
 async fn run(mut gathering: Gathering, db: DatabaseConnection, statements: Statements, grown: Grown) {
     let mut cache = ChannelCache::default();
+    let mut checkpoint = (!statements.is_postgres()).then(|| Checkpoint::new(db.clone()));
     while let Some(group) = gathering.next().await {
         let outcome = commit(&db, &statements, &mut cache, &group).await;
         if outcome.is_err() {
             cache.clear();
         }
+        let bytes = group.iter().map(|append| size(append).1).sum();
         answer(group, outcome, &grown);
+        if let Some(checkpoint) = &mut checkpoint {
+            checkpoint.committed(bytes).await;
+        }
     }
 }
 

@@ -1,0 +1,47 @@
+//! Moving SQLite's write-ahead log into the database without holding up appends.
+//!
+//! SQLite would do it inside some commit, which then takes as long as the disk needs for the whole log. Here another
+//! connection moves the bulk beside the appends; only the small rest is moved between two of them, so that the log can
+//! start again from its beginning.
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+use tokio::task::JoinHandle;
+
+/// How far the log may grow before it is moved, in bytes.
+const GROWN: usize = 48 * 1024 * 1024;
+
+/// What a commit writes beyond its records: the pages of indices and of the channel, in bytes.
+const COMMIT_OVERHEAD: usize = 16 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Checkpoint {
+    db: DatabaseConnection,
+    written: usize,
+    bulk: Option<JoinHandle<Result<(), DbErr>>>,
+}
+
+impl Checkpoint {
+    pub fn new(db: DatabaseConnection) -> Self {
+        Self { db, written: 0, bulk: None }
+    }
+
+    /// Notes a commit, and moves the log when it is time.
+    pub async fn committed(&mut self, bytes: usize) {
+        self.written += bytes + COMMIT_OVERHEAD;
+        match &self.bulk {
+            None if self.written > GROWN => self.bulk = Some(tokio::spawn(checkpoint(self.db.clone()))),
+            Some(bulk) if bulk.is_finished() => {
+                self.bulk = None;
+                self.written = 0;
+                if let Err(error) = checkpoint(self.db.clone()).await {
+                    tracing::warn!(%error, "the write-ahead log could not be moved into the database");
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn checkpoint(db: DatabaseConnection) -> Result<(), DbErr> {
+    db.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await.map(drop)
+}
