@@ -1,0 +1,61 @@
+//! TLS: a certificate from PEM files that changes while the relay runs.
+
+mod wire;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::generate_simple_self_signed;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use skytale_relay::AllowAnyone;
+use skytale_relay::grpc::TlsCertificate;
+use skytale_store::MemoryStore;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use wire::Running;
+
+/// Writes a fresh certificate and its key.
+fn write(directory: &Path) -> CertificateDer<'static> {
+    let made = generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    fs::write(directory.join("cert.pem"), made.cert.pem()).expect("written");
+    fs::write(directory.join("key.pem"), made.signing_key.serialize_pem()).expect("written");
+    made.cert.der().clone()
+}
+
+/// Connects, trusting one certificate alone, and returns whether the handshake succeeded with HTTP/2.
+async fn connects(relay: &Running, trusted: &CertificateDer<'static>) -> bool {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let mut config = builder.expect("versions").with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let tcp = TcpStream::connect(relay.address).await.expect("connect");
+    let name = ServerName::try_from("localhost").expect("a name");
+    match TlsConnector::from(Arc::new(config)).connect(name, tcp).await {
+        Ok(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        Err(_) => false,
+    }
+}
+
+#[tokio::test]
+async fn certificates_reload_without_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = write(directory.path());
+    let paths = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
+    let certificate = TlsCertificate::from_pem(&paths.0, &paths.1).expect("readable");
+    let listen = |listener: skytale_relay::grpc::Listener| listener.with_tls(certificate.clone());
+    let relay = Running::assembled(Arc::new(MemoryStore::new()), AllowAnyone, |relay| relay, listen).await;
+    assert!(connects(&relay, &first).await);
+    let second = write(directory.path());
+    assert!(!connects(&relay, &second).await, "not read yet");
+    certificate.reload().expect("readable");
+    assert!(connects(&relay, &second).await);
+    assert!(!connects(&relay, &first).await);
+    fs::write(&paths.0, "no certificate").expect("written");
+    let error = certificate.reload().expect_err("unreadable").to_string();
+    assert!(error.contains("cert.pem"), "{error}");
+    assert!(connects(&relay, &second).await, "the old one stays in use");
+}
