@@ -74,10 +74,12 @@ impl Subscribing {
         let allowed = self.context.relay.limits.subscriptions_per_session;
         if !known && self.requests >= allowed {
             return Err(format!(
-                "too many subscriptions of this session: {allowed} are allowed; unsubscribe one first"
+                "too many subscriptions: {allowed} are allowed in one session; unsubscribe one first"
             ));
         }
-        self.context.outbox.add_source(source);
+        if !header.source.is_absent() {
+            self.context.outbox.add_source(source);
+        }
         if !self.names.contains_key(&name) {
             self.open(envelope, &channel, header).await?;
         }
@@ -112,6 +114,8 @@ impl Subscribing {
         let relay = &self.context.relay;
         Ok(match relay.replay {
             Replay::Off => Start::Live,
+            // Agents without a name of their own cannot be told apart.
+            Replay::SinceLastDelivery if header.source.is_absent() => Start::Live,
             Replay::SinceLastDelivery => relay
                 .cursors
                 .take(&self.subscriber(header.source.name, header.destination.name))

@@ -248,6 +248,21 @@ async fn published_sdk_gets_the_sequence_number_appended_and_slim_agents_do_not(
 }
 
 #[tokio::test]
+async fn published_sdk_is_replayed_what_others_of_its_kind_said() {
+    let relay = Running::with(|relay| relay.with_replay(Replay::Last(100))).await;
+    let mut witness = sdk(&relay, None).await;
+    let writer = sdk(&relay, None).await;
+    for _ in 0..40 {
+        writer.send(sdk_publish("", b"early")).await;
+        witness.hear().await;
+    }
+    let mut late = sdk(&relay, None).await;
+    for number in 1..=40 {
+        assert_eq!(late.hear().await.blob, [&b"early\0\0\0\0\0\0\0"[..], &[number]].concat());
+    }
+}
+
+#[tokio::test]
 async fn published_sdk_outlives_its_token_only_by_setting() {
     for (expiry, ends) in [(PublishedSdkExpiry::GoOn, false), (PublishedSdkExpiry::End, true)] {
         let tokens = JwtAuthenticator::new(SECRET).expect("long enough").with_leeway(Duration::ZERO);

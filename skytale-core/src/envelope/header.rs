@@ -55,6 +55,11 @@ impl NameView {
     const ABSENT: Self =
         Self { name: Name { components: [0; 3], id: None }, presence: Presence::Absent, strings: None };
 
+    /// Tells whether the frame does not name this at all.
+    pub fn is_absent(&self) -> bool {
+        self.presence == Presence::Absent
+    }
+
     /// Tells whether the frame names this by strings alone.
     pub fn is_strings_only(&self) -> bool {
         self.presence == Presence::StringsOnly
@@ -86,63 +91,68 @@ impl Header {
             if field.number <= 12 {
                 once.see(field.number, "a header field")?;
             }
-            let changed_by_hop = match (field.number, dialect) {
-                (1, _) => {
-                    header.read_name(frame, field.bytes("header.source")?, dialect, limits, End::Source)?
-                }
-                (2, _) => header.read_name(
-                    frame,
-                    field.bytes("header.destination")?,
-                    dialect,
-                    limits,
-                    End::Destination,
-                )?,
-                (3, Dialect::Slim1) | (4, Dialect::Slim3) => {
-                    header.fanout = field.varint("header.fanout")? as u32;
-                    false
-                }
-                (4, Dialect::Slim1) | (3, Dialect::Slim3) => {
-                    header.identity = field.bytes("header.identity")?;
-                    text(frame, header.identity, "header.identity")?;
-                    false
-                }
-                (5, Dialect::Slim3) => {
-                    text(frame, field.bytes("header.version")?, "header.version")?;
-                    false
-                }
-                (6, Dialect::Slim3) => {
-                    header.ttl = field.varint("header.ttl")? as u32;
-                    true
-                }
-                (5, Dialect::Slim1) | (7, Dialect::Slim3) => {
-                    header.recv_from = Some(field.varint("header.recv_from")?);
-                    true
-                }
-                (6, Dialect::Slim1) | (8, Dialect::Slim3) => {
-                    header.forward_to = Some(field.varint("header.forward_to")?);
-                    true
-                }
-                (7, Dialect::Slim1) | (9, Dialect::Slim3) => {
-                    field.varint("header.incoming_conn")?;
-                    true
-                }
-                (8, Dialect::Slim1) | (10, Dialect::Slim3) => {
-                    header.error = Some(field.varint("header.error")? != 0);
-                    false
-                }
-                (11, Dialect::Slim3) => {
-                    header.mac = Some(field.bytes("header.header_mac")?);
-                    true
-                }
-                (12, Dialect::Slim3) => field.bytes("header.e2e_header_sig").map(|_| false)?,
-                _ => false,
-            };
+            let changed_by_hop = header.field(frame, &field, dialect, limits)?;
             header.hop_fields |= changed_by_hop;
             if !changed_by_hop {
                 header.keep(field.whole)?;
             }
         }
         Ok(header)
+    }
+
+    /// Takes one field in, and tells whether it is a hop's to change.
+    fn field(
+        &mut self,
+        frame: &[u8],
+        field: &Field,
+        dialect: Dialect,
+        limits: &FrameLimits,
+    ) -> Result<bool, FrameError> {
+        Ok(match (field.number, dialect) {
+            (1, _) => self.read_name(frame, field.bytes("header.source")?, dialect, limits, End::Source)?,
+            (2, _) => {
+                self.read_name(frame, field.bytes("header.destination")?, dialect, limits, End::Destination)?
+            }
+            (3, Dialect::Slim1) | (4, Dialect::Slim3) => {
+                self.fanout = field.varint("header.fanout")? as u32;
+                false
+            }
+            (4, Dialect::Slim1) | (3, Dialect::Slim3) => {
+                self.identity = field.bytes("header.identity")?;
+                text(frame, self.identity, "header.identity")?;
+                false
+            }
+            (5, Dialect::Slim3) => {
+                text(frame, field.bytes("header.version")?, "header.version")?;
+                false
+            }
+            (6, Dialect::Slim3) => {
+                self.ttl = field.varint("header.ttl")? as u32;
+                true
+            }
+            (5, Dialect::Slim1) | (7, Dialect::Slim3) => {
+                self.recv_from = Some(field.varint("header.recv_from")?);
+                true
+            }
+            (6, Dialect::Slim1) | (8, Dialect::Slim3) => {
+                self.forward_to = Some(field.varint("header.forward_to")?);
+                true
+            }
+            (7, Dialect::Slim1) | (9, Dialect::Slim3) => {
+                field.varint("header.incoming_conn")?;
+                true
+            }
+            (8, Dialect::Slim1) | (10, Dialect::Slim3) => {
+                self.error = Some(field.varint("header.error")? != 0);
+                false
+            }
+            (11, Dialect::Slim3) => {
+                self.mac = Some(field.bytes("header.header_mac")?);
+                true
+            }
+            (12, Dialect::Slim3) => field.bytes("header.e2e_header_sig").map(|_| false)?,
+            _ => false,
+        })
     }
 
     fn empty(whole: Span) -> Self {
