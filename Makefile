@@ -13,7 +13,6 @@ test: ## Run every check: style, lints, Rust tests, real SLIM agents
 lint: ## Check style and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
-	cargo run --quiet -p skytale-codegen -- --check
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 rust-test: ## Run the Rust tests

@@ -11,7 +11,7 @@ use skytale_relay::{AllowAnyone, Limits};
 use skytale_store::MemoryStore;
 use tokio::io::AsyncReadExt;
 use tonic::Code;
-use wire::{Content, Running, SOON, Say, room};
+use wire::{Agent, Content, NEVER, Running, SOON, Say, room};
 
 async fn limited(set: impl FnOnce(&mut Limits)) -> Running {
     let mut limits = Limits::default();
@@ -173,4 +173,42 @@ async fn connections() {
     let mut second = tokio::net::TcpStream::connect(relay.address).await.expect("connect");
     let refused = tokio::time::timeout(SOON, second.read(&mut [0; 64])).await.expect("closed at once");
     assert!(matches!(refused, Ok(0) | Err(_)), "one too many: {refused:?}");
+}
+
+#[tokio::test]
+async fn streams_per_connection() {
+    let relay = limited_listener(|limits| limits.streams = 2).await;
+    let connection = relay.channel().await;
+    let open = |who: &'static str| Agent::open_on(connection.clone(), Dialect::Slim3, who, 1, None);
+    let (first, _second) = (open("first").await.expect("admitted"), open("second").await.expect("admitted"));
+    let mut third = std::pin::pin!(open("third"));
+    assert!(tokio::time::timeout(NEVER, &mut third).await.is_err(), "one too many waits");
+    drop(first);
+    tokio::time::timeout(SOON, third).await.expect("there is room again").expect("admitted");
+}
+
+#[tokio::test]
+async fn reset_floods_leave_others_alone() {
+    let relay = limited_listener(|limits| limits.pending_resets = 5).await;
+    let mut healthy = relay.agent(Dialect::Slim1, "healthy", 1).await;
+    healthy.subscribe(&room()).await;
+    let tcp = tokio::net::TcpStream::connect(relay.address).await.expect("connect");
+    let (mut flood, connection) = h2::client::handshake(tcp).await.expect("HTTP/2");
+    let connection = tokio::spawn(connection);
+    let uri = format!("http://{}/dataplane.proto.v1.DataPlaneService/OpenChannel", relay.address);
+    for _ in 0..5_000 {
+        let request =
+            http::Request::post(&uri).header("content-type", "application/grpc").body(()).expect("valid");
+        let Ok(ready) = flood.clone().ready().await else { break };
+        flood = ready;
+        match flood.send_request(request, false) {
+            Ok((_, mut stream)) => stream.send_reset(h2::Reason::CANCEL),
+            Err(_) => break,
+        }
+    }
+    drop(flood);
+    drop(tokio::time::timeout(SOON, connection).await.expect("the flood's connection ends"));
+    let sender = relay.agent(Dialect::Slim1, "sender", 2).await;
+    sender.say(Say::msg(room(), "unaffected")).await;
+    assert_eq!(healthy.hear().await.text(), "unaffected");
 }

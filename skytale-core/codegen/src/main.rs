@@ -1,9 +1,9 @@
-//! Regenerates `skytale-core/src/generated` from the `.proto` files; `--check` only compares.
+//! Regenerates `skytale-core/src/generated` from the `.proto` files; a test compares.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use prost::Message as _;
 
 const DIALECTS: [(&str, &str); 2] =
@@ -11,22 +11,16 @@ const DIALECTS: [(&str, &str); 2] =
 const DESCRIPTORS: &str = "descriptors.bin";
 
 fn main() -> Result<()> {
-    let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target = core.join("src/generated");
-    let check = std::env::args().any(|argument| argument == "--check");
-    for (name, content) in generate(&core.join("proto"))? {
-        let path = target.join(&name);
-        if !check {
-            fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
-        } else if fs::read(&path).ok().as_deref() != Some(&content[..]) {
-            bail!("{} is out of date: run `cargo run -p skytale-codegen`", path.display());
-        }
+    for (path, content) in generate()? {
+        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }
 
-/// Returns the name and content of every generated file.
-fn generate(protos: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+/// Returns the path and content of every generated file.
+fn generate() -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let (protos, target) = (core.join("proto"), core.join("src/generated"));
     let names = DIALECTS.map(|(dialect, _)| format!("{dialect}.proto"));
     let descriptors = protox::compile(&names, [protos])?;
     let scratch = Scratch::new()?;
@@ -37,9 +31,9 @@ fn generate(protos: &Path) -> Result<Vec<(String, Vec<u8>)>> {
         .emit_rerun_if_changed(false)
         .out_dir(&scratch.0)
         .compile_fds(descriptors.clone())?;
-    let mut files = vec![(DESCRIPTORS.to_owned(), descriptors.encode_to_vec())];
+    let mut files = vec![(target.join(DESCRIPTORS), descriptors.encode_to_vec())];
     for (dialect, generated) in DIALECTS {
-        files.push((format!("{dialect}.rs"), fs::read(scratch.0.join(generated))?));
+        files.push((target.join(format!("{dialect}.rs")), fs::read(scratch.0.join(generated))?));
     }
     Ok(files)
 }
@@ -58,5 +52,18 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checked_in_code_is_what_the_proto_files_give() {
+        for (path, content) in generate().expect("generates") {
+            let same = fs::read(&path).is_ok_and(|checked_in| checked_in == content);
+            assert!(same, "{} is out of date: run `cargo run -p skytale-codegen`", path.display());
+        }
     }
 }

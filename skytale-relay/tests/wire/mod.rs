@@ -240,7 +240,18 @@ impl Agent {
         id: u64,
         token: Option<&str>,
     ) -> Result<Self, Status> {
-        let mut grpc = tonic::client::Grpc::new(dial(address).await)
+        Self::open_on(dial(address).await, dialect, who, id, token).await
+    }
+
+    /// Opens a stream on a connection that others may share.
+    pub async fn open_on(
+        connection: Channel,
+        dialect: Dialect,
+        who: &str,
+        id: u64,
+        token: Option<&str>,
+    ) -> Result<Self, Status> {
+        let mut grpc = tonic::client::Grpc::new(connection)
             .max_decoding_message_size(64 << 20)
             .max_encoding_message_size(64 << 20);
         grpc.ready().await.expect("ready");
