@@ -37,6 +37,9 @@ pub(crate) struct Context {
     pub outbox: Arc<Outbox>,
 }
 
+/// How long a drain waits for what a session has sent to be archived.
+const FINISH: Duration = Duration::from_secs(5);
+
 /// The most frames that are read at once.
 const READ_AHEAD: usize = 128;
 
@@ -72,6 +75,9 @@ impl Session {
     /// Acts on what the peer sends until the session ends; an error of `inbound` ends it.
     pub async fn run(mut self, inbound: impl Stream<Item = Result<Bytes, Close>>) {
         let close = self.act(inbound).await.err().unwrap_or(Close::ByPeer);
+        if matches!(close, Close::Draining { .. }) {
+            let _ = tokio::time::timeout(FINISH, self.publishing.finish()).await;
+        }
         let context = self.context.clone();
         context.outbox.close(close);
         let close = context.outbox.reason().unwrap_or(Close::ByPeer);

@@ -1,90 +1,124 @@
 """Starting the real server, and virtual environments with the real clients."""
+import base64
+import hashlib
+import hmac
+import json
 import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
-CACHE = pathlib.Path(os.environ.get("SKYTALE_CACHE", pathlib.Path.home() / ".cache/skytale"))
+CACHE = pathlib.Path(os.environ.get("SKYTALE_CACHE") or pathlib.Path.home() / ".cache/skytale")
 LISTENING = re.compile(r"(grpc|http) listening on (\S+)")
+START_SECONDS, STOP_SECONDS = 30, 20
 
 
-def build_server() -> None:
+def end_cleanly() -> None:
+    """Lets SIGTERM end this process as Ctrl-C does: every `with` is left, and nothing stays behind."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def build_server() -> pathlib.Path:
+    """Builds the server; returns its binary."""
     if not shutil.which("cargo"):
-        sys.exit("cargo is missing: install Rust, then try again")
+        sys.exit("cargo is missing: install Rust from https://rustup.rs, then try again")
     print("==> building the server (a few minutes the first time)", flush=True)
-    subprocess.run(["cargo", "build", "--quiet", "-p", "skytale-server"], cwd=ROOT, check=True)
-
-
-def server_binary() -> pathlib.Path:
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    return target / "debug" / "skytale-server"
+    command = ["cargo", "build", "-p", "skytale-server", "--message-format", "json-render-diagnostics"]
+    built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if built.returncode != 0:
+        sys.exit("the server could not be built; see above")
+    artifacts = [json.loads(line) for line in built.stdout.splitlines()]
+    executables = [artifact["executable"] for artifact in artifacts if artifact.get("executable")]
+    return pathlib.Path(executables[-1])
 
 
 def venv(package: str, version: str) -> pathlib.Path:
     """Returns the Python of an environment with the package, which is made if it is not there yet."""
     home = CACHE / "venvs" / f"{package}-{version}"
     python, complete = home / "bin/python", home / "complete"
-    if not complete.exists():
-        print(f"==> installing {package} {version} from PyPI", flush=True)
-        shutil.rmtree(home, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", home], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-                        f"{package}=={version}"], check=True)
-        complete.touch()
+    if python.exists() and complete.exists() and complete.read_text() == sys.version:
+        return python
+    print(f"==> installing {package} {version} from PyPI", flush=True)
+    shutil.rmtree(home, ignore_errors=True)
+    made = subprocess.run([sys.executable, "-m", "venv", home], stdout=sys.stderr)
+    if made.returncode != 0:
+        sys.exit(f"{sys.executable} cannot make a virtual environment: install python3-venv, then try again")
+    installed = subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+                                "--only-binary", ":all:", f"{package}=={version}"])
+    if installed.returncode != 0:
+        sys.exit(f"{package} {version} could not be installed: is PyPI reachable, and has it a wheel for this Python?")
+    complete.write_text(sys.version)
     return python
 
 
 class Server:
     """A server on free ports with a data directory of its own, for as long as the `with` lasts."""
 
-    def __init__(self, *flags: str):
-        self.flags = list(flags)
-        self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="skytale-"))
-        self.data = self.scratch / "data"
+    def __init__(self, binary: pathlib.Path, *flags: str):
+        self.binary, self.flags = binary, flags
 
     def __enter__(self) -> "Server":
-        self.log = open(self.scratch / "log", "w+")
-        command = [server_binary(), "--data-dir", self.data, "--grpc-listen-addr", "127.0.0.1:0",
+        self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="skytale-"))
+        self.data, self.log = self.scratch / "data", self.scratch / "log"
+        command = [self.binary, "--data-dir", self.data, "--grpc-listen-addr", "127.0.0.1:0",
                    "--health-listen-addr", "127.0.0.1:0", *self.flags]
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            found = dict(LISTENING.findall((self.scratch / "log").read_text()))
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            self.await_ready()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def await_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            found = dict(LISTENING.findall(self.log.read_text()))
             if len(found) == 2:
                 self.grpc, self.http = found["grpc"], found["http"]
-                return self
-            if self.process.poll() is not None:
-                break
+                urllib.request.urlopen(f"http://{self.http}/ready", timeout=START_SECONDS).close()
+                return
             time.sleep(0.05)
-        self.__exit__()
-        raise RuntimeError("the server did not start:\n" + self.said)
+        sys.exit("the server did not start:\n" + self.log.read_text())
 
     def __exit__(self, *_) -> None:
         self.process.terminate()
         try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
+            self.process.wait(STOP_SECONDS)
+        finally:
             self.process.kill()
             self.process.wait()
-        self.said = (self.scratch / "log").read_text()
-        self.log.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+            self.said = self.log.read_text()
+            shutil.rmtree(self.scratch, ignore_errors=True)
 
     def run(self, *arguments: str) -> str:
-        command = [server_binary(), *arguments, "--data-dir", self.data]
+        command = [self.binary, *arguments, "--data-dir", self.data]
         return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
     def token(self, *arguments: str) -> str:
         return self.run("token", *arguments).strip()
 
+    def secret(self) -> str:
+        return (self.data / "jwt_secret").read_text().strip()
 
-def certificate(directory: pathlib.Path) -> tuple:
-    """Makes a self-signed certificate for this machine; returns the paths of it and of its key."""
-    python = venv("cryptography", "50.0.2")
-    subprocess.run([python, pathlib.Path(__file__).with_name("certificate.py"), directory], check=True)
-    return directory / "cert.pem", directory / "key.pem"
+
+def signed_again(token: str, secret: str, **changed_claims) -> str:
+    """Returns the token with changed claims and a fresh signature; without changes and with its secret, the same."""
+    header, body, _ = token.split(".")
+    if changed_claims:
+        claims = json.loads(base64.urlsafe_b64decode(body + "=="))
+        body = base64url(json.dumps(claims | changed_claims).encode())
+    signature = hmac.digest(secret.encode(), f"{header}.{body}".encode(), hashlib.sha256)
+    return f"{header}.{body}.{base64url(signature)}"
+
+
+def base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -6,49 +6,69 @@ import os
 import sys
 import tempfile
 import threading
+import time
+import traceback
 import uuid
 
 from skytale_sdk import SkytaleClient
 
 TIMES = 50
+# The SDK drops what exceeds its queue of 64, so nobody may be further ahead of a reader than that.
+BURST = 10
+WAIT_SECONDS = 60
 
 
-def reader(channel, count: int, heard: list) -> threading.Thread:
-    def read():
-        messages = channel.messages()
-        while len(heard) < count:
-            heard.append(bytes(next(messages)).decode())
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    return thread
+class Member:
+    def __init__(self, endpoint: str, home: str, who: str):
+        self.client = SkytaleClient(endpoint, os.path.join(home, who), who.encode())
+        self.who, self.heard = who, []
 
+    def enter(self, channel) -> None:
+        self.channel = channel
+        threading.Thread(target=self.read, daemon=True).start()
 
-def all_talk(channels: dict, topic: str) -> None:
-    expected = {who: sorted(f"{topic}-{other}-{n}" for other in channels if other != who for n in range(TIMES))
-                for who in channels}
-    heard = {who: [] for who in channels}
-    threads = [reader(channel, len(expected[who]), heard[who]) for who, channel in channels.items()]
-    for number in range(TIMES):
-        for who, channel in channels.items():
-            channel.send(f"{topic}-{who}-{number}".encode())
-    for thread in threads:
-        thread.join(60)
-    for who in channels:
-        assert sorted(heard[who]) == expected[who], (topic, who, len(heard[who]), len(expected[who]))
+    def read(self) -> None:
+        for message in self.channel.messages():
+            self.heard.append(bytes(message).decode())
 
 
 def main(endpoint: str) -> None:
     name = f"interop/sdk/{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory() as home:
-        client = {who: SkytaleClient(endpoint, os.path.join(home, who), who.encode()) for who in ("ann", "ben", "cyd")}
-        channels = {"ann": client["ann"].create_channel(name)}
-        welcome = channels["ann"].add_member(client["ben"].generate_key_package())
-        channels["ben"] = client["ben"].join_channel(name, welcome)
-        all_talk(channels, "two")
-        welcome = channels["ann"].add_member(client["cyd"].generate_key_package())
-        channels["cyd"] = client["cyd"].join_channel(name, welcome)
-        all_talk(channels, "three")
+        ann, ben, cyd = (Member(endpoint, home, who) for who in ("ann", "ben", "cyd"))
+        ann.enter(ann.client.create_channel(name))
+        ben.enter(ben.client.join_channel(name, ann.channel.add_member(ben.client.generate_key_package())))
+        all_talk([ann, ben], "two")
+        cyd.enter(cyd.client.join_channel(name, ann.channel.add_member(cyd.client.generate_key_package())))
+        all_talk([ann, ben, cyd], "three")
 
 
-main(sys.argv[1])
-os._exit(0)
+def all_talk(members: list, topic: str) -> None:
+    for member in members:
+        member.heard.clear()
+    for start in range(0, TIMES, BURST):
+        for number in range(start, start + BURST):
+            for member in members:
+                member.channel.send(f"{topic} {member.who} {number}".encode())
+        await_heard(members, (start + BURST) * (len(members) - 1))
+    for member in members:
+        for other in (other for other in members if other is not member):
+            wanted = [f"{topic} {other.who} {number}" for number in range(TIMES)]
+            assert [text for text in member.heard if f" {other.who} " in text] == wanted, (member.who, member.heard)
+
+
+def await_heard(members: list, count: int) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while any(len(member.heard) != count for member in members):
+        assert time.monotonic() < deadline, (count, {member.who: len(member.heard) for member in members})
+        time.sleep(0.02)
+
+
+status = 0
+try:
+    main(sys.argv[1])
+except BaseException:
+    traceback.print_exc()
+    status = 1
+# The SDK's reading threads do not end by themselves.
+os._exit(status)
