@@ -1,5 +1,7 @@
 """Starting the real server, and virtual environments with the real clients."""
 import base64
+import contextlib
+import fcntl
 import hashlib
 import hmac
 import json
@@ -43,19 +45,37 @@ def venv(package: str, version: str) -> pathlib.Path:
     """Returns the Python of an environment with the package, which is made if it is not there yet."""
     home = CACHE / "venvs" / f"{package}-{version}"
     python, complete = home / "bin/python", home / "complete"
-    if python.exists() and complete.exists() and complete.read_text() == sys.version:
-        return python
-    print(f"==> installing {package} {version} from PyPI", flush=True)
-    shutil.rmtree(home, ignore_errors=True)
-    made = subprocess.run([sys.executable, "-m", "venv", home], stdout=sys.stderr)
-    if made.returncode != 0:
-        sys.exit(f"{sys.executable} cannot make a virtual environment: install python3-venv, then try again")
-    installed = subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-                                "--only-binary", ":all:", f"{package}=={version}"])
-    if installed.returncode != 0:
-        sys.exit(f"{package} {version} could not be installed: is PyPI reachable, and has it a wheel for this Python?")
-    complete.write_text(sys.version)
+    with locked(home.with_suffix(home.suffix + ".lock")):
+        if not (python.exists() and complete.exists() and complete.read_text() == sys.version):
+            print(f"==> installing {package} {version} from PyPI", flush=True)
+            install(package, version, home)
+            complete.write_text(sys.version)
     return python
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path):
+    """Keeps other runs that share the cache away from what is being made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def install(package: str, version: str, home: pathlib.Path) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    if subprocess.run([sys.executable, "-m", "venv", home], stdout=sys.stderr).returncode != 0:
+        sys.exit(f"{sys.executable} cannot make a virtual environment: install python3-venv, then try again")
+    pip = [home / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if subprocess.run([*pip, "--only-binary", ":all:", f"{package}=={version}"]).returncode != 0:
+        sys.exit(f"{package} {version} could not be installed: is PyPI reachable, and has it a wheel for this Python?")
+
+
+def certificate(directory: pathlib.Path) -> tuple:
+    """Makes a self-signed certificate for this machine; returns the paths of it and of its key."""
+    python = venv("cryptography", "50.0.2")
+    subprocess.run([python, pathlib.Path(__file__).with_name("certificate.py"), directory], check=True)
+    return directory / "cert.pem", directory / "key.pem"
 
 
 class Server:

@@ -17,7 +17,6 @@ import harness
 HERE = pathlib.Path(__file__).parent
 SLIM_VERSIONS = ("3.3.8", "2.2.0", "1.4.1", "1.0.0")
 SDK_VERSION = "0.5.2"
-CRYPTOGRAPHY_VERSION = "50.0.2"
 # Heartbeats come every 10 s, and three that are missed end a membership.
 IDLE_SECONDS = 40
 LIMIT_SECONDS = 200
@@ -45,7 +44,7 @@ def main(words: list) -> int:
     faults = []
     with contextlib.ExitStack() as stack:
         scratch = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        certificate, key = make_certificate(scratch)
+        certificate, key = harness.certificate(scratch)
         flags = {"open": ["--allow-anonymous"], "closed": [],
                  "TLS": ["--grpc-tls-cert", certificate, "--grpc-tls-key", key]}
         servers = {name: stack.enter_context(harness.Server(binary, *given)) for name, given in flags.items()}
@@ -62,13 +61,6 @@ def main(words: list) -> int:
     failed = len(list(filter(None, faults)))
     print(f"{len(faults) - failed} passed, {failed} failed")
     return int(failed > 0)
-
-
-def make_certificate(directory: pathlib.Path) -> tuple:
-    certificate, key = directory / "certificate.pem", directory / "key.pem"
-    python = harness.venv("cryptography", CRYPTOGRAPHY_VERSION)
-    subprocess.run([python, HERE / "certificate.py", certificate, key], check=True)
-    return certificate, key
 
 
 def slim_cases(servers: dict, pythons: dict, scratch: pathlib.Path, certificate: pathlib.Path):
