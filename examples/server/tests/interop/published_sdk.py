@@ -44,8 +44,7 @@ def main(endpoint: str) -> None:
 
 
 def all_talk(members: list, topic: str) -> None:
-    for member in members:
-        member.heard.clear()
+    await_same_epoch(members)
     for start in range(0, TIMES, BURST):
         for number in range(start, start + BURST):
             for member in members:
@@ -57,10 +56,24 @@ def all_talk(members: list, topic: str) -> None:
             assert [text for text in member.heard if f" {other.who} " in text] == wanted, (member.who, member.heard)
 
 
+def await_same_epoch(members: list) -> None:
+    """Waits until everybody is in the epoch of the last commit: a newcomer cannot read what is sent in an older one."""
+    clear(members)
+    committer, *others = members
+    committer.channel.send(b"after the commit")
+    await_heard(others, 1)
+    clear(members)
+
+
+def clear(members: list) -> None:
+    for member in members:
+        member.heard.clear()
+
+
 def await_heard(members: list, count: int) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while any(len(member.heard) != count for member in members):
-        assert time.monotonic() < deadline, (count, {member.who: len(member.heard) for member in members})
+        assert time.monotonic() < deadline, (count, {member.who: member.heard for member in members})
         time.sleep(0.02)
 
 

@@ -33,7 +33,7 @@ class Case:
     command: list
 
     def __str__(self) -> str:
-        return f"{self.client:<20}  {self.what:<28}  {self.credentials:<13}  {self.transport:<5}"
+        return f"{self.client:<20}  {self.what:<32}  {self.credentials:<13}  {self.transport:<5}"
 
 
 def main(words: list) -> int:
@@ -129,7 +129,7 @@ def ending(server: harness.Server) -> str:
 
 def report(line: str, fault: str, seconds: float | None = None) -> str:
     took = "" if seconds is None else f"{seconds:6.1f} s"
-    print(f"{'FAILED' if fault else 'ok'}  {line} {took}\n{fault}".rstrip(), flush=True)
+    print(f"{'FAILED' if fault else 'ok':<6}  {line}{took}\n{fault}".rstrip(), flush=True)
     return fault
 
 
