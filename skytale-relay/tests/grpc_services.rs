@@ -2,12 +2,9 @@
 
 mod wire;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use skytale_core::Dialect;
-use skytale_relay::AllowAnyone;
-use skytale_store::{SqlOptions, SqlStore, Store};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -180,30 +177,4 @@ async fn reflection_v1alpha_describes_the_services() {
     let answers = client.server_reflection_info(tokio_stream::iter([request])).await.expect("reflection");
     let answer = answers.into_inner().message().await.expect("an answer").expect("one").message_response;
     assert!(matches!(answer, Some(MessageResponse::FileDescriptorResponse(_))), "{answer:?}");
-}
-
-#[tokio::test]
-async fn draining_archives_what_was_sent() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let store =
-        SqlStore::open_sqlite(directory.path().join("log.db"), SqlOptions::default()).await.expect("open");
-    let store: Arc<dyn Store> = Arc::new(store);
-    let relay = Running::assembled(store.clone(), AllowAnyone, |relay| relay, |listener| listener).await;
-    let sender = relay.agent(Dialect::Slim3, "sender", 1).await;
-    let mut member = relay.agent(Dialect::Slim3, "member", 2).await;
-    member.subscribe(&room()).await;
-    for number in 0..500 {
-        sender.say(Say::msg(room(), &number.to_string())).await;
-    }
-    let mut heard = 0;
-    assert_eq!(member.hear().await.text(), "0");
-    let stopping = tokio::spawn(relay.stop());
-    while member.frame().await.is_ok() {
-        heard += 1;
-    }
-    drop((sender, member));
-    stopping.await.expect("stopped");
-    let channel = skytale_core::ChannelName::from_strings(["org", "ns", "room"]);
-    let last = store.head(&channel).await.expect("head").last;
-    assert!(last.0 > heard, "whatever was heard is archived: {heard} heard, {last} archived");
 }
