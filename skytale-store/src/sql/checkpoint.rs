@@ -4,7 +4,7 @@
 //! connection moves the bulk beside the appends; only the small rest is moved between two of them, so that the log can
 //! start again from its beginning.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait};
 use tokio::task::JoinHandle;
 
 /// How far the log may grow before it is moved, in bytes.
@@ -40,6 +40,21 @@ impl Checkpoint {
             _ => {}
         }
     }
+}
+
+/// Grows the write-ahead log to its usual size.
+///
+/// A disk confirms the overwriting of a file many times sooner than its growth. What a transaction spilled into the log
+/// and then rolled back is never read, and the log is written again from its beginning.
+pub(super) async fn grow_log(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let transaction = db.begin().await?;
+    let fill = format!(
+        "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {}) \
+         INSERT INTO blocks SELECT 0, n, n, 0, zeroblob(1048576) FROM numbers",
+        GROWN / 1_048_576 + 2
+    );
+    transaction.execute_unprepared(&fill).await?;
+    transaction.rollback().await
 }
 
 async fn checkpoint(db: DatabaseConnection) -> Result<(), DbErr> {

@@ -7,7 +7,7 @@ use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbB
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 
 use super::listen::{self, Grown};
-use super::{SqlStore, migration};
+use super::{SqlStore, checkpoint, migration};
 use crate::error::{Result, StoreError};
 use crate::store::Durability;
 
@@ -72,6 +72,9 @@ impl SqlStore {
         });
         let db = connected(connect).await?;
         migration::migrate(&db).await.map_err(StoreError::unavailable)?;
+        if options.durability == Durability::Disk {
+            checkpoint::grow_log(&db).await.map_err(StoreError::unavailable)?;
+        }
         let durability = options.durability.max(Durability::Process);
         Ok(Self::new(db, Grown::default(), durability, Some(lock), &options))
     }

@@ -141,9 +141,14 @@ impl Store for SqlStore {
 
     async fn expire(&self, before: SystemTime) -> Result<u64> {
         let mut expired = 0;
-        for old in page::expired(&self.db, &self.statements, before).await? {
-            self.trim_channel(old.channel, old.through).await?;
-            expired += old.through.saturating_sub(old.floor).max(0) as u64;
+        for (id, _, head) in page::all_channels(&self.db, &self.statements).await? {
+            let mut floor = head.floor.0 as i64;
+            let oldest = || page::oldest_expired(&self.db, &self.statements, id, before, TRIM_STEP);
+            while let Some(through) = oldest().await? {
+                self.trim_channel(id, through).await?;
+                expired += through.saturating_sub(floor).max(0) as u64;
+                floor = through;
+            }
         }
         Ok(expired)
     }
@@ -152,7 +157,9 @@ impl Store for SqlStore {
         let (db, statements) = (self.db.clone(), self.statements);
         stream::once(async move { page::all_channels(&db, &statements).await })
             .flat_map(|channels| match channels {
-                Ok(channels) => stream::iter(channels.into_iter().map(Ok).collect::<Vec<_>>()),
+                Ok(channels) => stream::iter(
+                    channels.into_iter().map(|(_, name, head)| Ok((name, head))).collect::<Vec<_>>(),
+                ),
                 Err(error) => stream::iter(vec![Err(error)]),
             })
             .boxed()

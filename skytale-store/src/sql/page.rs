@@ -48,42 +48,35 @@ pub(super) async fn find_channel(
     row.as_ref().map(ChannelRow::read).transpose().map_err(StoreError::unavailable)
 }
 
+/// Lists the channels with their ids.
 pub(super) async fn all_channels(
     db: &DatabaseConnection,
     statements: &Statements,
-) -> Result<Vec<(ChannelName, Head)>> {
+) -> Result<Vec<(i64, ChannelName, Head)>> {
     let rows = db.query_all_raw(statements.all_channels()).await.map_err(StoreError::unavailable)?;
     rows.iter().map(read_listed).collect()
 }
 
-fn read_listed(row: &QueryResult) -> Result<(ChannelName, Head)> {
+fn read_listed(row: &QueryResult) -> Result<(i64, ChannelName, Head)> {
+    let id = row.try_get("", "id").map_err(StoreError::unavailable)?;
     let key: Vec<u8> = row.try_get("", "components").map_err(StoreError::unavailable)?;
     let name: Option<String> = row.try_get("", "name").map_err(StoreError::unavailable)?;
     let components = components(&key).ok_or(StoreError::Corrupt { what: "a channel's key" })?;
     let head = read_head(row).map_err(StoreError::unavailable)?;
-    Ok((ChannelName::from_parts(components, name.as_deref()), head))
+    Ok((id, ChannelName::from_parts(components, name.as_deref()), head))
 }
 
-/// A channel that has records older than a time.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Expired {
-    pub channel: i64,
-    pub floor: i64,
-    pub through: i64,
-}
-
-/// Returns, per channel, the last record that was appended before a time.
-pub(super) async fn expired(
+/// Returns the last of a channel's oldest blocks that was appended before a time.
+pub(super) async fn oldest_expired(
     db: &DatabaseConnection,
     statements: &Statements,
+    channel: i64,
     before: SystemTime,
-) -> Result<Vec<Expired>> {
-    let rows = db.query_all_raw(statements.expired(before)).await.map_err(StoreError::unavailable)?;
-    let read = |row: &QueryResult| {
-        let (channel, floor) = (row.try_get("", "channel_id")?, row.try_get("", "floor")?);
-        Ok(Expired { channel, floor, through: row.try_get("", "through")? })
-    };
-    rows.iter().map(read).collect::<Result<_, DbErr>>().map_err(StoreError::unavailable)
+    most: u64,
+) -> Result<Option<i64>> {
+    let find = statements.oldest_expired(channel, before, most);
+    let row = db.query_one_raw(find).await.map_err(StoreError::unavailable)?;
+    row.map_or(Ok(None), |row| row.try_get("", "through")).map_err(StoreError::unavailable)
 }
 
 /// The pages of a channel from a position on.

@@ -45,14 +45,9 @@ impl Statements {
         self.make(sql, [id.into(), name.into()])
     }
 
-    pub fn advance_channel(&self, id: i64, last: i64, appended_at: i64) -> Statement {
-        let sql = "UPDATE channels SET last_sequence = $2, last_appended_at = $3 WHERE id = $1";
-        self.make(sql, [id.into(), last.into(), appended_at.into()])
-    }
-
     pub fn all_channels(&self) -> Statement {
         self.make(
-            "SELECT components, name, last_sequence, floor FROM channels WHERE last_sequence > 0 ORDER BY id",
+            "SELECT id, components, name, last_sequence, floor FROM channels WHERE last_sequence > 0 ORDER BY id",
             [],
         )
     }
@@ -118,15 +113,11 @@ impl Statements {
         )
     }
 
-    pub fn expired(&self, before: SystemTime) -> Statement {
-        let sql = "SELECT b.channel_id, c.floor, MAX(b.last) AS through FROM blocks b \
-                   JOIN channels c ON c.id = b.channel_id WHERE b.appended_at < $1 GROUP BY b.channel_id, c.floor";
-        self.make(sql, [millis(before).into()])
-    }
-
-    pub fn notify(&self, channel: &ChannelName) -> Statement {
-        let payload = channel.components().map(|component| format!("{component:016x}")).concat();
-        self.make("SELECT pg_notify($1, $2)", [super::listen::PG_CHANNEL.into(), payload.into()])
+    /// Finds the last of a channel's oldest blocks that was appended before a time.
+    pub fn oldest_expired(&self, channel: i64, before: SystemTime, most: u64) -> Statement {
+        let sql = "SELECT MAX(last) AS through FROM (SELECT last, appended_at FROM blocks \
+                   WHERE channel_id = $1 ORDER BY last LIMIT $3) AS oldest WHERE appended_at < $2";
+        self.make(sql, [channel.into(), millis(before).into(), (most as i64).into()])
     }
 
     fn make(&self, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) -> Statement {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DbErr, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait,
 };
 use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
@@ -28,6 +28,12 @@ impl ChannelCache {
         self.0.clear();
     }
 
+    /// Tells whether an append can be planned from what is remembered alone.
+    fn suffices_for(&self, append: &Append) -> bool {
+        let no_ids = append.records.iter().all(|record| record.message_id.is_none());
+        no_ids && append.precondition == Precondition::Any && self.0.contains_key(&append.channel)
+    }
+
     fn store(&mut self, channels: BTreeMap<[u64; 3], Open<'_>>) {
         if self.0.len() + channels.len() > CACHED_CHANNELS {
             self.0.clear();
@@ -43,22 +49,46 @@ pub(super) async fn commit(
     cache: &mut ChannelCache,
     group: &[Append],
 ) -> Result<Vec<Result<Appended>>, DbErr> {
+    let mut planned = None;
+    if group.iter().all(|append| cache.suffices_for(append)) {
+        let mut plan = Work { connection: db, statements }.plan(cache, group).await?;
+        if plan.is_one_statement() {
+            Work { connection: db, statements }.write(&mut plan.channels).await?;
+            return Ok(plan.settle(cache));
+        }
+        planned = Some(plan);
+    }
     let immediate = Some(SqliteTransactionMode::Immediate).filter(|_| !statements.is_postgres());
     let options = TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
     let transaction = db.begin_with_options(options).await?;
-    let work = Work { transaction: &transaction, statements };
-    let mut channels = work.open_all(cache, group).await?;
-    let mut outcomes = Vec::with_capacity(group.len());
-    for append in group {
-        let channel = channels.get_mut(&append.channel.components()).expect("opened above");
-        outcomes.push(work.append(channel, append).await?);
-    }
-    work.write(&mut channels).await?;
+    let work = Work { connection: &transaction, statements };
+    let mut plan = match planned {
+        Some(plan) => plan,
+        None => work.plan(cache, group).await?,
+    };
+    work.write(&mut plan.channels).await?;
     transaction.commit().await?;
-    if !statements.is_postgres() {
-        cache.store(channels);
+    if statements.is_postgres() {
+        return Ok(plan.outcomes);
     }
-    Ok(outcomes)
+    Ok(plan.settle(cache))
+}
+
+/// What a group comes to, before it is written.
+struct Plan<'a> {
+    channels: BTreeMap<[u64; 3], Open<'a>>,
+    outcomes: Vec<Result<Appended>>,
+}
+
+impl Plan<'_> {
+    fn is_one_statement(&self) -> bool {
+        self.channels.values().map(|channel| channel.blocks.len()).sum::<usize>() == 1
+    }
+
+    fn settle(self, cache: &mut ChannelCache) -> Vec<Result<Appended>> {
+        cache.store(self.channels);
+        self.outcomes
+    }
 }
 
 /// A channel while a transaction appends to it.
@@ -78,12 +108,22 @@ struct Group {
     changed: bool,
 }
 
-struct Work<'a> {
-    transaction: &'a DatabaseTransaction,
+struct Work<'a, C> {
+    connection: &'a C,
     statements: &'a Statements,
 }
 
-impl Work<'_> {
+impl<C: ConnectionTrait> Work<'_, C> {
+    async fn plan<'g>(&self, cache: &ChannelCache, group: &'g [Append]) -> Result<Plan<'g>, DbErr> {
+        let mut channels = self.open_all(cache, group).await?;
+        let mut outcomes = Vec::with_capacity(group.len());
+        for append in group {
+            let channel = channels.get_mut(&append.channel.components()).expect("opened above");
+            outcomes.push(self.append(channel, append).await?);
+        }
+        Ok(Plan { channels, outcomes })
+    }
+
     /// Opens the channels of a group, in the order of their keys so that two processes never wait for each other.
     async fn open_all<'g>(
         &self,
@@ -107,17 +147,17 @@ impl Work<'_> {
     async fn open(&self, name: &ChannelName) -> Result<ChannelRow, DbErr> {
         if let Some(row) = self.lock(name).await? {
             if let Some(text) = name.text() {
-                self.transaction.execute_raw(self.statements.name_channel(row.id, text)).await?;
+                self.connection.execute_raw(self.statements.name_channel(row.id, text)).await?;
             }
             return Ok(row);
         }
-        self.transaction.execute_raw(self.statements.create_channel(name)).await?;
+        self.connection.execute_raw(self.statements.create_channel(name)).await?;
         let created = self.lock(name).await?;
         created.ok_or_else(|| DbErr::RecordNotFound("a channel that was just created".into()))
     }
 
     async fn lock(&self, name: &ChannelName) -> Result<Option<ChannelRow>, DbErr> {
-        let row = self.transaction.query_one_raw(self.statements.lock_channel(name)).await?;
+        let row = self.connection.query_one_raw(self.statements.lock_channel(name)).await?;
         row.as_ref().map(ChannelRow::read).transpose()
     }
 
@@ -143,7 +183,7 @@ impl Work<'_> {
         if let Some(id) = record.message_id
             && !channel.ids.contains_key(&id)
             && let Some(row) =
-                self.transaction.query_one_raw(self.statements.find_message(channel.row.id, id.0)).await?
+                self.connection.query_one_raw(self.statements.find_message(channel.row.id, id.0)).await?
         {
             let sequence: i64 = row.try_get("", "sequence")?;
             channel.ids.insert(id, SequenceNumber(sequence as u64));
@@ -173,7 +213,7 @@ impl Work<'_> {
 
     async fn load_group(&self, channel: &mut Open<'_>, id: &GroupId) -> Result<Option<Group>, DbErr> {
         let find = self.statements.find_epoch(channel.row.id, id.as_bytes());
-        let Some(row) = self.transaction.query_one_raw(find).await? else {
+        let Some(row) = self.connection.query_one_raw(find).await? else {
             return Ok(None);
         };
         let (epoch, winner): (i64, i64) = (row.try_get("", "epoch")?, row.try_get("", "winner")?);
@@ -185,27 +225,23 @@ impl Work<'_> {
 
     async fn write(&self, channels: &mut BTreeMap<[u64; 3], Open<'_>>) -> Result<(), DbErr> {
         for channel in channels.values_mut().filter(|channel| !channel.blocks.is_empty()) {
-            let ChannelRow { id, head, last_appended_at } = channel.row;
+            let ChannelRow { id, last_appended_at, .. } = channel.row;
             for block in channel.blocks.drain(..) {
                 self.execute(self.statements.insert_block(id, block, last_appended_at)).await?;
             }
             for (message, sequence) in channel.new_ids.drain(..) {
                 self.execute(self.statements.insert_message(id, message.0, sequence.0 as i64)).await?;
             }
-            self.execute(self.statements.advance_channel(id, head.last.0 as i64, last_appended_at)).await?;
             for (group, state) in channel.groups.iter().filter(|(_, state)| state.changed) {
                 let (epoch, winner) = (state.epoch.0 as i64, state.winner.0 as i64);
                 self.execute(self.statements.set_epoch(id, group.as_bytes(), epoch, winner)).await?;
-            }
-            if self.statements.is_postgres() {
-                self.execute(self.statements.notify(channel.name)).await?;
             }
         }
         Ok(())
     }
 
     async fn execute(&self, statement: Statement) -> Result<(), DbErr> {
-        self.transaction.execute_raw(statement).await.map(drop)
+        self.connection.execute_raw(statement).await.map(drop)
     }
 }
 
