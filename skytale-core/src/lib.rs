@@ -5,6 +5,8 @@ pub mod compose;
 mod dialect;
 mod envelope;
 mod error;
+pub mod extension;
+pub mod frame;
 pub mod generated;
 mod integrity;
 mod kind;

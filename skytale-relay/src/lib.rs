@@ -11,6 +11,7 @@ mod handling;
 mod limits;
 mod link;
 mod meter;
+mod native;
 mod order;
 mod publishing;
 mod quotas;

@@ -99,6 +99,45 @@ impl Publishing {
         Ok(())
     }
 
+    /// Sends a native message on; its publisher is answered once it is archived.
+    pub fn publish_native(&mut self, envelope: Envelope, order: Order, request: u64) -> Result<(), Close> {
+        let Some(publish) = envelope.publish() else { return Ok(()) };
+        self.context.relay.appending.meter.received.increment(1);
+        let channel = self.route(&envelope, publish, Verb::Publish)?;
+        let item = self.native_item(envelope, order, request);
+        self.gather(channel, item);
+        Ok(())
+    }
+
+    /// Sends a native commit on, and waits for what becomes of it.
+    pub async fn commit_native(
+        &mut self,
+        envelope: Envelope,
+        order: Order,
+    ) -> Result<Result<Outcome, StoreError>, Close> {
+        self.submit();
+        let channel = match envelope.publish() {
+            Some(publish) => self.route(&envelope, publish, Verb::Commit)?,
+            None => return Err(Close::NotMls),
+        };
+        self.context.relay.appending.meter.received.increment(1);
+        let (sender, done) = oneshot::channel();
+        // Answered by the caller, who knows what was missed.
+        let item = Item { done: Some(sender), ..self.native_item(envelope, order, 0) };
+        channel.submit([item], &self.context.relay.appending);
+        done.await.map_err(|_| Close::ArchiveUnavailable)
+    }
+
+    fn native_item(&self, mut envelope: Envelope, order: Order, request: u64) -> Item {
+        if envelope.frame().len() < DETACH_BELOW {
+            envelope.detach();
+        }
+        if let Some(id) = order.message_id {
+            envelope = envelope.with_message_id(id.0);
+        }
+        Item { request: Some(request), ..self.item(Arc::new(envelope), Some(order), None) }
+    }
+
     /// Submits what was gathered.
     pub fn submit(&mut self) {
         let Some((channel, mut items)) = self.gathered.take() else { return };
@@ -139,6 +178,10 @@ impl Publishing {
             envelope.detach();
         }
         let item = self.item(Arc::new(envelope), None, None);
+        self.gather(channel, item);
+    }
+
+    fn gather(&mut self, channel: Arc<Channel>, item: Item) {
         match &mut self.gathered {
             Some((gathering, items)) if Arc::ptr_eq(gathering, &channel) => items.push(item),
             _ => {
@@ -205,7 +248,7 @@ impl Publishing {
         order: Option<Order>,
         done: Option<oneshot::Sender<Result<Outcome, StoreError>>>,
     ) -> Item {
-        Item { envelope, publisher: self.context.outbox.clone(), order, done }
+        Item { envelope, publisher: self.context.outbox.clone(), order, request: None, done }
     }
 
     /// Does what is no longer held up.

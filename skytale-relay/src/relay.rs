@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use skytale_core::Principal;
-use skytale_store::Store;
+use skytale_store::{Directory, MemoryStore, Store};
 use tower::Service;
 
 use crate::channel::{Appending, Registry};
@@ -34,6 +34,7 @@ pub(crate) struct Shared {
     pub published_sdk_expiry: PublishedSdkExpiry,
     pub registry: Registry,
     pub appending: Appending,
+    pub directory: Arc<dyn Directory>,
     pub cursors: Cursors,
     pub quotas: Quotas,
     pub drain: Drain,
@@ -60,11 +61,22 @@ impl Relay {
                 published_sdk_expiry: PublishedSdkExpiry::default(),
                 registry: Registry::default(),
                 appending: Appending { store, meter },
+                directory: Arc::new(MemoryStore::new()),
                 cursors: Cursors::default(),
                 quotas: Quotas::default(),
                 drain: Drain::default(),
             }),
         }
+    }
+
+    /// Sets where native agents' key packages and Welcomes are kept. Default: in memory, lost with the relay.
+    ///
+    /// # Panics
+    ///
+    /// If the relay was cloned already, as for every `with_*`.
+    pub fn with_directory(mut self, directory: Arc<dyn Directory>) -> Self {
+        self.configure().directory = directory;
+        self
     }
 
     /// Sets the limits. Default: [`Limits::default`].

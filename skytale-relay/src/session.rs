@@ -6,12 +6,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use skytale_core::extension::Extension;
 use skytale_core::{Body, Envelope, Principal};
 
 use crate::channel::{Outbound, Outbox};
 use crate::close::Close;
 use crate::connect::{Connect, ConnectError};
 use crate::link::Link;
+use crate::native::Native;
 use crate::publishing::Publishing;
 use crate::quotas::Share;
 use crate::relay::{PublishedSdkExpiry, Shared};
@@ -117,6 +119,15 @@ impl Session {
         };
         let link = self.link.get_or_insert_with(|| Link::new(envelope.dialect()));
         link.verify(&envelope)?;
+        if let Some(extension) = envelope.extension() {
+            let extension = Extension::read(extension)?;
+            if matches!(envelope.body(), Body::Publish(_)) {
+                self.rate.count()?;
+            }
+            let (publishing, subscribing) = (&mut self.publishing, &mut self.subscribing);
+            let native = Native { context: &self.context, publishing, subscribing };
+            return native.act(envelope, extension).await;
+        }
         match envelope.body() {
             Body::Link(offer) => {
                 if let Some(answer) = link.negotiate(&envelope, offer)? {

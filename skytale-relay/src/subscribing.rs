@@ -81,15 +81,39 @@ impl Subscribing {
             self.context.outbox.add_source(source);
         }
         if !self.names.contains_key(&name) {
-            self.open(envelope, &channel, header).await?;
+            let start = self.start(&channel, header).await?;
+            self.open(envelope, &channel, header, start)?;
         }
         let held = self.names.get_mut(&name).expect("opened above");
         self.requests += usize::from(held.requests.insert((source, id)));
         Ok(())
     }
 
-    async fn open(&mut self, envelope: &Envelope, name: &ChannelName, header: &Header) -> Result<(), String> {
-        let start = self.start(name, header).await?;
+    /// Subscribes a name from a position on; again if it was subscribed already.
+    pub fn start_at(&mut self, envelope: &Envelope, request: &Request, start: Start) -> Result<(), String> {
+        let header = &request.header;
+        let (name, source) = (header.destination.name, header.source.name);
+        if let Some(held) = self.names.get(&name) {
+            self.requests -= held.requests.len();
+            self.give_up(name);
+        }
+        let allowed = self.context.relay.limits.subscriptions_per_session;
+        if self.requests >= allowed {
+            return Err(format!("too many subscriptions: {allowed} are allowed in one session"));
+        }
+        self.open(envelope, &envelope.channel(&header.destination), header, start)?;
+        let held = self.names.get_mut(&name).expect("opened above");
+        self.requests += usize::from(held.requests.insert((source, request.id)));
+        Ok(())
+    }
+
+    fn open(
+        &mut self,
+        envelope: &Envelope,
+        name: &ChannelName,
+        header: &Header,
+        start: Start,
+    ) -> Result<(), String> {
         self.share.subscribe().map_err(|limit| limit.to_string())?;
         let relay = &self.context.relay;
         let make = |channel| {

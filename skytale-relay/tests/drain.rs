@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 use skytale_core::{ChannelName, Dialect, SequenceNumber};
 use skytale_relay::AllowAnyone;
 use skytale_store::{
-    Appended, Durability, Head, MemoryStore, NewRecord, Precondition, Record, Result, Store,
+    Appended, Durability, Head, MemoryStore, MessageId, NewRecord, Precondition, Record, Result, Store,
 };
 use tokio::sync::Semaphore;
 use tonic::Code;
@@ -35,6 +35,10 @@ impl Store for HeldUp {
         self.begun.add_permits(1);
         self.leave.acquire().await.expect("open").forget();
         self.inner.append(channel, records, precondition).await
+    }
+
+    async fn find(&self, channel: &ChannelName, id: MessageId) -> Result<Option<SequenceNumber>> {
+        self.inner.find(channel, id).await
     }
 
     async fn head(&self, channel: &ChannelName) -> Result<Head> {

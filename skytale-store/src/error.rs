@@ -23,6 +23,9 @@ pub enum StoreError {
         /// The channel's last number.
         last: SequenceNumber,
     },
+    /// The channel belongs to another MLS group; nothing was appended.
+    #[error("the channel belongs to another group")]
+    OtherGroup,
     /// The records asked for were trimmed; read on from the floor.
     #[error("records up to {floor} are no longer kept")]
     Gone {

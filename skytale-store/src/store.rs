@@ -40,6 +40,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         precondition: Precondition,
     ) -> Result<Appended>;
 
+    /// Returns the number of the record that has a message id.
+    async fn find(&self, channel: &ChannelName, id: MessageId) -> Result<Option<SequenceNumber>>;
+
     /// Returns the last number and the floor of a channel; both 0 for a channel that has no records.
     async fn head(&self, channel: &ChannelName) -> Result<Head>;
 
@@ -175,35 +178,66 @@ pub enum Precondition {
     /// The group, if the channel knows it, is at this epoch or an earlier one; it advances to the one after this. For
     /// groups whose relay does not see every commit.
     AdvanceFrom(GroupEpoch),
+    /// As [`At`](Self::At), and the channel knows no other group.
+    AtSole(GroupEpoch),
+    /// As [`Advance`](Self::Advance), and the channel knows no other group: the first commit binds the channel to its
+    /// group.
+    AdvanceSole(GroupEpoch),
+}
+
+/// Why a precondition does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmet {
+    /// The group is at another epoch, this one.
+    Epoch(Epoch),
+    /// The channel belongs to another group.
+    OtherGroup,
 }
 
 impl Precondition {
-    /// Decides against the group's current epoch, and returns the epoch to store.
+    /// Decides against the group's current epoch and whether the channel knows other groups, and returns the epoch to
+    /// store.
     ///
     /// # Errors
     ///
-    /// `Err` with the current epoch where the precondition does not hold.
-    pub fn decide(&self, current: Option<Epoch>) -> std::result::Result<Option<Epoch>, Epoch> {
+    /// [`Unmet`] where the precondition does not hold.
+    pub fn decide(&self, current: Option<Epoch>, others: bool) -> std::result::Result<Option<Epoch>, Unmet> {
         let (wanted, advances) = match self {
             Self::Any => return Ok(None),
-            Self::At(wanted) => (wanted, false),
-            Self::Advance(wanted) | Self::AdvanceFrom(wanted) => (wanted, true),
+            Self::At(wanted) | Self::AtSole(wanted) => (wanted, false),
+            Self::Advance(wanted) | Self::AdvanceFrom(wanted) | Self::AdvanceSole(wanted) => (wanted, true),
         };
+        if others && self.is_sole() {
+            return Err(Unmet::OtherGroup);
+        }
         let passes_later = matches!(self, Self::AdvanceFrom(_));
         match current {
             Some(current) if wanted.epoch != current && !(passes_later && wanted.epoch > current) => {
-                Err(current)
+                Err(Unmet::Epoch(current))
             }
-            _ if advances && wanted.epoch.0 >= i64::MAX as u64 => Err(current.unwrap_or_default()),
+            _ if advances && wanted.epoch.0 >= i64::MAX as u64 => {
+                Err(Unmet::Epoch(current.unwrap_or_default()))
+            }
             _ => Ok(advances.then(|| wanted.epoch.next())),
         }
+    }
+
+    /// Tells whether the group has to be the channel's only one.
+    pub const fn is_sole(&self) -> bool {
+        matches!(self, Self::AtSole(_) | Self::AdvanceSole(_))
+    }
+
+    /// Tells whether the append begins an epoch.
+    pub const fn advances(&self) -> bool {
+        matches!(self, Self::Advance(_) | Self::AdvanceFrom(_) | Self::AdvanceSole(_))
     }
 
     /// Returns the group that the precondition is about.
     pub fn group(&self) -> Option<&GroupId> {
         match self {
             Self::Any => None,
-            Self::At(group) | Self::Advance(group) | Self::AdvanceFrom(group) => Some(&group.group),
+            Self::At(group) | Self::AtSole(group) => Some(&group.group),
+            Self::Advance(group) | Self::AdvanceFrom(group) | Self::AdvanceSole(group) => Some(&group.group),
         }
     }
 }

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use prost::Message as _;
 
-const DIALECTS: [(&str, &str); 2] =
-    [("slim1", "dataplane.proto.v1.slim1.rs"), ("slim3", "dataplane.proto.v1.rs")];
+const SOURCES: [(&str, &str); 3] = [
+    ("slim1", "dataplane.proto.v1.slim1.rs"),
+    ("slim3", "dataplane.proto.v1.rs"),
+    ("native", "skytale.native.v1.rs"),
+];
 const DESCRIPTORS: &str = "descriptors.bin";
 
 fn main() -> Result<()> {
@@ -21,7 +24,7 @@ fn main() -> Result<()> {
 fn generate() -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let (protos, target) = (core.join("proto"), core.join("src/generated"));
-    let names = DIALECTS.map(|(dialect, _)| format!("{dialect}.proto"));
+    let names = SOURCES.map(|(source, _)| format!("{source}.proto"));
     let descriptors = protox::compile(&names, [protos])?;
     let scratch = Scratch::new()?;
     tonic_prost_build::configure()
@@ -32,8 +35,8 @@ fn generate() -> Result<Vec<(PathBuf, Vec<u8>)>> {
         .out_dir(&scratch.0)
         .compile_fds(descriptors.clone())?;
     let mut files = vec![(target.join(DESCRIPTORS), descriptors.encode_to_vec())];
-    for (dialect, generated) in DIALECTS {
-        files.push((target.join(format!("{dialect}.rs")), fs::read(scratch.0.join(generated))?));
+    for (source, generated) in SOURCES {
+        files.push((target.join(format!("{source}.rs")), fs::read(scratch.0.join(generated))?));
     }
     Ok(files)
 }

@@ -2,6 +2,7 @@
 
 use crate::dialect::Dialect;
 use crate::error::FrameError;
+use crate::extension;
 use crate::reader::{Reader, Span, Value};
 
 impl Dialect {
@@ -20,6 +21,7 @@ impl Dialect {
             match (field.number, field.value) {
                 (1..=3, Value::Bytes(span)) => return by_header(frame, span),
                 (5, Value::Bytes(span)) => return by_link(frame, span),
+                (extension::FIELD, Value::Bytes(_)) => return Ok(Self::Slim3),
                 _ => {}
             }
         }

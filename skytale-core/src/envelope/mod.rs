@@ -18,6 +18,7 @@ pub use session::{SessionHeader, SessionType};
 
 use crate::dialect::Dialect;
 use crate::error::FrameError;
+use crate::extension;
 use crate::name::ChannelName;
 use crate::reader::{Once, Reader, Span, text};
 use crate::schema::{self, Elements};
@@ -81,6 +82,8 @@ pub struct Envelope {
     frame: Bytes,
     dialect: Dialect,
     body: Body,
+    extension: Option<Bytes>,
+    message_id: Option<[u8; 16]>,
 }
 
 /// What an envelope is.
@@ -97,6 +100,8 @@ pub enum Body {
     Publish(Publish),
     /// Answers a subscription; only relays send it.
     SubscriptionAck,
+    /// Nothing but the native extension: between an agent and its relay.
+    Control,
 }
 
 /// A view of SLIM's `Subscribe` or `Unsubscribe`.
@@ -140,11 +145,31 @@ impl Envelope {
     /// exceeds the limits.
     pub fn parse(frame: Bytes, dialect: Dialect, limits: &FrameLimits) -> Result<Self, FrameError> {
         limits.check_frame(frame.len())?;
-        let body = read_message(&frame, dialect, limits)?;
-        Ok(Self { frame, dialect, body })
+        let (body, extension) = read_message(&frame, dialect, limits)?;
+        let Some((whole, content)) = extension else {
+            return Ok(Self { frame, dialect, body, extension: None, message_id: None });
+        };
+        let extension = Some(frame.slice(content.start as usize..content.end as usize));
+        Ok(Self { frame: frame.slice(..whole.start as usize), dialect, body, extension, message_id: None })
     }
 
-    /// Returns the bytes as they came.
+    /// Returns the native extension, undecoded.
+    pub fn extension(&self) -> Option<&Bytes> {
+        self.extension.as_ref()
+    }
+
+    /// Sets the id by which the sender's repetitions are recognised; it is not part of the frame.
+    pub fn with_message_id(mut self, id: [u8; 16]) -> Self {
+        self.message_id = Some(id);
+        self
+    }
+
+    /// Returns the id by which the sender's repetitions are recognised, once it is set.
+    pub fn message_id(&self) -> Option<[u8; 16]> {
+        self.message_id
+    }
+
+    /// Returns the bytes as they came, without the native extension.
     pub fn frame(&self) -> &Bytes {
         &self.frame
     }
@@ -184,9 +209,16 @@ impl Envelope {
     }
 }
 
-fn read_message(frame: &[u8], dialect: Dialect, limits: &FrameLimits) -> Result<Body, FrameError> {
+/// Where the extension stands: tag and value, and the value alone.
+type Extended = Option<(Span, Span)>;
+
+fn read_message(
+    frame: &[u8],
+    dialect: Dialect,
+    limits: &FrameLimits,
+) -> Result<(Body, Extended), FrameError> {
     let mut elements = Elements::allow(limits.elements);
-    let mut body = None;
+    let (mut body, mut extension) = (None, None);
     let mut once = Once::default();
     let mut reader = Reader::new(frame);
     while let Some(field) = reader.next()? {
@@ -203,9 +235,17 @@ fn read_message(frame: &[u8], dialect: Dialect, limits: &FrameLimits) -> Result<
         } else if field.number == 4 {
             elements.take()?;
             check_metadata(frame, field.bytes("metadata")?)?;
+        } else if field.number == extension::FIELD && dialect == Dialect::Slim3 {
+            let content = field.bytes("the native extension")?;
+            if field.whole.end as usize != frame.len() {
+                return Err(FrameError::Ambiguous { what: "the native extension (it comes last)" });
+            }
+            extension::check(content.of(frame), limits.elements)?;
+            extension = Some((field.whole, content));
         }
     }
-    body.ok_or(FrameError::Missing { what: "the message type" })
+    let body = body.or(extension.map(|_| Body::Control));
+    Ok((body.ok_or(FrameError::Missing { what: "the message type" })?, extension))
 }
 
 fn check_metadata(frame: &[u8], span: Span) -> Result<(), FrameError> {

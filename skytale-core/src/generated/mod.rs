@@ -5,9 +5,11 @@
 #![allow(missing_docs, clippy::all)]
 
 #[rustfmt::skip]
+pub mod native;
+#[rustfmt::skip]
 pub mod slim1;
 #[rustfmt::skip]
 pub mod slim3;
 
-/// The `FileDescriptorSet` of both dialects, for server reflection.
+/// The `FileDescriptorSet` of both dialects and the native extension, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!("descriptors.bin");

@@ -14,7 +14,7 @@ pub struct Frame(Inner);
 #[derive(Clone, Debug)]
 enum Inner {
     Whole(Bytes),
-    Message { envelope: Arc<Envelope>, hop: Hop },
+    Message { envelope: Arc<Envelope>, hop: Hop, tail: Option<Bytes> },
 }
 
 impl Frame {
@@ -22,15 +22,17 @@ impl Frame {
         Self(Inner::Whole(bytes))
     }
 
-    pub(crate) fn message(envelope: Arc<Envelope>, hop: Hop) -> Self {
-        Self(Inner::Message { envelope, hop })
+    pub(crate) fn message(envelope: Arc<Envelope>, hop: Hop, tail: Option<Bytes>) -> Self {
+        Self(Inner::Message { envelope, hop, tail })
     }
 
     /// Returns the length, in bytes.
     pub fn len(&self) -> usize {
         match &self.0 {
             Inner::Whole(bytes) => bytes.len(),
-            Inner::Message { envelope, hop } => envelope.len_after(hop),
+            Inner::Message { envelope, hop, tail } => {
+                envelope.len_after(hop) + tail.as_ref().map_or(0, Bytes::len)
+            }
         }
     }
 
@@ -43,7 +45,12 @@ impl Frame {
     pub fn put(&self, target: &mut impl BufMut) {
         match &self.0 {
             Inner::Whole(bytes) => target.put_slice(bytes),
-            Inner::Message { envelope, hop } => envelope.put(hop, target),
+            Inner::Message { envelope, hop, tail } => {
+                envelope.put(hop, target);
+                if let Some(tail) = tail {
+                    target.put_slice(tail);
+                }
+            }
         }
     }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt};
-use skytale_core::{Envelope, FrameLimits, Hop, SequenceNumber, Tagger};
+use skytale_core::{Envelope, FrameLimits, Hop, SequenceNumber, Tagger, extension};
 use skytale_store::{Record, Store, StoreError};
 use tokio::time::{Sleep, sleep};
 
@@ -51,8 +52,8 @@ impl Outbound {
         Self { outbox, store, meter, tagger: None, catching_up: None, pace: Pace::default(), ended: false }
     }
 
-    /// Makes the frame of a message; `None` if its hops are used up.
-    fn seal(&mut self, envelope: Arc<Envelope>, number: Option<SequenceNumber>) -> Frame {
+    /// Makes the frame of a message; `place` is its number, and the number given before it.
+    fn seal(&mut self, envelope: Arc<Envelope>, place: Option<[SequenceNumber; 2]>) -> Frame {
         let mut hop = Hop::default();
         if let Some(publish) = envelope.publish() {
             hop.ttl = publish.header.ttl.saturating_sub(1);
@@ -64,17 +65,24 @@ impl Outbound {
         self.meter.delivered.increment(1);
         self.meter.delivered_bytes.increment(envelope.frame().len() as u64);
         if self.outbox.strings_only.get().is_some() {
-            let suffix = number.unwrap_or_default().0.to_be_bytes();
+            let suffix = place.map(|[number, _]| number.0).unwrap_or_default().to_be_bytes();
             return Frame::whole(envelope.with_suffix(&hop, &suffix));
         }
-        Frame::message(envelope, hop)
+        let tail = place.filter(|_| self.outbox.native.get().is_some()).map(|[number, previous]| {
+            let mut tail = BytesMut::with_capacity(extension::MAX_TAIL);
+            extension::put_tail(number, previous, envelope.message_id(), &mut tail);
+            tail.freeze()
+        });
+        Frame::message(envelope, hop, tail)
     }
 
     fn seal_queued(&mut self, queued: Queued) -> Frame {
         match queued {
             Queued::Control(bytes) => Frame::whole(bytes),
-            Queued::Archived(envelope, number) => self.seal(envelope, Some(number)),
-            Queued::Unarchived(envelope, number) => self.seal(envelope, number),
+            Queued::Archived(envelope, number, previous) => self.seal(envelope, Some([number, previous])),
+            Queued::Unarchived(envelope, number) => {
+                self.seal(envelope, number.map(|number| [number, SequenceNumber::START]))
+            }
         }
     }
 
@@ -94,11 +102,13 @@ impl Outbound {
                     if let Some(envelope) = catching_up.read(record.clone(), &self.outbox) {
                         self.meter.replayed.increment(1);
                         self.pace.sent += 1;
-                        return Poll::Ready(Ok(self.seal(envelope, Some(record.sequence))));
+                        let previous = catching_up.subscription.give(record.sequence);
+                        return Poll::Ready(Ok(self.seal(envelope, Some([record.sequence, previous]))));
                     }
                 }
                 Some(Err(StoreError::Gone { floor })) => {
                     catching_up.subscription.reach(floor);
+                    catching_up.subscription.give(floor);
                     self.resume_or_finish();
                 }
                 Some(Err(error)) => {
@@ -151,6 +161,10 @@ impl CatchingUp {
         let limits = FrameLimits::default().with_frame_bytes(usize::MAX).with_name_bytes(usize::MAX);
         let envelope =
             Envelope::parse(record.body, record.dialect, &limits.with_elements(usize::MAX)).ok()?;
+        let envelope = match record.message_id {
+            Some(id) => envelope.with_message_id(id.0),
+            None => envelope,
+        };
         (self.subscription.wants(&envelope) && !outbox.is_own(&envelope)).then(|| Arc::new(envelope))
     }
 }

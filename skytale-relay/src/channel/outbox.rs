@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
 use bytes::Bytes;
+use skytale_core::extension::{Content, Extension};
 use skytale_core::{Envelope, LinkKey, MessageKind, Name, SequenceNumber};
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,8 @@ pub(crate) struct Outbox {
     /// Set for the profile of the published SDK, which names everything by strings and wants the sequence number
     /// appended to what MLS produced.
     pub strings_only: OnceLock<()>,
+    /// Set for the native profile, which is told each message's number.
+    pub native: OnceLock<()>,
 }
 
 #[derive(Debug)]
@@ -70,7 +73,8 @@ struct Amount {
 #[derive(Debug)]
 pub(super) enum Queued {
     Control(Bytes),
-    Archived(Arc<Envelope>, SequenceNumber),
+    /// With the message's number, and the one given on its subscription before.
+    Archived(Arc<Envelope>, SequenceNumber, SequenceNumber),
     Unarchived(Arc<Envelope>, Option<SequenceNumber>),
 }
 
@@ -91,6 +95,7 @@ impl Outbox {
             ended: CancellationToken::new(),
             key: OnceLock::new(),
             strings_only: OnceLock::new(),
+            native: OnceLock::new(),
         }
     }
 
@@ -101,6 +106,13 @@ impl Outbox {
     /// Queues a frame of the relay's own.
     pub fn send(&self, frame: Bytes) {
         self.push(self.lock(), Queued::Control(frame));
+    }
+
+    /// Queues an answer to a native request.
+    pub fn answer(&self, request: u64, content: Content) {
+        if request != 0 {
+            self.send(Extension::new(content).with_request(request).into_frame());
+        }
     }
 
     /// Queues an archived message, or lets its subscription fall back to the archive.
@@ -124,7 +136,8 @@ impl Outbox {
         }
         subscription.reach(number);
         state.archived.add(size);
-        self.push(state, Queued::Archived(envelope.clone(), number));
+        let previous = subscription.give(number);
+        self.push(state, Queued::Archived(envelope.clone(), number, previous));
     }
 
     /// Counts an archived message as given that the session gets by another of its subscriptions.
@@ -204,7 +217,7 @@ impl Outbox {
     pub fn first_waiting(&self, subscription: &Subscription) -> Option<SequenceNumber> {
         let state = self.lock();
         let archived = state.queue.iter().filter_map(|queued| match queued {
-            Queued::Archived(envelope, number) if subscription.wants(envelope) => Some(*number),
+            Queued::Archived(envelope, number, _) if subscription.wants(envelope) => Some(*number),
             _ => None,
         });
         archived.min()
@@ -240,7 +253,7 @@ impl State {
         let queued = self.queue.pop_front()?;
         match &queued {
             Queued::Control(_) => {}
-            Queued::Archived(envelope, _) => self.archived.subtract(envelope.frame().len()),
+            Queued::Archived(envelope, ..) => self.archived.subtract(envelope.frame().len()),
             Queued::Unarchived(envelope, _) => self.unarchived.subtract(envelope.frame().len()),
         }
         Some(queued)

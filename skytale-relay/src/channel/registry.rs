@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
+use bytes::Bytes;
 use dashmap::DashMap;
 use skytale_core::ChannelName;
 
@@ -35,6 +36,18 @@ impl Registry {
         let subscription = Arc::new(make(Arc::downgrade(&channel)));
         channel.add(subscription.clone());
         Ok((channel, subscription))
+    }
+
+    /// Queues a frame of the relay's own for every native session that is subscribed to a name.
+    pub fn tell(&self, name: &ChannelName, frame: &Bytes) {
+        let Some(channel) = self.channels.get(&name.components()).map(|channel| channel.clone()) else {
+            return;
+        };
+        for subscription in channel.subscriptions.load().iter() {
+            if subscription.outbox().native.get().is_some() {
+                subscription.outbox().send(frame.clone());
+            }
+        }
     }
 
     /// Removes a subscription, and its channel when that was its last use.

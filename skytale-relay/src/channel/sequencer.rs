@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::{Channel, Outbox};
 use crate::close::Close;
 use crate::meter::Meter;
+use crate::native;
 use crate::order::Order;
 
 /// A message on its way to the archive.
@@ -21,8 +22,17 @@ pub(crate) struct Item {
     pub publisher: Arc<Outbox>,
     /// What must hold; `None` for a message that only wants a number.
     pub order: Option<Order>,
+    /// The number under which a native publisher is answered.
+    pub request: Option<u64>,
     /// Told what became of the message.
     pub done: Option<oneshot::Sender<Result<Outcome, StoreError>>>,
+}
+
+impl Item {
+    /// What must hold for the message.
+    fn precondition(&self) -> &Precondition {
+        self.order.as_ref().map_or(&Precondition::Any, |order| &order.precondition)
+    }
 }
 
 /// What waits to be appended, and whether somebody is at it.
@@ -69,16 +79,33 @@ impl Channel {
             let appended = appending.store.append(&self.name, records, precondition).await;
             match appended {
                 Ok(outcomes) => self.settle(batch, outcomes, &appending.meter),
+                Err(error) if is_conflict(&error) && batch.len() > 1 => {
+                    self.decide_each(batch, &appending).await
+                }
                 Err(error) => refuse(batch, error, &appending.meter),
             }
         }
     }
 
-    /// Takes one command, or all messages up to the next command; nothing more is left when it returns `None`.
+    /// Appends one by one: of messages that are refused together, repetitions were accepted before.
+    async fn decide_each(&self, batch: Vec<Item>, appending: &Appending) {
+        for item in batch {
+            let batch = vec![item];
+            let (records, precondition) = records(&batch);
+            match appending.store.append(&self.name, records, precondition).await {
+                Ok(outcomes) => self.settle(batch, outcomes, &appending.meter),
+                Err(error) => refuse(batch, error, &appending.meter),
+            }
+        }
+    }
+
+    /// Takes one commit, or all messages of which the same must hold; nothing more is left when it returns `None`.
     fn next_batch(&self) -> Option<Vec<Item>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let plain = waiting.items.iter().take(BATCH).take_while(|item| item.order.is_none()).count();
-        let count = plain.max(1).min(waiting.items.len());
+        let first = waiting.items.front().map(Item::precondition);
+        let alike = |item: &&Item| Some(item.precondition()) == first && !item.precondition().advances();
+        let count = waiting.items.iter().take(BATCH).take_while(alike).count();
+        let count = count.max(1).min(waiting.items.len());
         if count == 0 {
             waiting.busy = false;
             return None;
@@ -92,8 +119,15 @@ impl Channel {
             let from = item.publisher.session();
             let sessions = match outcome {
                 Outcome::Fresh(number) => self.deliver(&item.envelope, number, from),
-                Outcome::Repeated(number) => self.forward(&item.envelope, Some(number), from),
+                Outcome::Repeated(number) if item.request.is_none() => {
+                    self.forward(&item.envelope, Some(number), from)
+                }
+                Outcome::Repeated(_) => 1,
             };
+            if let Some(request) = item.request {
+                let repeated = matches!(outcome, Outcome::Repeated(_));
+                item.publisher.answer(request, native::accepted(outcome.sequence(), repeated));
+            }
             if sessions == 0 {
                 meter.unroutable.increment(1);
             }
@@ -106,27 +140,35 @@ impl Channel {
     }
 }
 
+fn is_conflict(error: &StoreError) -> bool {
+    matches!(error, StoreError::Conflict { .. } | StoreError::OtherGroup)
+}
+
 fn records(batch: &[Item]) -> (Vec<NewRecord>, Precondition) {
     let record = |item: &Item| NewRecord {
         dialect: item.envelope.dialect(),
         message_id: item.order.as_ref().and_then(|order| order.message_id),
         body: Bytes::clone(item.envelope.frame()),
     };
-    let precondition = match batch {
-        [Item { order: Some(order), .. }] => order.precondition.clone(),
-        _ => Precondition::Any,
-    };
+    let precondition = batch.first().map_or(&Precondition::Any, Item::precondition).clone();
     (batch.iter().map(record).collect(), precondition)
 }
 
 /// Tells publishers that nothing was appended: a lost commit its own, a failed archive everybody.
 fn refuse(batch: Vec<Item>, error: StoreError, meter: &Meter) {
-    let conflict = matches!(error, StoreError::Conflict { .. });
+    let conflict = is_conflict(&error);
+    for item in &batch {
+        if let Some(request) = item.request {
+            let made_in = item.order.as_ref().and_then(Order::epoch);
+            item.publisher.answer(request, native::refused(&error, made_in));
+        }
+    }
     if conflict {
         meter.refused_commits.increment(1);
     } else {
         tracing::error!(error = &error as &dyn std::error::Error, "messages could not be archived");
-        batch.iter().for_each(|item| item.publisher.close(Close::ArchiveUnavailable));
+        let slim = batch.iter().filter(|item| item.request.is_none());
+        slim.for_each(|item| item.publisher.close(Close::ArchiveUnavailable));
     }
     let mut error = Some(error);
     for done in batch.into_iter().filter_map(|item| item.done) {

@@ -18,6 +18,8 @@ pub(crate) struct Subscription {
     /// The instance subscribed; `None` is the name without an id.
     id: Option<u128>,
     last: AtomicU64,
+    /// The last number that was put on its way.
+    given: AtomicU64,
     behind: AtomicBool,
     ended: AtomicBool,
 }
@@ -43,7 +45,16 @@ impl Subscription {
             Start::Live => (0, false),
             Start::After(number) => (number.0, true),
         };
-        Self { outbox, channel, dialect, id, last: last.into(), behind: behind.into(), ended: false.into() }
+        Self {
+            outbox,
+            channel,
+            dialect,
+            id,
+            last: last.into(),
+            given: last.into(),
+            behind: behind.into(),
+            ended: false.into(),
+        }
     }
 
     pub fn outbox(&self) -> &Arc<Outbox> {
@@ -84,6 +95,11 @@ impl Subscription {
 
     pub(super) fn reach(&self, number: SequenceNumber) {
         self.last.fetch_max(number.0, Ordering::Relaxed);
+    }
+
+    /// Notes that a message is on its way, and returns the number of the one before.
+    pub(super) fn give(&self, number: SequenceNumber) -> SequenceNumber {
+        SequenceNumber(self.given.swap(number.0, Ordering::Relaxed))
     }
 
     /// Falls back to the archive, from before `missed` on.

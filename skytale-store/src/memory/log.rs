@@ -7,7 +7,7 @@ use skytale_core::{Epoch, SequenceNumber};
 
 use super::MemoryCapacity;
 use crate::error::{Result, StoreError};
-use crate::store::{Appended, GroupId, Head, MessageId, NewRecord, Outcome, Precondition, Record};
+use crate::store::{Appended, GroupId, Head, MessageId, NewRecord, Outcome, Precondition, Record, Unmet};
 
 /// Records, epochs and message ids of one channel.
 #[derive(Debug, Default)]
@@ -40,6 +40,10 @@ impl Log {
         Ok(appended)
     }
 
+    pub fn find(&self, id: MessageId) -> Option<SequenceNumber> {
+        self.ids.get(&id).copied()
+    }
+
     pub fn head(&self) -> Head {
         Head { last: self.last, floor: self.floor() }
     }
@@ -68,11 +72,14 @@ impl Log {
     }
 
     fn decide(&self, precondition: &Precondition) -> Result<Option<Epoch>> {
-        let known = precondition.group().and_then(|group| self.groups.get(group));
-        precondition.decide(known.map(|(epoch, _)| *epoch)).map_err(|current| StoreError::Conflict {
-            current,
-            winner: known.map(|(_, winner)| *winner),
-            last: self.last,
+        let Some(group) = precondition.group() else { return Ok(None) };
+        let known = self.groups.get(group);
+        let others = self.groups.len() > usize::from(known.is_some());
+        precondition.decide(known.map(|(epoch, _)| *epoch), others).map_err(|unmet| match unmet {
+            Unmet::OtherGroup => StoreError::OtherGroup,
+            Unmet::Epoch(current) => {
+                StoreError::Conflict { current, winner: known.map(|(_, winner)| *winner), last: self.last }
+            }
         })
     }
 

@@ -1,5 +1,6 @@
 //! A store that forgets everything when the process ends.
 
+mod directory;
 mod log;
 
 use std::collections::HashMap;
@@ -14,7 +15,7 @@ use skytale_core::{ChannelName, SequenceNumber};
 use tokio::sync::watch;
 
 use crate::error::Result;
-use crate::store::{Appended, Durability, Head, NewRecord, Precondition, Record, Store};
+use crate::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
 use log::Log;
 
 /// How much one channel of a [`MemoryStore`] keeps; the oldest records make room for new ones.
@@ -40,6 +41,7 @@ pub struct MemoryStore {
     shards: [RwLock<HashMap<ChannelName, Arc<Channel>>>; SHARDS],
     hasher: std::hash::RandomState,
     capacity: MemoryCapacity,
+    shelves: directory::Shelves,
 }
 
 const SHARDS: usize = 16;
@@ -66,6 +68,7 @@ impl MemoryStore {
             shards: Default::default(),
             hasher: std::hash::RandomState::new(),
             capacity: MemoryCapacity::default(),
+            shelves: Default::default(),
         }
     }
 
@@ -128,6 +131,10 @@ impl Store for MemoryStore {
             channel.grown.send_replace(());
         }
         Ok(appended)
+    }
+
+    async fn find(&self, channel: &ChannelName, id: MessageId) -> Result<Option<SequenceNumber>> {
+        Ok(self.channel(channel).log().find(id))
     }
 
     async fn head(&self, channel: &ChannelName) -> Result<Head> {

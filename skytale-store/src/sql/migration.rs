@@ -18,7 +18,7 @@ struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(ChannelLog)]
+        vec![Box::new(ChannelLog), Box::new(Shelves)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -65,6 +65,51 @@ fn advance_on_postgres() -> String {
          CREATE TRIGGER blocks_advance AFTER INSERT ON blocks FOR EACH ROW EXECUTE FUNCTION blocks_advance()",
         super::listen::PG_CHANNEL
     )
+}
+
+struct Shelves;
+
+impl MigrationName for Shelves {
+    fn name(&self) -> &str {
+        "m0002_directory"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Shelves {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.create_table(key_packages()).await?;
+        manager.create_table(deposits()).await?;
+        let by_agent = |name, table| Index::create().name(name).table(table).col("agent").to_owned();
+        manager.create_index(by_agent("key_packages_by_agent", "key_packages")).await?;
+        manager.create_index(by_agent("deposits_by_agent", "deposits")).await
+    }
+}
+
+fn key_packages() -> TableCreateStatement {
+    Table::create()
+        .table("key_packages")
+        .col(ColumnDef::new("id").big_integer().not_null().auto_increment().primary_key())
+        .col(ColumnDef::new("agent").blob().not_null())
+        .col(ColumnDef::new("last_resort").integer().not_null())
+        .col(ColumnDef::new("body").blob().not_null())
+        .to_owned()
+}
+
+fn deposits() -> TableCreateStatement {
+    let of_one_commit = Index::create().unique().col("channel").col("commit_id").col("agent").to_owned();
+    Table::create()
+        .table("deposits")
+        .col(ColumnDef::new("id").big_integer().not_null().auto_increment().primary_key())
+        .col(ColumnDef::new("channel").blob().not_null())
+        .col(ColumnDef::new("name").text())
+        .col(ColumnDef::new("commit_id").blob().not_null())
+        .col(ColumnDef::new("agent").blob().not_null())
+        .col(ColumnDef::new("accepted").big_integer())
+        .col(ColumnDef::new("deposited_at").big_integer().not_null())
+        .col(ColumnDef::new("body").blob().not_null())
+        .index(&mut of_one_commit.clone())
+        .to_owned()
 }
 
 fn channels() -> TableCreateStatement {

@@ -3,6 +3,7 @@
 mod block;
 mod checkpoint;
 mod connect;
+mod directory;
 mod listen;
 mod migration;
 mod page;
@@ -21,7 +22,7 @@ use skytale_core::{ChannelName, SequenceNumber};
 use tokio::sync::broadcast;
 
 use crate::error::{Result, StoreError};
-use crate::store::{Appended, Durability, Head, NewRecord, Precondition, Record, Store};
+use crate::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
 use connect::FileLock;
 pub use connect::SqlOptions;
 use listen::{Grown, POLL_INTERVAL};
@@ -93,6 +94,16 @@ impl Store for SqlStore {
             Some(writer) => writer.append(channel.clone(), records, precondition).await,
             None => Err(StoreError::Invalid { what: "this store was opened for reading only" }),
         }
+    }
+
+    async fn find(&self, channel: &ChannelName, id: MessageId) -> Result<Option<SequenceNumber>> {
+        let Some(row) = page::find_channel(&self.db, &self.statements, channel).await? else {
+            return Ok(None);
+        };
+        let find = self.statements.find_messages(row.id, &[id]);
+        let found = self.db.query_one_raw(find).await.map_err(StoreError::unavailable)?;
+        let number = found.map(|row| row.try_get::<i64>("", "sequence")).transpose();
+        Ok(number.map_err(StoreError::unavailable)?.map(|number| SequenceNumber(number as u64)))
     }
 
     async fn head(&self, channel: &ChannelName) -> Result<Head> {

@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sea_orm::{DbBackend, Statement, Value};
-use skytale_core::ChannelName;
+use skytale_core::{ChannelName, SequenceNumber};
 
 use super::block::Block;
+use crate::store::MessageId;
 
 /// Makes statements for one kind of database.
 #[derive(Clone, Copy, Debug)]
@@ -59,19 +60,35 @@ impl Statements {
         self.make(sql, [channel.into(), last.into(), first.into(), appended_at.into(), block.bytes.into()])
     }
 
-    pub fn insert_message(&self, channel: i64, id: [u8; 16], sequence: i64) -> Statement {
-        let sql = "INSERT INTO messages (channel_id, message_id, sequence) VALUES ($1, $2, $3)";
-        self.make(sql, [channel.into(), id.to_vec().into(), sequence.into()])
+    pub fn insert_messages(&self, channel: i64, ids: &[(MessageId, SequenceNumber)]) -> Statement {
+        let rows: Vec<_> =
+            (0..ids.len()).map(|row| format!("($1, ${}, ${})", 2 * row + 2, 2 * row + 3)).collect();
+        let sql =
+            format!("INSERT INTO messages (channel_id, message_id, sequence) VALUES {}", rows.join(", "));
+        let values =
+            ids.iter().flat_map(|(id, number)| [Value::from(id.0.to_vec()), (number.0 as i64).into()]);
+        self.make(sql, [channel.into()].into_iter().chain(values))
     }
 
-    pub fn find_message(&self, channel: i64, id: [u8; 16]) -> Statement {
-        let sql = "SELECT sequence FROM messages WHERE channel_id = $1 AND message_id = $2";
-        self.make(sql, [channel.into(), id.to_vec().into()])
+    pub fn find_messages(&self, channel: i64, ids: &[MessageId]) -> Statement {
+        let places: Vec<_> = (0..ids.len()).map(|place| format!("${}", place + 2)).collect();
+        let sql = format!(
+            "SELECT message_id, sequence FROM messages WHERE channel_id = $1 AND message_id IN ({})",
+            places.join(", ")
+        );
+        let values = ids.iter().map(|id| Value::from(id.0.to_vec()));
+        self.make(sql, [channel.into()].into_iter().chain(values))
     }
 
     pub fn find_epoch(&self, channel: i64, group: &[u8]) -> Statement {
-        let sql = "SELECT epoch, winner FROM epochs WHERE channel_id = $1 AND group_id = $2";
+        let sql = "SELECT group_id, epoch, winner FROM epochs WHERE channel_id = $1 AND group_id = $2";
         self.make(sql, [channel.into(), group.to_vec().into()])
+    }
+
+    /// Finds the groups of a channel; two are enough to know that there is more than one.
+    pub fn find_epochs(&self, channel: i64) -> Statement {
+        let sql = "SELECT group_id, epoch, winner FROM epochs WHERE channel_id = $1 LIMIT 2";
+        self.make(sql, [channel.into()])
     }
 
     pub fn set_epoch(&self, channel: i64, group: &[u8], epoch: i64, winner: i64) -> Statement {
@@ -120,13 +137,13 @@ impl Statements {
         self.make(sql, [channel.into(), millis(before).into(), (most as i64).into()])
     }
 
-    fn make(&self, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) -> Statement {
+    pub fn make(&self, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) -> Statement {
         Statement::from_sql_and_values(self.backend, sql, values)
     }
 }
 
 /// Returns the bytes by which a channel is kept.
-fn key(channel: &ChannelName) -> Vec<u8> {
+pub(super) fn key(channel: &ChannelName) -> Vec<u8> {
     channel.components().iter().flat_map(|component| component.to_be_bytes()).collect()
 }
 

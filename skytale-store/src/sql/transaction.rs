@@ -14,11 +14,26 @@ use super::page::ChannelRow;
 use super::statement::{Statements, millis};
 use super::writer::Append;
 use crate::error::{Result, StoreError};
-use crate::store::{Appended, GroupId, MessageId, NewRecord, Outcome, Precondition};
+use crate::store::{Appended, GroupId, MessageId, NewRecord, Outcome, Precondition, Unmet};
 
 /// The rows of channels that only this process appends to; SQLite alone, whose file has one owner.
 #[derive(Debug, Default)]
-pub(super) struct ChannelCache(HashMap<ChannelName, ChannelRow>);
+pub(super) struct ChannelCache(HashMap<ChannelName, Known>);
+
+/// A channel's row, and what is known of its groups.
+#[derive(Clone, Debug)]
+struct Known {
+    row: ChannelRow,
+    groups: Groups,
+}
+
+/// The epochs of a channel's groups.
+#[derive(Clone, Debug, Default)]
+struct Groups {
+    known: HashMap<GroupId, Group>,
+    /// Whether there are no others.
+    complete: bool,
+}
 
 /// The most rows that are remembered.
 const CACHED_CHANNELS: usize = 100_000;
@@ -38,7 +53,11 @@ impl ChannelCache {
         if self.0.len() + channels.len() > CACHED_CHANNELS {
             self.0.clear();
         }
-        self.0.extend(channels.into_values().map(|channel| (channel.name.clone(), channel.row)));
+        self.0.extend(
+            channels
+                .into_values()
+                .map(|channel| (channel.name.clone(), Known { row: channel.row, groups: channel.groups })),
+        );
     }
 }
 
@@ -98,10 +117,10 @@ struct Open<'a> {
     blocks: Vec<Block>,
     ids: HashMap<MessageId, SequenceNumber>,
     new_ids: Vec<(MessageId, SequenceNumber)>,
-    groups: HashMap<GroupId, Group>,
+    groups: Groups,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Group {
     epoch: Epoch,
     winner: SequenceNumber,
@@ -134,11 +153,11 @@ impl<C: ConnectionTrait> Work<'_, C> {
             group.iter().map(|append| (append.channel.components(), &append.channel)).collect();
         let mut channels = BTreeMap::new();
         for (components, name) in names {
-            let row = match cache.0.get(name) {
-                Some(row) => *row,
-                None => self.open(name).await?,
+            let known = match cache.0.get(name) {
+                Some(known) => known.clone(),
+                None => Known { row: self.open(name).await?, groups: Groups::default() },
             };
-            let open = Open::new(name, row);
+            let open = Open::new(name, known);
             channels.insert(components, open);
         }
         Ok(channels)
@@ -162,9 +181,7 @@ impl<C: ConnectionTrait> Work<'_, C> {
     }
 
     async fn append(&self, channel: &mut Open<'_>, append: &Append) -> Result<Result<Appended>, DbErr> {
-        for record in &append.records {
-            self.load_repetition(channel, record).await?;
-        }
+        self.load_repetitions(channel, &append.records).await?;
         let repeated = |record: &NewRecord| record.message_id.is_some_and(|id| channel.ids.contains_key(&id));
         if !append.records.is_empty() && append.records.iter().all(repeated) {
             return Ok(Ok(append.records.iter().map(|record| channel.push(record)).collect()));
@@ -179,14 +196,19 @@ impl<C: ConnectionTrait> Work<'_, C> {
         }
     }
 
-    async fn load_repetition(&self, channel: &mut Open<'_>, record: &NewRecord) -> Result<(), DbErr> {
-        if let Some(id) = record.message_id
-            && !channel.ids.contains_key(&id)
-            && let Some(row) =
-                self.connection.query_one_raw(self.statements.find_message(channel.row.id, id.0)).await?
-        {
-            let sequence: i64 = row.try_get("", "sequence")?;
-            channel.ids.insert(id, SequenceNumber(sequence as u64));
+    async fn load_repetitions(&self, channel: &mut Open<'_>, records: &[NewRecord]) -> Result<(), DbErr> {
+        let unknown = records.iter().filter_map(|record| record.message_id);
+        let unknown: Vec<_> = unknown.filter(|id| !channel.ids.contains_key(id)).collect();
+        for ids in chunks(&unknown) {
+            for row in
+                self.connection.query_all_raw(self.statements.find_messages(channel.row.id, ids)).await?
+            {
+                let (id, sequence): (Vec<u8>, i64) =
+                    (row.try_get("", "message_id")?, row.try_get("", "sequence")?);
+                if let Ok(id) = id.try_into() {
+                    channel.ids.insert(MessageId(id), SequenceNumber(sequence as u64));
+                }
+            }
         }
         Ok(())
     }
@@ -196,31 +218,39 @@ impl<C: ConnectionTrait> Work<'_, C> {
         channel: &mut Open<'_>,
         precondition: &Precondition,
     ) -> Result<Result<Option<Epoch>>, DbErr> {
-        let mut known = None;
-        if let Some(group) = precondition.group() {
-            known = match channel.groups.get(group) {
-                Some(group) => Some(*group),
-                None => self.load_group(channel, group).await?,
-            };
-        }
-        let decision = precondition.decide(known.map(|group| group.epoch));
-        Ok(decision.map_err(|current| StoreError::Conflict {
-            current,
-            winner: known.map(|group| group.winner),
-            last: channel.row.head.last,
+        let Some(group) = precondition.group() else { return Ok(Ok(None)) };
+        self.load_groups(channel, group, precondition.is_sole()).await?;
+        let known = channel.groups.known.get(group).copied();
+        let others = channel.groups.known.len() > usize::from(known.is_some());
+        let decision = precondition.decide(known.map(|group| group.epoch), others);
+        Ok(decision.map_err(|unmet| match unmet {
+            Unmet::OtherGroup => StoreError::OtherGroup,
+            Unmet::Epoch(current) => StoreError::Conflict {
+                current,
+                winner: known.map(|group| group.winner),
+                last: channel.row.head.last,
+            },
         }))
     }
 
-    async fn load_group(&self, channel: &mut Open<'_>, id: &GroupId) -> Result<Option<Group>, DbErr> {
-        let find = self.statements.find_epoch(channel.row.id, id.as_bytes());
-        let Some(row) = self.connection.query_one_raw(find).await? else {
-            return Ok(None);
+    async fn load_groups(&self, channel: &mut Open<'_>, id: &GroupId, sole: bool) -> Result<(), DbErr> {
+        let suffices = channel.groups.known.contains_key(id) && !sole;
+        if channel.groups.complete || suffices {
+            return Ok(());
+        }
+        let find = match sole {
+            true => self.statements.find_epochs(channel.row.id),
+            false => self.statements.find_epoch(channel.row.id, id.as_bytes()),
         };
-        let (epoch, winner): (i64, i64) = (row.try_get("", "epoch")?, row.try_get("", "winner")?);
-        let group =
-            Group { epoch: Epoch(epoch as u64), winner: SequenceNumber(winner as u64), changed: false };
-        channel.groups.insert(id.clone(), group);
-        Ok(Some(group))
+        let rows = self.connection.query_all_raw(find).await?;
+        channel.groups.complete = sole && rows.len() < 2;
+        for row in rows {
+            let (epoch, winner): (i64, i64) = (row.try_get("", "epoch")?, row.try_get("", "winner")?);
+            let Ok(id) = GroupId::new(row.try_get::<Vec<u8>>("", "group_id")?) else { continue };
+            let (epoch, winner) = (Epoch(epoch as u64), SequenceNumber(winner as u64));
+            channel.groups.known.entry(id).or_insert(Group { epoch, winner, changed: false });
+        }
+        Ok(())
     }
 
     async fn write(&self, channels: &mut BTreeMap<[u64; 3], Open<'_>>) -> Result<(), DbErr> {
@@ -229,10 +259,11 @@ impl<C: ConnectionTrait> Work<'_, C> {
             for block in channel.blocks.drain(..) {
                 self.execute(self.statements.insert_block(id, block, last_appended_at)).await?;
             }
-            for (message, sequence) in channel.new_ids.drain(..) {
-                self.execute(self.statements.insert_message(id, message.0, sequence.0 as i64)).await?;
+            for ids in chunks(&std::mem::take(&mut channel.new_ids)) {
+                self.execute(self.statements.insert_messages(id, ids)).await?;
             }
-            for (group, state) in channel.groups.iter().filter(|(_, state)| state.changed) {
+            for (group, state) in channel.groups.known.iter_mut().filter(|(_, state)| state.changed) {
+                state.changed = false;
                 let (epoch, winner) = (state.epoch.0 as i64, state.winner.0 as i64);
                 self.execute(self.statements.set_epoch(id, group.as_bytes(), epoch, winner)).await?;
             }
@@ -246,8 +277,8 @@ impl<C: ConnectionTrait> Work<'_, C> {
 }
 
 impl<'a> Open<'a> {
-    fn new(name: &'a ChannelName, row: ChannelRow) -> Self {
-        let (blocks, ids, new_ids, groups) = Default::default();
+    fn new(name: &'a ChannelName, Known { row, groups }: Known) -> Self {
+        let (blocks, ids, new_ids) = Default::default();
         Self { name, row, blocks, ids, new_ids, groups }
     }
 
@@ -275,7 +306,21 @@ impl<'a> Open<'a> {
 
     fn advance(&mut self, precondition: &Precondition, advanced: Option<Epoch>) {
         if let (Some(epoch), Some(group)) = (advanced, precondition.group()) {
-            self.groups.insert(group.clone(), Group { epoch, winner: self.row.head.last, changed: true });
+            self.groups
+                .known
+                .insert(group.clone(), Group { epoch, winner: self.row.head.last, changed: true });
         }
     }
+}
+
+/// Cuts a list into lengths of which there are few, so that their statements are prepared once.
+fn chunks<T>(mut list: &[T]) -> Vec<&[T]> {
+    let mut chunks = Vec::new();
+    while !list.is_empty() {
+        let length = [256, 64, 16, 4, 1].into_iter().find(|length| *length <= list.len()).unwrap_or(1);
+        let (chunk, rest) = list.split_at(length);
+        chunks.push(chunk);
+        list = rest;
+    }
+    chunks
 }

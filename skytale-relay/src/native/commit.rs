@@ -1,0 +1,94 @@
+//! Commits of native channels, with the Welcomes and the GroupInfo that they bring.
+
+use bytes::Bytes;
+use futures::StreamExt;
+use skytale_core::extension::{Code, Content, Extension, Missed, Submit, WelcomeWaits};
+use skytale_core::{ChannelName, Envelope, SequenceNumber, Verb};
+use skytale_store::{Bundle, MessageId, StoreError};
+
+use super::{Native, Refusal, accepted};
+use crate::order::Order;
+
+/// The most bytes of missed messages in a refusal.
+const MISSED_BYTES: usize = 64 * 1024;
+
+impl Native<'_> {
+    /// Decides a commit. What it brings is kept before it can win, and readable only once it has won.
+    pub(super) async fn commit(
+        &mut self,
+        envelope: Envelope,
+        order: Order,
+        submit: Submit,
+    ) -> Result<Content, Refusal> {
+        let Some(publish) = envelope.publish() else { return Err(Refusal::invalid()) };
+        let channel = envelope.channel(&publish.header.destination);
+        let applied = SequenceNumber(submit.applied);
+        let made_in = order.epoch();
+        let commit = order.message_id.ok_or_else(Refusal::invalid)?;
+        let bundle = self.bundle(&channel, commit, submit)?;
+        let agents: Vec<_> = bundle.welcomes.iter().map(|(agent, _)| agent.clone()).collect();
+        let brings = !agents.is_empty() || bundle.group_info.is_some();
+        let directory = self.context.relay.directory.clone();
+        if brings {
+            directory.deposit(bundle).await?;
+        }
+        let decided = self.publishing.commit_native(envelope, order).await;
+        let decided = decided.map_err(|close| Refusal::new(Code::Unavailable, close.to_string()))?;
+        let lost = matches!(decided, Err(StoreError::Conflict { .. } | StoreError::OtherGroup));
+        let number = decided.as_ref().ok().map(|outcome| outcome.sequence());
+        if brings && (lost || number.is_some()) {
+            directory.settle(&channel, commit, number).await?;
+        }
+        match decided {
+            Ok(outcome) => {
+                agents.iter().for_each(|agent| self.tell_of_welcome(agent));
+                let repeated = matches!(outcome, skytale_store::Outcome::Repeated(_));
+                Ok(accepted(outcome.sequence(), repeated))
+            }
+            Err(error) => Err(self.with_missed(Refusal::of(&error, made_in), &channel, applied).await),
+        }
+    }
+
+    fn bundle(&self, channel: &ChannelName, commit: MessageId, submit: Submit) -> Result<Bundle, Refusal> {
+        let mut welcomes = Vec::with_capacity(submit.welcomes.len());
+        for addressed in submit.welcomes {
+            let agent = ChannelName::parse(&addressed.agent).map_err(|_| Refusal::invalid())?;
+            self.may(Verb::Publish, &agent)?;
+            welcomes.push((agent, addressed.welcome));
+        }
+        let group_info = Some(submit.group_info).filter(|info| !info.is_empty());
+        Ok(Bundle { channel: channel.clone(), commit, welcomes, group_info })
+    }
+
+    /// Adds what the loser has not applied yet, so that it can go on without asking.
+    async fn with_missed(
+        &self,
+        mut refusal: Refusal,
+        channel: &ChannelName,
+        applied: SequenceNumber,
+    ) -> Refusal {
+        let Some(last) = refusal.last() else { return refusal };
+        let mut records = self.context.relay.appending.store.read(channel, applied);
+        let (mut bytes, mut reached) = (0, applied);
+        while let Some(Ok(record)) = records.next().await {
+            bytes += record.body.len();
+            if bytes > MISSED_BYTES {
+                break;
+            }
+            reached = record.sequence;
+            refusal.missed.push(Missed {
+                sequence: record.sequence.0,
+                message_id: record.message_id.map(|id| Bytes::copy_from_slice(&id.0)).unwrap_or_default(),
+                frame: record.body,
+            });
+        }
+        refusal.more = reached < last;
+        refusal
+    }
+
+    /// Tells an agent that is connected that a Welcome waits.
+    fn tell_of_welcome(&self, agent: &ChannelName) {
+        let frame = Extension::new(Content::WelcomeWaits(WelcomeWaits {})).into_frame();
+        self.context.relay.registry.tell(agent, &frame);
+    }
+}

@@ -1,0 +1,141 @@
+//! The directory's desk: key packages, Welcomes, GroupInfos, and what became of a message.
+
+use bytes::Bytes;
+use skytale_core::extension::{
+    Code, Content, GroupInfo, KeyPackage, Stock, UploadKeyPackages, Welcome, Welcomes,
+};
+use skytale_core::mls::MlsHeader;
+use skytale_core::{ChannelName, SequenceNumber, Verb};
+use skytale_store::{Deposit, MessageId};
+
+use super::{Native, Refusal, accepted};
+
+/// How many key packages of an agent the relay keeps, and at how many it asks for more.
+const STOCK: u32 = 100;
+const LOW: u32 = 50;
+
+/// The longest key package, in bytes.
+const KEY_PACKAGE_BYTES: usize = 16 * 1024;
+
+/// The most Welcomes of one answer, in number and bytes.
+const WELCOMES: u32 = 64;
+const WELCOMES_BYTES: usize = 2 * 1024 * 1024;
+
+impl Native<'_> {
+    /// Answers a request that comes without a message.
+    pub(super) async fn ask(&self, content: Content) -> Result<Content, Refusal> {
+        match content {
+            Content::UploadKeyPackages(upload) => self.upload(upload).await,
+            Content::ClaimKeyPackage(claim) => self.claim(&name(&claim.agent)?).await,
+            Content::FetchWelcomes(fetch) => self.welcomes(&name(&fetch.agent)?).await,
+            Content::DropWelcome(drop) => {
+                let agent = name(&drop.agent)?;
+                self.may(Verb::Subscribe, &agent)?;
+                self.context.relay.directory.drop_welcome(&agent, id(&drop.id)?).await?;
+                Ok(accepted(SequenceNumber::START, false))
+            }
+            Content::FetchGroupInfo(fetch) => self.group_info(&name(&fetch.channel)?).await,
+            Content::Find(find) => {
+                let channel = name(&find.channel)?;
+                self.may(Verb::Subscribe, &channel)?;
+                let found = self.context.relay.appending.store.find(&channel, id(&find.message_id)?).await?;
+                Ok(accepted(found.unwrap_or_default(), found.is_some()))
+            }
+            _ => Err(Refusal::new(Code::Invalid, "only a relay sends this")),
+        }
+    }
+
+    async fn upload(&self, upload: UploadKeyPackages) -> Result<Content, Refusal> {
+        let agent = name(&upload.agent)?;
+        self.may(Verb::Subscribe, &agent)?;
+        let last_resort = Some(upload.last_resort).filter(|package| !package.is_empty());
+        if upload.key_packages.iter().chain(&last_resort).any(|package| !is_key_package(package)) {
+            let text = format!("a key package is an MLSMessage of at most {KEY_PACKAGE_BYTES} bytes");
+            return Err(Refusal::new(Code::NotMls, text));
+        }
+        let directory = &self.context.relay.directory;
+        let left = directory.count_key_packages(&agent).await?;
+        if left as usize + upload.key_packages.len() > STOCK as usize {
+            let text = format!("{STOCK} key packages are kept for an agent; there are {left}");
+            return Err(Refusal::new(Code::TooLarge, text));
+        }
+        let left = directory.add_key_packages(&agent, upload.key_packages, last_resort).await?;
+        Ok(Content::Stock(Stock { left, wanted: wanted(left) }))
+    }
+
+    async fn claim(&self, agent: &ChannelName) -> Result<Content, Refusal> {
+        self.may(Verb::Publish, agent)?;
+        let claimed = self.context.relay.directory.claim_key_package(agent).await?;
+        let Some(claimed) = claimed else {
+            let text = format!("{agent} has left no key package here: it has to connect once");
+            return Err(Refusal::new(Code::NotFound, text));
+        };
+        if wanted(claimed.left) > 0 {
+            let stock = Content::Stock(Stock { left: claimed.left, wanted: wanted(claimed.left) });
+            let frame = skytale_core::extension::Extension::new(stock).into_frame();
+            self.context.relay.registry.tell(agent, &frame);
+        }
+        let (key_package, last_resort) = (claimed.key_package, claimed.is_last_resort);
+        Ok(Content::KeyPackage(KeyPackage { key_package, last_resort }))
+    }
+
+    /// Returns the Welcomes whose commits were accepted.
+    async fn welcomes(&self, agent: &ChannelName) -> Result<Content, Refusal> {
+        self.may(Verb::Subscribe, agent)?;
+        let deposits = self.context.relay.directory.welcomes(agent, WELCOMES).await?;
+        let (mut welcomes, mut bytes) = (Vec::new(), 0);
+        let mut more = deposits.len() == WELCOMES as usize;
+        for deposit in deposits {
+            let Some(number) = self.accepted_as(&deposit).await? else { continue };
+            bytes += deposit.body.len();
+            if bytes > WELCOMES_BYTES && !welcomes.is_empty() {
+                more = true;
+                break;
+            }
+            welcomes.push(Welcome {
+                id: Bytes::copy_from_slice(&deposit.commit.0),
+                channel: deposit.channel.to_string(),
+                welcome: deposit.body,
+                sequence: number.0,
+            });
+        }
+        Ok(Content::Welcomes(Welcomes { welcomes, more }))
+    }
+
+    async fn group_info(&self, channel: &ChannelName) -> Result<Content, Refusal> {
+        self.may(Verb::Subscribe, channel)?;
+        for deposit in self.context.relay.directory.group_infos(channel).await? {
+            if let Some(number) = self.accepted_as(&deposit).await? {
+                return Ok(Content::GroupInfo(GroupInfo { group_info: deposit.body, sequence: number.0 }));
+            }
+        }
+        Err(Refusal::new(Code::NotFound, "the channel has no GroupInfo"))
+    }
+
+    /// Returns the number of a deposit's commit; the archive knows it where a relay that died could not note it.
+    async fn accepted_as(&self, deposit: &Deposit) -> Result<Option<SequenceNumber>, Refusal> {
+        match deposit.accepted {
+            Some(number) => Ok(Some(number)),
+            None => {
+                let store = &self.context.relay.appending.store;
+                Ok(store.find(&deposit.channel, deposit.commit).await?)
+            }
+        }
+    }
+}
+
+fn wanted(left: u32) -> u32 {
+    if left <= LOW { STOCK - left } else { 0 }
+}
+
+fn name(text: &str) -> Result<ChannelName, Refusal> {
+    ChannelName::parse(text).map_err(|_| Refusal::invalid())
+}
+
+fn id(bytes: &[u8]) -> Result<MessageId, Refusal> {
+    bytes.try_into().map(MessageId).map_err(|_| Refusal::new(Code::Invalid, "an id has sixteen bytes"))
+}
+
+fn is_key_package(bytes: &[u8]) -> bool {
+    bytes.len() <= KEY_PACKAGE_BYTES && MlsHeader::read(bytes) == Some(MlsHeader::KeyPackage)
+}

@@ -1,0 +1,103 @@
+//! The native profile: what Skytale's own agents ask of a relay beside SLIM's messages.
+//!
+//! A frame that carries the native extension comes here. What it asks is answered under its request number; what the
+//! relay refuses is a typed answer, never the end of the stream.
+
+mod answer;
+mod commit;
+mod desk;
+
+use std::sync::Arc;
+
+use skytale_core::extension::{Code, Content, Extension, Resume};
+use skytale_core::mls::{ContentType, MlsHeader};
+use skytale_core::{Body, Envelope, SequenceNumber, Verb};
+use skytale_store::{GroupEpoch, GroupId, MessageId, Precondition};
+
+pub(crate) use answer::{Refusal, accepted, refused};
+
+use crate::channel::Start;
+use crate::close::Close;
+use crate::order::Order;
+use crate::publishing::Publishing;
+use crate::session::Context;
+use crate::subscribing::Subscribing;
+
+/// A session's parts, for one native frame.
+pub(crate) struct Native<'a> {
+    pub context: &'a Arc<Context>,
+    pub publishing: &'a mut Publishing,
+    pub subscribing: &'a mut Subscribing,
+}
+
+impl Native<'_> {
+    /// Does what a frame asks, and answers.
+    pub async fn act(mut self, envelope: Envelope, extension: Extension) -> Result<(), Close> {
+        let _ = self.context.outbox.native.set(());
+        let request = extension.request;
+        let answer = match (envelope.body(), extension.content.clone()) {
+            (Body::Publish(_), Some(Content::Submit(submit))) => {
+                match self.submission(&envelope, &extension) {
+                    Ok(order) if order.precondition.advances() => self.commit(envelope, order, submit).await,
+                    Ok(order) => return self.publishing.publish_native(envelope, order, request),
+                    Err(refusal) => Err(refusal),
+                }
+            }
+            (Body::Subscribe(_), Some(Content::Resume(resume))) => self.resume(&envelope, resume).await,
+            (Body::Control, Some(content)) => self.ask(content).await,
+            _ => Err(Refusal::new(Code::Invalid, "the extension does not fit its message")),
+        };
+        let content = answer.unwrap_or_else(|refusal| Content::Refused(refusal.into()));
+        self.context.outbox.send(Extension::new(content).with_request(request).into_frame());
+        Ok(())
+    }
+
+    /// Subscribes the channel, from a position on if the agent has one.
+    async fn resume(&mut self, envelope: &Envelope, resume: Resume) -> Result<Content, Refusal> {
+        let Body::Subscribe(subscription) = envelope.body() else { return Err(Refusal::invalid()) };
+        let channel = envelope.channel(&subscription.header.destination);
+        self.may(Verb::Subscribe, &channel)?;
+        let head = self.context.relay.appending.store.head(&channel).await?;
+        if resume.after.is_some_and(|after| after > head.last.0) {
+            let text = format!("the channel ends at {}: the position is of another archive", head.last);
+            return Err(Refusal::new(Code::Invalid, text));
+        }
+        let start = resume.after.map_or(Start::Live, |after| Start::After(SequenceNumber(after)));
+        let subscribed = self.subscribing.start_at(envelope, subscription, start);
+        subscribed.map_err(|text| Refusal::new(Code::Rate, text))?;
+        Ok(accepted(head.last, false))
+    }
+
+    /// Reads what a submitted message asks of the archive, from its MLS bytes alone.
+    fn submission(&self, envelope: &Envelope, extension: &Extension) -> Result<Order, Refusal> {
+        let id = extension.id().ok_or(Refusal::new(Code::Invalid, "a message id has sixteen bytes"))?;
+        let payload = envelope.app_payload().map(|payload| payload.blob).unwrap_or_default();
+        let Some(MlsHeader::Framed { group, epoch, content, encrypted }) = MlsHeader::read(payload) else {
+            let text = "the payload is no MLSMessage with a PrivateMessage of MLS 1.0";
+            return Err(Refusal::new(Code::NotMls, text));
+        };
+        if !encrypted {
+            let text = "native channels take PrivateMessages only: a PublicMessage shows who is a member";
+            return Err(Refusal::new(Code::NotPrivate, text));
+        }
+        let group = GroupId::new(group.to_vec()).map_err(|_| Refusal::invalid())?;
+        let at = GroupEpoch { group, epoch };
+        let precondition = match content {
+            ContentType::Commit => Precondition::AdvanceSole(at),
+            ContentType::Proposal | ContentType::Application => Precondition::AtSole(at),
+        };
+        let verb = if content == ContentType::Application { Verb::Publish } else { Verb::Commit };
+        if let Some(publish) = envelope.publish() {
+            self.may(verb, &envelope.channel(&publish.header.destination))?;
+        }
+        Ok(Order { precondition, message_id: Some(MessageId(id)) })
+    }
+
+    fn may(&self, verb: Verb, channel: &skytale_core::ChannelName) -> Result<(), Refusal> {
+        if self.context.principal.may(verb, channel) {
+            return Ok(());
+        }
+        let text = Close::Forbidden { verb, channel: channel.clone() }.to_string();
+        Err(Refusal::new(Code::NotAuthorized, text))
+    }
+}

@@ -1,0 +1,385 @@
+//! The native profile over the wire: acks, the epoch gate, resume, and what commits bring.
+
+mod wire;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use skytale_core::extension::{
+    self, Accepted, AddressedWelcome, ClaimKeyPackage, Code, Content, DropWelcome, Extension, FetchGroupInfo,
+    FetchWelcomes, Find, Refused, Resume, Submit, UploadKeyPackages,
+};
+use skytale_core::{ChannelName, Dialect, Envelope, FrameLimits};
+use skytale_store::{Directory, SqlOptions, SqlStore, Store};
+use wire::{Agent, Running};
+
+const APPLICATION: u8 = 1;
+const PROPOSAL: u8 = 2;
+const COMMIT: u8 = 3;
+
+fn channel() -> ChannelName {
+    ChannelName::from_strings(["org", "ns", "native"])
+}
+
+/// The clear header of a PrivateMessage; `salt` makes rivals differ.
+fn private(group: &str, epoch: u64, content: u8, salt: u8) -> Bytes {
+    let mut message = vec![0, 1, 0, 2, group.len() as u8];
+    message.extend(group.as_bytes());
+    message.extend(epoch.to_be_bytes());
+    message.extend([content, 0, salt, salt, salt]);
+    message.into()
+}
+
+/// A native agent that speaks frames.
+struct Native {
+    agent: Agent,
+    requests: u64,
+    delivered: VecDeque<Delivered>,
+    hints: Vec<Content>,
+}
+
+/// A message of the channel as it was given.
+#[derive(Debug, PartialEq)]
+struct Delivered {
+    sequence: u64,
+    previous: u64,
+    id: [u8; 16],
+    blob: Bytes,
+}
+
+impl Native {
+    async fn connect(relay: &Running) -> Self {
+        let agent = relay.silent_agent(Dialect::Slim3, "unnamed", 1, None).await.expect("admitted");
+        Self { agent, requests: 0, delivered: VecDeque::new(), hints: Vec::new() }
+    }
+
+    /// Sends a request and returns its answer.
+    async fn ask(&mut self, frame: impl FnOnce(Extension) -> Bytes, content: Content) -> Content {
+        let request = self.request(frame, content, [0; 16]).await;
+        self.answer(request).await
+    }
+
+    async fn request(
+        &mut self,
+        frame: impl FnOnce(Extension) -> Bytes,
+        content: Content,
+        id: [u8; 16],
+    ) -> u64 {
+        self.requests += 1;
+        let extension = Extension::new(content).with_request(self.requests).with_message_id(id);
+        self.agent.send(frame(extension)).await;
+        self.requests
+    }
+
+    async fn control(&mut self, content: Content) -> Content {
+        self.ask(Extension::into_frame, content).await
+    }
+
+    async fn resume(&mut self, channel: &ChannelName, after: Option<u64>) -> Content {
+        self.ask(|extension| extension::subscribe(channel, &extension), Content::Resume(Resume { after }))
+            .await
+    }
+
+    async fn submit(&mut self, message: Bytes, id: u8, submit: Submit) -> Content {
+        let frame = |extension: Extension| extension::message(&channel(), message, &extension);
+        let request = self.request(frame, Content::Submit(submit), [id; 16]).await;
+        self.answer(request).await
+    }
+
+    async fn accepted(&mut self, message: Bytes, id: u8) -> u64 {
+        number(self.submit(message, id, Submit::default()).await)
+    }
+
+    async fn refused(&mut self, message: Bytes, id: u8, applied: u64) -> Refused {
+        match self.submit(message, id, Submit { applied, ..Default::default() }).await {
+            Content::Refused(refused) => refused,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    async fn answer(&mut self, request: u64) -> Content {
+        loop {
+            let (envelope, extension) = self.frame().await;
+            if extension.request == request {
+                return extension.content.expect("an answer");
+            }
+            self.keep(envelope, extension);
+        }
+    }
+
+    async fn hear(&mut self) -> Delivered {
+        while self.delivered.is_empty() {
+            let (envelope, extension) = self.frame().await;
+            self.keep(envelope, extension);
+        }
+        self.delivered.pop_front().expect("kept above")
+    }
+
+    async fn frame(&mut self) -> (Envelope, Extension) {
+        let frame = self.agent.frame().await.expect("the stream is open");
+        let envelope = Envelope::parse_first(frame, &FrameLimits::default()).expect("parses");
+        let extension = Extension::read(envelope.extension().expect("extended")).expect("reads");
+        (envelope, extension)
+    }
+
+    fn keep(&mut self, envelope: Envelope, extension: Extension) {
+        match envelope.app_payload() {
+            Some(payload) => self.delivered.push_back(Delivered {
+                sequence: extension.sequence,
+                previous: extension.previous,
+                id: extension.id().expect("an id"),
+                blob: Bytes::copy_from_slice(payload.blob),
+            }),
+            None => self.hints.extend(extension.content),
+        }
+    }
+}
+
+fn number(content: Content) -> u64 {
+    match content {
+        Content::Accepted(Accepted { sequence, .. }) => sequence,
+        other => panic!("not accepted: {other:?}"),
+    }
+}
+
+fn code(refused: &Refused) -> Code {
+    Code::try_from(refused.code).expect("a known code")
+}
+
+#[tokio::test]
+async fn an_ack_carries_the_number_and_a_member_gets_the_message_with_it() {
+    let relay = Running::start().await;
+    let (mut sender, mut member) = (Native::connect(&relay).await, Native::connect(&relay).await);
+    assert_eq!(number(member.resume(&channel(), None).await), 0);
+    let message = private("g", 0, APPLICATION, 7);
+    assert_eq!(sender.accepted(message.clone(), 1).await, 1);
+    assert_eq!(member.hear().await, Delivered { sequence: 1, previous: 0, id: [1; 16], blob: message });
+    assert_eq!(sender.accepted(private("g", 0, APPLICATION, 8), 2).await, 2);
+    let second = member.hear().await;
+    assert_eq!((second.sequence, second.previous), (2, 1));
+}
+
+#[tokio::test]
+async fn a_message_sent_again_keeps_its_number_and_is_delivered_once() {
+    let relay = Running::start().await;
+    let (mut sender, mut member) = (Native::connect(&relay).await, Native::connect(&relay).await);
+    member.resume(&channel(), None).await;
+    for _ in 0..3 {
+        assert_eq!(sender.accepted(private("g", 0, APPLICATION, 7), 1).await, 1);
+    }
+    assert_eq!(sender.accepted(private("g", 0, APPLICATION, 8), 2).await, 2);
+    assert_eq!((member.hear().await.sequence, member.hear().await.sequence), (1, 2));
+    let find = |id: u8| Find { channel: channel().to_string(), message_id: vec![id; 16].into() };
+    assert_eq!(number(sender.control(Content::Find(find(2))).await), 2);
+    assert_eq!(number(sender.control(Content::Find(find(3))).await), 0, "unknown");
+}
+
+#[tokio::test]
+async fn the_first_commit_of_an_epoch_wins_and_the_loser_learns_what_it_missed() {
+    let relay = Running::start().await;
+    let (mut first, mut second) = (Native::connect(&relay).await, Native::connect(&relay).await);
+    assert_eq!(first.accepted(private("g", 0, COMMIT, 1), 1).await, 1);
+    assert_eq!(first.accepted(private("g", 1, APPLICATION, 1), 2).await, 2);
+    let refused = second.refused(private("g", 0, COMMIT, 9), 9, 0).await;
+    assert_eq!((code(&refused), refused.epoch, refused.winner, refused.last), (Code::StaleEpoch, 1, 1, 2));
+    let missed: Vec<_> = refused.missed.iter().map(|missed| missed.sequence).collect();
+    assert_eq!((missed, refused.more), (vec![1, 2], false));
+    let winner = Envelope::parse_first(refused.missed[0].frame.clone(), &FrameLimits::default());
+    assert_eq!(winner.expect("parses").app_payload().expect("payload").blob, private("g", 0, COMMIT, 1));
+    assert_eq!(
+        second.refused(private("g", 0, COMMIT, 9), 9, 1).await.missed.len(),
+        1,
+        "after what it applied"
+    );
+    assert_eq!(second.accepted(private("g", 1, COMMIT, 9), 10).await, 3, "made again on the new epoch");
+}
+
+#[tokio::test]
+async fn what_was_missed_is_inlined_up_to_a_bound() {
+    let relay = Running::start().await;
+    let mut agent = Native::connect(&relay).await;
+    agent.accepted(private("g", 0, COMMIT, 1), 1).await;
+    for id in 2..6 {
+        let long = [private("g", 1, APPLICATION, id), vec![0; 30_000].into()].concat();
+        agent.accepted(long.into(), id).await;
+    }
+    let refused = agent.refused(private("g", 0, COMMIT, 9), 9, 0).await;
+    assert!(refused.missed.len() == 3 && refused.more, "{} missed", refused.missed.len());
+}
+
+#[tokio::test]
+async fn a_message_of_a_past_epoch_is_refused_and_one_of_a_future_epoch_too() {
+    let relay = Running::start().await;
+    let mut agent = Native::connect(&relay).await;
+    agent.accepted(private("g", 0, COMMIT, 1), 1).await;
+    for content in [APPLICATION, PROPOSAL] {
+        let stale = agent.refused(private("g", 0, content, 2), 2, 1).await;
+        assert_eq!((code(&stale), stale.epoch), (Code::StaleEpoch, 1));
+        assert_eq!(code(&agent.refused(private("g", 2, content, 3), 3, 1).await), Code::FutureEpoch);
+        agent.accepted(private("g", 1, content, content), 10 + content).await;
+    }
+}
+
+#[tokio::test]
+async fn a_channel_belongs_to_the_group_of_its_first_commit() {
+    let relay = Running::start().await;
+    let (mut first, mut second) = (Native::connect(&relay).await, Native::connect(&relay).await);
+    first.accepted(private("one", 0, COMMIT, 1), 1).await;
+    for content in [APPLICATION, COMMIT] {
+        let refused = second.refused(private("two", 0, content, 2), 2 + content, 0).await;
+        assert_eq!(code(&refused), Code::WrongGroup);
+    }
+}
+
+#[tokio::test]
+async fn public_messages_and_what_is_no_mls_are_refused() {
+    let relay = Running::start().await;
+    let mut agent = Native::connect(&relay).await;
+    assert_eq!(code(&agent.refused(wire::commit("g", 0, 1), 1, 0).await), Code::NotPrivate);
+    assert_eq!(code(&agent.refused("plain text".into(), 1, 0).await), Code::NotMls);
+    agent.accepted(private("g", 0, APPLICATION, 1), 1).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_was_away_resumes_after_its_last_message() {
+    let relay = Running::start().await;
+    let mut sender = Native::connect(&relay).await;
+    for id in 1..=200 {
+        sender.accepted(private("g", 0, APPLICATION, id), id).await;
+    }
+    let mut member = Native::connect(&relay).await;
+    assert_eq!(number(member.resume(&channel(), Some(150)).await), 200, "the head");
+    sender.accepted(private("g", 0, APPLICATION, 201), 201).await;
+    for expected in 151..=201 {
+        let delivered = member.hear().await;
+        assert_eq!((delivered.sequence, delivered.previous), (expected, expected - 1));
+        assert_eq!(delivered.id, [expected as u8; 16]);
+    }
+    assert!(matches!(member.resume(&channel(), Some(999)).await, Content::Refused(_)), "beyond the end");
+}
+
+#[tokio::test]
+async fn a_trimmed_channel_shows_the_gap() {
+    let relay = Running::start().await;
+    let mut sender = Native::connect(&relay).await;
+    for id in 1..=10 {
+        sender.accepted(private("g", 0, APPLICATION, id), id).await;
+    }
+    relay.store.trim(&channel(), skytale_core::SequenceNumber(6)).await.expect("trim");
+    let mut member = Native::connect(&relay).await;
+    member.resume(&channel(), Some(2)).await;
+    let first = member.hear().await;
+    assert_eq!((first.sequence, first.previous), (7, 6), "3 to 6 are gone");
+}
+
+#[tokio::test]
+async fn a_welcome_is_readable_once_its_commit_has_won() {
+    let relay = Running::start().await;
+    let name = "org/ns/newcomer";
+    let (mut adder, mut newcomer) = (Native::connect(&relay).await, Native::connect(&relay).await);
+    newcomer.resume(&ChannelName::parse(name).expect("a name"), None).await;
+    let brings = |epoch: u8| Submit {
+        welcomes: vec![AddressedWelcome { agent: name.to_owned(), welcome: vec![epoch; 50].into() }],
+        group_info: vec![epoch; 60].into(),
+        ..Default::default()
+    };
+    adder.accepted(private("g", 0, COMMIT, 1), 1).await;
+    assert!(matches!(adder.submit(private("g", 0, COMMIT, 2), 2, brings(0)).await, Content::Refused(_)));
+    let fetch = || Content::FetchWelcomes(FetchWelcomes { agent: name.to_owned() });
+    let Content::Welcomes(none) = newcomer.control(fetch()).await else { panic!("no list") };
+    assert!(none.welcomes.is_empty(), "its commit lost");
+    let info = || Content::FetchGroupInfo(FetchGroupInfo { channel: channel().to_string() });
+    assert!(matches!(adder.control(info()).await, Content::Refused(_)), "there is none");
+
+    assert_eq!(number(adder.submit(private("g", 1, COMMIT, 3), 3, brings(1)).await), 2);
+    let Content::Welcomes(waiting) = newcomer.control(fetch()).await else { panic!("no list") };
+    let welcome = &waiting.welcomes[0];
+    assert_eq!((welcome.channel.as_str(), welcome.sequence), ("org/ns/native", 2));
+    assert_eq!(welcome.welcome, vec![1; 50]);
+    assert!(matches!(newcomer.hints[..], [Content::WelcomeWaits(_)]), "{:?}", newcomer.hints);
+    let Content::GroupInfo(found) = adder.control(info()).await else { panic!("no GroupInfo") };
+    assert_eq!((found.sequence, &found.group_info[..]), (2, &[1; 60][..]));
+
+    let drop = DropWelcome { agent: name.to_owned(), id: welcome.id.clone() };
+    newcomer.control(Content::DropWelcome(drop)).await;
+    let Content::Welcomes(none) = newcomer.control(fetch()).await else { panic!("no list") };
+    assert!(none.welcomes.is_empty(), "dropped");
+}
+
+#[tokio::test]
+async fn what_a_commit_brings_is_not_archived() {
+    let relay = Running::start().await;
+    let mut adder = Native::connect(&relay).await;
+    let welcomes = vec![AddressedWelcome { agent: "org/ns/x".to_owned(), welcome: vec![0xEE; 500].into() }];
+    adder.submit(private("g", 0, COMMIT, 1), 1, Submit { welcomes, ..Default::default() }).await;
+    let archived = relay.archived(["org", "ns", "native"]).await;
+    assert_eq!(archived.len(), 1);
+    assert!(!archived[0].body.windows(10).any(|bytes| bytes == [0xEE; 10]));
+}
+
+#[tokio::test]
+async fn key_packages_are_given_once_and_the_last_resort_again() {
+    let relay = Running::start().await;
+    let mut agent = Native::connect(&relay).await;
+    let name = "org/ns/agent".to_owned();
+    let package = |salt: u8| Bytes::from(vec![0, 1, 0, 5, salt, salt]);
+    let upload = |key_packages, last_resort| {
+        Content::UploadKeyPackages(UploadKeyPackages { agent: name.clone(), key_packages, last_resort })
+    };
+    let claim = || Content::ClaimKeyPackage(ClaimKeyPackage { agent: name.clone() });
+    assert!(matches!(agent.control(claim()).await, Content::Refused(_)), "none yet");
+    assert!(matches!(agent.control(upload(vec!["junk".into()], Bytes::new())).await, Content::Refused(_)));
+    let Content::Stock(stock) = agent.control(upload(vec![package(1), package(2)], package(9))).await else {
+        panic!("no stock")
+    };
+    assert_eq!((stock.left, stock.wanted), (2, 98));
+    for expected in [(1, false), (2, false), (9, true), (9, true)] {
+        let Content::KeyPackage(given) = agent.control(claim()).await else { panic!("none given") };
+        assert_eq!((given.key_package[4], given.last_resort), expected);
+    }
+}
+
+#[tokio::test]
+async fn native_and_slim_agents_of_one_channel_do_not_disturb_each_other() {
+    let relay = Running::start().await;
+    let mut slim = relay.agent(Dialect::Slim3, "slim", 5).await;
+    let room = wire::Address { strings: ["org".into(), "ns".into(), "native".into()], id: None };
+    slim.subscribe(&room).await;
+    let mut native = Native::connect(&relay).await;
+    native.resume(&channel(), Some(0)).await;
+    let mut sender = Native::connect(&relay).await;
+    sender.accepted(private("g", 0, APPLICATION, 1), 1).await;
+    assert_eq!(slim.hear().await.blob, private("g", 0, APPLICATION, 1), "decodes with SLIM's own types");
+    slim.say(wire::Say::msg(room, "from SLIM")).await;
+    assert_eq!(native.hear().await.sequence, 1);
+}
+
+#[tokio::test]
+async fn the_gate_and_the_directory_outlive_the_relay_on_sqlite() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("archive.db");
+    let start = || async {
+        let store = SqlStore::open_sqlite(&path, SqlOptions::default()).await.expect("open");
+        let store = Arc::new(store);
+        let shelves: Arc<dyn Directory> = store.clone();
+        let allow = skytale_relay::AllowAnyone;
+        let log: Arc<dyn Store> = store;
+        Running::assembled(log, allow, |relay| relay.with_directory(shelves), |listener| listener).await
+    };
+    let relay = start().await;
+    let mut agent = Native::connect(&relay).await;
+    let welcomes = vec![AddressedWelcome { agent: "org/ns/x".to_owned(), welcome: vec![1; 9].into() }];
+    agent.submit(private("g", 0, COMMIT, 1), 1, Submit { welcomes, ..Default::default() }).await;
+    drop(agent);
+    relay.stop().await;
+    let relay = start().await;
+    let mut agent = Native::connect(&relay).await;
+    assert_eq!(code(&agent.refused(private("g", 0, COMMIT, 2), 2, 1).await), Code::StaleEpoch);
+    assert_eq!(agent.accepted(private("g", 0, COMMIT, 1), 1).await, 1, "sent again");
+    let fetch = FetchWelcomes { agent: "org/ns/x".to_owned() };
+    let Content::Welcomes(waiting) = agent.control(Content::FetchWelcomes(fetch)).await else {
+        panic!("no list")
+    };
+    assert_eq!(waiting.welcomes.len(), 1);
+}

@@ -1,0 +1,158 @@
+//! Key packages and deposits in memory.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use skytale_core::{ChannelName, SequenceNumber};
+
+use super::MemoryStore;
+use crate::directory::{Bundle, ClaimedKeyPackage, Deposit, Directory, GROUP_INFOS};
+use crate::error::Result;
+use crate::store::MessageId;
+
+#[derive(Debug, Default)]
+pub(super) struct Shelves(Mutex<Content>);
+
+#[derive(Debug, Default)]
+struct Content {
+    key_packages: HashMap<ChannelName, Packages>,
+    deposits: Vec<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Packages {
+    single_use: VecDeque<Bytes>,
+    last_resort: Option<Bytes>,
+}
+
+/// A deposit; without an agent it is a GroupInfo.
+#[derive(Debug)]
+struct Kept {
+    agent: Option<ChannelName>,
+    at: SystemTime,
+    deposit: Deposit,
+}
+
+impl Shelves {
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Content {
+    fn keep(&mut self, agent: Option<ChannelName>, bundle: &Bundle, body: Bytes) {
+        let (channel, commit) = (bundle.channel.clone(), bundle.commit);
+        let known = |kept: &Kept| kept.agent == agent && kept.is_of(&channel, commit);
+        if !self.deposits.iter().any(known) {
+            let deposit = Deposit { channel, commit, accepted: None, body };
+            self.deposits.push(Kept { agent, at: SystemTime::now(), deposit });
+        }
+    }
+
+    /// Drops the oldest GroupInfos of a channel.
+    fn prune(&mut self, channel: &ChannelName) {
+        let is_info = |kept: &Kept| kept.agent.is_none() && kept.deposit.channel == *channel;
+        let mut surplus =
+            self.deposits.iter().filter(|kept| is_info(kept)).count().saturating_sub(GROUP_INFOS);
+        self.deposits.retain(|kept| {
+            let drop = surplus > 0 && is_info(kept);
+            surplus -= usize::from(drop);
+            !drop
+        });
+    }
+}
+
+impl Kept {
+    fn is_of(&self, channel: &ChannelName, commit: MessageId) -> bool {
+        self.deposit.channel == *channel && self.deposit.commit == commit
+    }
+}
+
+#[async_trait]
+impl Directory for MemoryStore {
+    async fn add_key_packages(
+        &self,
+        agent: &ChannelName,
+        key_packages: Vec<Bytes>,
+        last_resort: Option<Bytes>,
+    ) -> Result<u32> {
+        let mut content = self.shelves.lock();
+        let packages = content.key_packages.entry(agent.clone()).or_default();
+        packages.single_use.extend(key_packages);
+        if last_resort.is_some() {
+            packages.last_resort = last_resort;
+        }
+        Ok(packages.single_use.len() as u32)
+    }
+
+    async fn count_key_packages(&self, agent: &ChannelName) -> Result<u32> {
+        let content = self.shelves.lock();
+        Ok(content.key_packages.get(agent).map_or(0, |packages| packages.single_use.len() as u32))
+    }
+
+    async fn claim_key_package(&self, agent: &ChannelName) -> Result<Option<ClaimedKeyPackage>> {
+        let mut content = self.shelves.lock();
+        let Some(packages) = content.key_packages.get_mut(agent) else { return Ok(None) };
+        let single_use = packages.single_use.pop_front();
+        let left = packages.single_use.len() as u32;
+        let is_last_resort = single_use.is_none();
+        let key_package = single_use.or_else(|| packages.last_resort.clone());
+        Ok(key_package.map(|key_package| ClaimedKeyPackage { key_package, is_last_resort, left }))
+    }
+
+    async fn deposit(&self, bundle: Bundle) -> Result<()> {
+        let mut content = self.shelves.lock();
+        for (agent, welcome) in &bundle.welcomes {
+            content.keep(Some(agent.clone()), &bundle, welcome.clone());
+        }
+        if let Some(group_info) = &bundle.group_info {
+            content.keep(None, &bundle, group_info.clone());
+            content.prune(&bundle.channel);
+        }
+        Ok(())
+    }
+
+    async fn settle(
+        &self,
+        channel: &ChannelName,
+        commit: MessageId,
+        accepted: Option<SequenceNumber>,
+    ) -> Result<()> {
+        let mut content = self.shelves.lock();
+        if accepted.is_none() {
+            content.deposits.retain(|kept| !kept.is_of(channel, commit));
+        }
+        for kept in content.deposits.iter_mut().filter(|kept| kept.is_of(channel, commit)) {
+            kept.deposit.accepted = accepted;
+        }
+        Ok(())
+    }
+
+    async fn welcomes(&self, agent: &ChannelName, most: u32) -> Result<Vec<Deposit>> {
+        let content = self.shelves.lock();
+        let for_agent = content.deposits.iter().filter(|kept| kept.agent.as_ref() == Some(agent));
+        Ok(for_agent.take(most as usize).map(|kept| kept.deposit.clone()).collect())
+    }
+
+    async fn drop_welcome(&self, agent: &ChannelName, commit: MessageId) -> Result<()> {
+        let for_agent = |kept: &Kept| kept.agent.as_ref() == Some(agent) && kept.deposit.commit == commit;
+        self.shelves.lock().deposits.retain(|kept| !for_agent(kept));
+        Ok(())
+    }
+
+    async fn group_infos(&self, channel: &ChannelName) -> Result<Vec<Deposit>> {
+        let content = self.shelves.lock();
+        let infos = content.deposits.iter().rev().filter(|kept| kept.agent.is_none());
+        Ok(infos.filter(|kept| kept.deposit.channel == *channel).map(|kept| kept.deposit.clone()).collect())
+    }
+
+    async fn expire_deposits(&self, before: SystemTime) -> Result<u64> {
+        let mut content = self.shelves.lock();
+        let count = content.deposits.len();
+        content.deposits.retain(|kept| kept.agent.is_none() || kept.at >= before);
+        Ok((count - content.deposits.len()) as u64)
+    }
+}
