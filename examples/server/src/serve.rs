@@ -9,7 +9,7 @@ use skytale_relay::grpc::{Listener, Server, TlsCertificate};
 use skytale_relay::{
     AllowAnonymous, AuthenticateLayer, Authenticator, JwtAuthenticator, PublishedSdkExpiry, Relay,
 };
-use skytale_store::{Durability, MemoryStore, SqlOptions, SqlStore, Store};
+use skytale_store::{Directory, Durability, MemoryStore, SqlOptions, SqlStore, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower::Layer;
@@ -25,8 +25,8 @@ const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
 pub async fn run(config: Config) -> Result<()> {
     logging::start(&config.server);
     let metrics = http::install_metrics()?;
-    let (store, archive) = open_store(&config.server).await?;
-    let relay = relay(&config, store.clone())?;
+    let Opened { store, directory, place } = open_store(&config.server).await?;
+    let relay = relay(&config, store.clone(), directory.clone())?;
     let drain = relay.drain();
     let tokens = authenticator(&config.server)?;
 
@@ -35,9 +35,9 @@ pub async fn run(config: Config) -> Result<()> {
     let (grpc, http) = (grpc_listener.local_addr()?, http_listener.local_addr()?);
     let listener = secure(Listener::new(grpc_listener), &config)?;
 
-    tokio::spawn(expire(store.clone(), config.server.retention()));
+    tokio::spawn(expire(store.clone(), directory, config.server.retention()));
     tokio::spawn(async move { axum::serve(http_listener, http::router(drain, metrics)).await });
-    summary::print(&config, grpc, http, &archive, store.durability());
+    summary::print(&config, grpc, http, &place, store.durability());
     if config.server.anonymous() {
         serve(&config, relay, AllowAnonymous::beside(tokens), listener).await
     } else {
@@ -61,10 +61,11 @@ async fn serve<A: Authenticator>(
     served.map_err(|error| anyhow::anyhow!(error).context("the gRPC edge failed"))
 }
 
-fn relay(config: &Config, store: Arc<dyn Store>) -> Result<Relay> {
+fn relay(config: &Config, store: Arc<dyn Store>, directory: Arc<dyn Directory>) -> Result<Relay> {
     let outlives = config.server.published_sdk_outlives_token.unwrap_or(true);
     let expiry = if outlives { PublishedSdkExpiry::GoOn } else { PublishedSdkExpiry::End };
     Ok(Relay::new(store)
+        .with_directory(directory)
         .with_limits(config.limits.relay())
         .with_replay(config.server.replay()?)
         .with_published_sdk_expiry(expiry))
@@ -80,26 +81,40 @@ fn authenticator(config: &ServerConfig) -> Result<JwtAuthenticator> {
     Ok(authenticator)
 }
 
-async fn open_store(config: &ServerConfig) -> Result<(Arc<dyn Store>, String)> {
+/// The storage, in each of its parts.
+struct Opened {
+    store: Arc<dyn Store>,
+    directory: Arc<dyn Directory>,
+    place: String,
+}
+
+impl Opened {
+    fn new<S: Store + Directory>(storage: S, place: impl Into<String>) -> Self {
+        let storage = Arc::new(storage);
+        Self { store: storage.clone(), directory: storage, place: place.into() }
+    }
+}
+
+async fn open_store(config: &ServerConfig) -> Result<Opened> {
     let durability = match config.durability.as_deref() {
         Some("process") => Durability::Process,
         _ => Durability::Disk,
     };
     let options = SqlOptions::default().with_durability(durability);
     match config.store.as_ref().map_or("sqlite", |store| store.expose_secret()) {
-        "memory" => Ok((Arc::new(MemoryStore::new()), "memory".to_owned())),
+        "memory" => Ok(Opened::new(MemoryStore::new(), "memory")),
         "sqlite" => {
             secret::make_directory(&config.data_dir())?;
             let path = config.data_dir().join("skytale.db");
             let store = SqlStore::open_sqlite(&path, options).await;
             let store = store.with_context(|| format!("cannot open the archive {}", path.display()))?;
-            Ok((Arc::new(store), format!("SQLite in {}", path.display())))
+            Ok(Opened::new(store, format!("SQLite in {}", path.display())))
         }
         url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
             let store = SqlStore::connect_postgres(url, options)
                 .await
                 .context("cannot open the archive in PostgreSQL")?;
-            Ok((Arc::new(store), "PostgreSQL".to_owned()))
+            Ok(Opened::new(store, "PostgreSQL"))
         }
         _ => {
             anyhow::bail!("store may be sqlite, memory, or a URL like postgres://user:password@host/database")
@@ -136,11 +151,15 @@ async fn reload(certificate: TlsCertificate) {
     }
 }
 
-/// Trims what is older than it may be.
-async fn expire(store: Arc<dyn Store>, retention: Option<Duration>) {
+/// Trims what is older than it may be, and the Welcomes that nobody fetched.
+async fn expire(store: Arc<dyn Store>, directory: Arc<dyn Directory>, retention: Option<Duration>) {
     let Some(retention) = retention else { return };
     loop {
-        match store.expire(SystemTime::now() - retention).await {
+        let before = SystemTime::now() - retention;
+        if let Err(error) = directory.expire_deposits(before).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "old Welcomes could not be dropped");
+        }
+        match store.expire(before).await {
             Ok(0) => {}
             Ok(expired) => tracing::info!(expired, "dropped messages that were older than message_ttl_days"),
             Err(error) => {
