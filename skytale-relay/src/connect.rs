@@ -38,6 +38,8 @@ impl<P> Connect<P> {
 pub enum Transport {
     /// gRPC over HTTP/2.
     Grpc,
+    /// A stream of a QUIC connection.
+    Quic,
 }
 
 /// What a peer presents.

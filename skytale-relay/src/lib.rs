@@ -14,6 +14,7 @@ mod meter;
 mod native;
 mod order;
 mod publishing;
+pub mod quic;
 mod quotas;
 mod relay;
 mod session;

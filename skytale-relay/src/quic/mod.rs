@@ -1,0 +1,108 @@
+//! The QUIC edge: the same frames and sessions as on gRPC, one session per stream.
+//!
+//! An agent opens a bidirectional stream for each channel, so that none waits for another. The first frame of a stream
+//! presents the token; frames are length-delimited ([`skytale_core::frame`]).
+
+mod config;
+mod stream;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{Connection, Endpoint, Incoming};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use crate::connect::{Connect, ConnectError, Credentials};
+use crate::session::Session;
+pub use config::{ALPN, QuicConfigError, QuicLimits, server_config};
+
+/// How long streams may take to end once the endpoint closes.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Serves a relay on the host's endpoint until `shutdown`.
+///
+/// Whether clients have to present certificates is the endpoint's business; who they are is the service's. The host
+/// starts the relay's [`Drain`](crate::Drain) when `shutdown` completes, so that agents are told when to come back.
+pub async fn serve<S>(
+    endpoint: Endpoint,
+    service: S,
+    limits: QuicLimits,
+    shutdown: impl Future<Output = ()> + Send,
+) where
+    S: Service<Connect<Credentials>, Response = Session> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    S::Error: Into<ConnectError>,
+{
+    let (limits, tasks) = (Arc::new(limits), TaskTracker::new());
+    let (closing, ended) = (CancellationToken::new(), CancellationToken::new());
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let incoming = tokio::select! {
+            () = &mut shutdown => break,
+            incoming = endpoint.accept() => match incoming {
+                Some(incoming) => incoming,
+                None => break,
+            },
+        };
+        if let Some(incoming) = admit(&endpoint, incoming, &limits) {
+            let (service, limits) = (service.clone(), limits.clone());
+            let (closing, ended) = (closing.clone(), ended.clone());
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = connected(incoming, service, limits, closing) => {}
+                    () = ended.cancelled() => {}
+                }
+            });
+        }
+    }
+    closing.cancel();
+    tasks.close();
+    let _ = tokio::time::timeout(GRACE, tasks.wait()).await;
+    ended.cancel();
+    endpoint.close(0u32.into(), b"the relay is shutting down");
+    let _ = tokio::time::timeout(GRACE, endpoint.wait_idle()).await;
+}
+
+/// Under load a peer first has to show that its address is its own, and beyond the limit none is let in.
+fn admit(endpoint: &Endpoint, incoming: Incoming, limits: &QuicLimits) -> Option<Incoming> {
+    let open = endpoint.open_connections();
+    if open >= limits.connections {
+        incoming.refuse();
+        return None;
+    }
+    if open >= limits.unvalidated_connections && !incoming.remote_address_validated() {
+        let _ = incoming.retry();
+        return None;
+    }
+    Some(incoming)
+}
+
+/// Serves the streams of a connection; none that is opened once the endpoint closes.
+async fn connected<S>(incoming: Incoming, service: S, limits: Arc<QuicLimits>, closing: CancellationToken)
+where
+    S: Service<Connect<Credentials>, Response = Session> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    S::Error: Into<ConnectError>,
+{
+    let remote = incoming.remote_address();
+    let connection: Connection = match incoming.await {
+        Ok(connection) => connection,
+        Err(error) => return tracing::debug!(%remote, %error, "no QUIC connection"),
+    };
+    let streams = TaskTracker::new();
+    let next = || async {
+        tokio::select! {
+            stream = connection.accept_bi() => stream.ok(),
+            () = closing.cancelled() => None,
+        }
+    };
+    while let Some((sender, receiver)) = next().await {
+        let (service, limits) = (service.clone(), limits.clone());
+        streams.spawn(stream::run(sender, receiver, service, limits, remote));
+    }
+    streams.close();
+    streams.wait().await;
+}

@@ -1,0 +1,288 @@
+//! The QUIC edge: one session per stream, the same channels as on gRPC.
+
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use skytale_core::extension::{self, Authenticate, Code, Content, Extension, Resume, Submit};
+use skytale_core::{ChannelName, Claims, Dialect, Envelope, FrameLimits, frame};
+use skytale_relay::grpc::{Listener, Server};
+use skytale_relay::quic::{ALPN, QuicLimits, serve, server_config};
+use skytale_relay::{AllowAnyone, AuthenticateLayer, Authenticator, Drain, JwtAuthenticator, Relay};
+use skytale_store::{MemoryStore, Store};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tower::Layer;
+use wire::{Agent, SOON};
+
+const SECRET: &[u8] = b"a secret of at least 32 bytes, for tests";
+
+/// A relay on QUIC and the certificate that its clients trust.
+struct Edge {
+    address: SocketAddr,
+    grpc: SocketAddr,
+    certificate: rustls::pki_types::CertificateDer<'static>,
+    drain: Drain,
+    stop: oneshot::Sender<()>,
+    served: tokio::task::JoinHandle<()>,
+}
+
+impl Edge {
+    async fn start(store: Arc<dyn Store>, authenticator: impl Authenticator, limits: QuicLimits) -> Self {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
+        let certificate = certified.cert.der().clone();
+        let tls = rustls::ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .expect("a key that fits");
+        let config = server_config(tls, &limits).expect("fit for QUIC");
+        let endpoint = Endpoint::server(config, "127.0.0.1:0".parse().expect("an address")).expect("bind");
+        let address = endpoint.local_addr().expect("an address");
+        let relay = Relay::new(store);
+        let drain = relay.drain();
+        let service = AuthenticateLayer::new(authenticator).layer(relay);
+        let tcp = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let grpc = tcp.local_addr().expect("an address");
+        let server = Server::new(service.clone(), drain.clone());
+        tokio::spawn(async move { server.serve(Listener::new(tcp), std::future::pending()).await });
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(serve(endpoint, service, limits, async { drop(stopped.await) }));
+        Self { address, grpc, certificate, drain, stop, served }
+    }
+
+    async fn anyone() -> Self {
+        Self::start(Arc::new(MemoryStore::new()), AllowAnyone, QuicLimits::default()).await
+    }
+
+    async fn connect(&self, protocol: &[u8]) -> Result<Connection, quinn::ConnectionError> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.certificate.clone()).expect("a root");
+        let mut tls = rustls::ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![protocol.to_vec()];
+        let config =
+            quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("fit for QUIC")));
+        let endpoint = Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("bind");
+        endpoint.connect_with(config, self.address, "localhost").expect("a name").await
+    }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// One stream of a connection.
+struct Channel {
+    sender: SendStream,
+    receiver: RecvStream,
+    buffer: BytesMut,
+}
+
+impl Channel {
+    async fn open(connection: &Connection) -> Self {
+        let (sender, receiver) = connection.open_bi().await.expect("a stream");
+        Self { sender, receiver, buffer: BytesMut::new() }
+    }
+
+    /// Opens a stream and presents a token.
+    async fn admitted(connection: &Connection, token: &str) -> Self {
+        let mut channel = Self::open(connection).await;
+        let answer = channel.authenticate(token).await;
+        assert!(matches!(answer, Content::Accepted(_)), "{answer:?}");
+        channel
+    }
+
+    async fn authenticate(&mut self, token: &str) -> Content {
+        let content = Content::Authenticate(Authenticate { token: token.to_owned() });
+        self.send(Extension::new(content).with_request(1).into_frame()).await;
+        self.next().await.1.content.expect("an answer")
+    }
+
+    async fn send(&mut self, frame: Bytes) {
+        let mut bytes = BytesMut::new();
+        frame::put_prefix(frame.len(), &mut bytes);
+        bytes.extend_from_slice(&frame);
+        self.sender.write_chunk(bytes.freeze()).await.expect("the stream is open");
+    }
+
+    async fn next(&mut self) -> (Envelope, Extension) {
+        let frame = tokio::time::timeout(SOON, self.frame()).await.expect("in time");
+        let envelope = Envelope::parse_first(frame, &FrameLimits::default()).expect("parses");
+        let extension = Extension::read(envelope.extension().expect("extended")).expect("reads");
+        (envelope, extension)
+    }
+
+    async fn frame(&mut self) -> Bytes {
+        loop {
+            if let Some(frame) = frame::take(&mut self.buffer, 1 << 23).expect("within the limit") {
+                return frame;
+            }
+            let chunk = self.receiver.read_chunk(65_536, true).await.expect("readable");
+            self.buffer.extend_from_slice(&chunk.expect("not ended").bytes);
+        }
+    }
+
+    async fn subscribe(&mut self, after: Option<u64>) {
+        let extension = Extension::new(Content::Resume(Resume { after })).with_request(2);
+        self.send(extension::subscribe(&room(), &extension)).await;
+        assert!(matches!(self.next().await.1.content, Some(Content::Accepted(_))));
+    }
+
+    async fn publish(&mut self, salt: u8) -> Content {
+        let extension = Extension::new(Content::Submit(Submit::default())).with_request(3);
+        self.send(extension::message(&room(), message(salt), &extension.with_message_id([salt; 16]))).await;
+        self.next().await.1.content.expect("an answer")
+    }
+}
+
+fn room() -> ChannelName {
+    ChannelName::from_strings(["org", "ns", "quic"])
+}
+
+/// The clear header of an application message in a PrivateMessage.
+fn message(salt: u8) -> Bytes {
+    let mut message = vec![0, 1, 0, 2, 1, b'g'];
+    message.extend(0u64.to_be_bytes());
+    message.extend([1, 0, salt]);
+    message.into()
+}
+
+#[tokio::test]
+async fn agents_on_two_connections_share_a_channel() {
+    let edge = Edge::anyone().await;
+    let (one, other) =
+        (edge.connect(ALPN).await.expect("connects"), edge.connect(ALPN).await.expect("connects"));
+    let mut member = Channel::admitted(&one, "").await;
+    member.subscribe(None).await;
+    let mut sender = Channel::admitted(&other, "").await;
+    for salt in 1..=100 {
+        assert!(
+            matches!(sender.publish(salt).await, Content::Accepted(accepted) if accepted.sequence == u64::from(salt))
+        );
+    }
+    for salt in 1..=100 {
+        let (envelope, extension) = member.next().await;
+        assert_eq!((extension.sequence, extension.previous), (u64::from(salt), u64::from(salt) - 1));
+        assert_eq!(envelope.app_payload().expect("a payload").blob, message(salt));
+    }
+}
+
+#[tokio::test]
+async fn a_grpc_agent_and_a_quic_agent_share_a_channel() {
+    let edge = Edge::anyone().await;
+    let mut grpc = Agent::open(edge.grpc, Dialect::Slim3, "unnamed", 1, None).await.expect("admitted");
+    let resume = Extension::new(Content::Resume(Resume { after: None })).with_request(2);
+    grpc.send(extension::subscribe(&room(), &resume)).await;
+    grpc.frame().await.expect("subscribed");
+    let connection = edge.connect(ALPN).await.expect("connects");
+    let mut quic = Channel::admitted(&connection, "").await;
+    quic.subscribe(None).await;
+
+    let mut sender = Channel::admitted(&connection, "").await;
+    sender.publish(1).await;
+    assert_eq!(grpc.hear().await.blob, message(1));
+    assert_eq!(quic.next().await.1.sequence, 1);
+    let submit = Extension::new(Content::Submit(Submit::default())).with_message_id([2; 16]);
+    grpc.send(extension::message(&room(), message(2), &submit)).await;
+    assert_eq!(quic.next().await.1.sequence, 2);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_read_does_not_block_another() {
+    let edge = Edge::anyone().await;
+    let connection = edge.connect(ALPN).await.expect("connects");
+    let mut stuck = Channel::admitted(&connection, "").await;
+    stuck.subscribe(None).await;
+    let mut reader = Channel::admitted(&connection, "").await;
+    reader.subscribe(None).await;
+    let other = edge.connect(ALPN).await.expect("connects");
+    let mut sender = Channel::admitted(&other, "").await;
+    let long: Bytes = [message(9), vec![0; 500_000].into()].concat().into();
+    for number in 1..=20u8 {
+        let extension = Extension::new(Content::Submit(Submit::default())).with_message_id([number; 16]);
+        sender.send(extension::message(&room(), long.clone(), &extension)).await;
+        assert_eq!(reader.next().await.1.sequence, u64::from(number));
+    }
+    drop(stuck);
+}
+
+#[tokio::test]
+async fn the_first_frame_presents_the_token() {
+    let store = Arc::new(MemoryStore::new());
+    let tokens = JwtAuthenticator::new(SECRET).expect("long enough");
+    let edge = Edge::start(store, tokens, QuicLimits::default()).await;
+    let connection = edge.connect(ALPN).await.expect("connects");
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let claims = Claims::new("acme", now, now + 60);
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
+    let good = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token");
+    let mut channel = Channel::admitted(&connection, &good).await;
+    assert!(matches!(channel.publish(1).await, Content::Accepted(_)));
+    for bad in ["", "junk", &format!("{good}x")] {
+        let mut channel = Channel::open(&connection).await;
+        let Content::Refused(refused) = channel.authenticate(bad).await else {
+            panic!("let in with {bad:?}")
+        };
+        assert_eq!(Code::try_from(refused.code), Ok(Code::NotAuthorized), "{}", refused.text);
+    }
+}
+
+#[tokio::test]
+async fn a_first_frame_that_presents_nothing_is_refused() {
+    let edge = Edge::anyone().await;
+    let connection = edge.connect(ALPN).await.expect("connects");
+    let mut channel = Channel::open(&connection).await;
+    channel.send(extension::message(&room(), message(1), &Extension::default())).await;
+    let (_, answer) = channel.next().await;
+    assert!(
+        matches!(answer.content, Some(Content::Refused(refused)) if refused.text.contains("authenticate"))
+    );
+}
+
+#[tokio::test]
+async fn a_frame_beyond_the_limit_ends_its_stream_with_the_reason() {
+    let limits = QuicLimits::default();
+    let allowed = limits.frame_bytes;
+    let edge = Edge::start(Arc::new(MemoryStore::new()), AllowAnyone, limits).await;
+    let connection = edge.connect(ALPN).await.expect("connects");
+    let mut channel = Channel::admitted(&connection, "").await;
+    let prefix = Bytes::copy_from_slice(&(allowed as u32 + 1).to_be_bytes());
+    channel.sender.write_chunk(prefix).await.expect("open");
+    let (_, answer) = channel.next().await;
+    let text = match answer.content {
+        Some(Content::Refused(refused)) => refused.text,
+        other => panic!("{other:?}"),
+    };
+    assert!(text.contains(&allowed.to_string()), "{text}");
+    assert!(matches!(Channel::admitted(&connection, "").await.publish(2).await, Content::Accepted(_)));
+}
+
+#[tokio::test]
+async fn another_protocol_is_refused_in_the_handshake() {
+    let edge = Edge::anyone().await;
+    assert!(edge.connect(b"h3").await.is_err());
+}
+
+#[tokio::test]
+async fn a_drain_says_when_to_come_back() {
+    let edge = Edge::anyone().await;
+    let connection = edge.connect(ALPN).await.expect("connects");
+    let mut channel = Channel::admitted(&connection, "").await;
+    channel.subscribe(None).await;
+    edge.drain.start(std::time::Duration::from_secs(3));
+    let (_, answer) = channel.next().await;
+    assert!(matches!(answer.content, Some(Content::Refused(refused)) if refused.retry_after_ms == 3_000));
+    let _ = edge.stop.send(());
+    tokio::time::timeout(SOON * 2, edge.served).await.expect("in time").expect("ends");
+}
