@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use futures::future::BoxFuture;
+use skytale_core::Principal;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -18,17 +21,46 @@ pub struct Connect<P> {
     pub transport: Transport,
     /// From where, if the transport knows.
     pub remote: Option<SocketAddr>,
+    /// How the peer's next credentials are verified while its session goes on.
+    pub renewal: Option<Renewal>,
 }
 
 impl<P> Connect<P> {
     /// Makes a request for a session.
     pub fn new(peer: P, transport: Transport, remote: Option<SocketAddr>) -> Self {
-        Self { peer, transport, remote }
+        Self { peer, transport, remote, renewal: None }
     }
 
     /// Replaces the peer.
     pub fn map<Q>(self, map: impl FnOnce(P) -> Q) -> Connect<Q> {
-        Connect { peer: map(self.peer), transport: self.transport, remote: self.remote }
+        let Self { peer, transport, remote, renewal } = self;
+        Connect { peer: map(peer), transport, remote, renewal }
+    }
+}
+
+/// Verifies further credentials of a session, so that it outlives those it began with.
+#[derive(Clone)]
+pub struct Renewal(
+    Arc<dyn Fn(Credentials) -> BoxFuture<'static, Result<Principal, AuthError>> + Send + Sync>,
+);
+
+impl Renewal {
+    /// Makes a renewal from what verifies credentials.
+    pub fn new<F>(verify: impl Fn(Credentials) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Principal, AuthError>> + Send + 'static,
+    {
+        Self(Arc::new(move |credentials| Box::pin(verify(credentials))))
+    }
+
+    pub(crate) async fn verify(&self, credentials: Credentials) -> Result<Principal, AuthError> {
+        (self.0)(credentials).await
+    }
+}
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Renewal(..)")
     }
 }
 

@@ -8,6 +8,7 @@ mod cursors;
 mod drain;
 pub mod grpc;
 mod handling;
+mod identity;
 mod limits;
 mod link;
 mod meter;
@@ -26,7 +27,7 @@ pub use auth::{
 };
 pub use channel::{Frame, Outbound};
 pub use close::Close;
-pub use connect::{Connect, ConnectError, Credentials, Token, Transport};
+pub use connect::{Connect, ConnectError, Credentials, Renewal, Token, Transport};
 pub use cursors::Replay;
 pub use drain::Drain;
 pub use handling::Handling;

@@ -138,6 +138,14 @@ impl Publishing {
         Item { request: Some(request), ..self.item(Arc::new(envelope), Some(order), None) }
     }
 
+    /// Forgets what the session may do where, since it acts for another principal now.
+    pub fn forget_permissions(&mut self) {
+        self.submit();
+        for route in self.routes.drain(..) {
+            self.context.relay.registry.close(route.channel);
+        }
+    }
+
     /// Submits what was gathered.
     pub fn submit(&mut self) {
         let Some((channel, mut items)) = self.gathered.take() else { return };
@@ -328,11 +336,11 @@ impl Publishing {
 
     fn add_route(&mut self, envelope: &Envelope, publish: &Publish) -> usize {
         let name = envelope.channel(&publish.header.destination);
-        let principal = &self.context.principal;
+        let identity = &self.context.identity;
         let route = Route {
             components: name.components(),
-            publish: principal.may(Verb::Publish, &name),
-            commit: principal.may(Verb::Commit, &name),
+            publish: identity.may(Verb::Publish, &name),
+            commit: identity.may(Verb::Commit, &name),
             channel: self.context.relay.registry.open(&name),
         };
         if self.routes.len() < ROUTES {
@@ -349,10 +357,7 @@ impl Publishing {
 
 impl Drop for Publishing {
     fn drop(&mut self) {
-        self.submit();
-        for route in self.routes.drain(..) {
-            self.context.relay.registry.close(route.channel);
-        }
+        self.forget_permissions();
     }
 }
 

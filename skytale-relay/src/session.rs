@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -12,6 +12,7 @@ use skytale_core::{Body, Envelope, Principal};
 use crate::channel::{Outbound, Outbox};
 use crate::close::Close;
 use crate::connect::{Connect, ConnectError};
+use crate::identity::Identity;
 use crate::link::Link;
 use crate::native::Native;
 use crate::publishing::Publishing;
@@ -35,7 +36,7 @@ pub struct Session {
 #[derive(Debug)]
 pub(crate) struct Context {
     pub relay: Arc<Shared>,
-    pub principal: Principal,
+    pub identity: Identity,
     pub outbox: Arc<Outbox>,
 }
 
@@ -53,7 +54,8 @@ impl Session {
         let share = relay.quotas.admit(&connect.peer.account, &relay.limits)?;
         let outbox = Arc::new(Outbox::new(&relay.limits));
         tracing::debug!(session = ?outbox.session(), remote = ?connect.remote, "session admitted");
-        let context = Arc::new(Context { relay: relay.clone(), principal: connect.peer, outbox });
+        let identity = Identity::new(connect.peer, connect.renewal);
+        let context = Arc::new(Context { relay: relay.clone(), identity, outbox });
         Ok(Self::new(context, share))
     }
 
@@ -161,22 +163,12 @@ impl Drop for Session {
 /// Waits until the session is closed by another part, its credentials expire, or the relay drains.
 async fn ended(context: &Context) -> Close {
     tokio::select! {
-        () = expired(context) => {}
+        () = context.identity.expired() => {}
         close = until_closed_or_drained(context) => return close,
     }
     let outlives = context.relay.published_sdk_expiry == PublishedSdkExpiry::GoOn
         && context.outbox.strings_only.get().is_some();
     if outlives { until_closed_or_drained(context).await } else { Close::Expired }
-}
-
-async fn expired(context: &Context) {
-    match context.principal.expires {
-        Some(expires) => {
-            let left = expires.duration_since(SystemTime::now()).unwrap_or_default();
-            tokio::time::sleep(left).await;
-        }
-        None => std::future::pending().await,
-    }
 }
 
 async fn until_closed_or_drained(context: &Context) -> Close {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use skytale_core::Subscription as Request;
-use skytale_core::{ChannelName, Envelope, Header, Name, SequenceNumber, Verb, compose};
+use skytale_core::{ChannelName, Envelope, Header, Name, Principal, SequenceNumber, Verb, compose};
 
 use crate::channel::{Channel, Start, Subscription};
 use crate::close::Close;
@@ -66,7 +66,7 @@ impl Subscribing {
 
     async fn add(&mut self, envelope: &Envelope, header: &Header, id: u64) -> Result<(), String> {
         let channel = envelope.channel(&header.destination);
-        if !self.context.principal.may(Verb::Subscribe, &channel) {
+        if !self.context.identity.may(Verb::Subscribe, &channel) {
             return Err(Close::Forbidden { verb: Verb::Subscribe, channel }.to_string());
         }
         let (name, source) = (header.destination.name, header.source.name);
@@ -153,6 +153,11 @@ impl Subscribing {
         })
     }
 
+    /// Tells whether a principal may have every subscription that the session holds.
+    pub fn are_permitted(&self, principal: &Principal) -> bool {
+        self.names.values().all(|held| principal.may(Verb::Subscribe, held.channel.name()))
+    }
+
     fn give_up(&mut self, name: Name) {
         if let Some(held) = self.names.remove(&name) {
             self.share.unsubscribe();
@@ -177,7 +182,7 @@ impl Subscribing {
     }
 
     fn subscriber(&self, source: Name, destination: Name) -> Subscriber {
-        Subscriber { account: self.context.principal.account.clone(), source, destination }
+        Subscriber { account: self.context.identity.account(), source, destination }
     }
 
     fn acknowledge(&self, id: u64, refusal: Option<&str>) {

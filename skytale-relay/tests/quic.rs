@@ -238,6 +238,42 @@ async fn the_first_frame_presents_the_token() {
     }
 }
 
+fn token(account: &str, seconds: u64, pattern: Option<&str>) -> String {
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let mut claims = Claims::new(account, now, now + seconds);
+    if let Some(pattern) = pattern {
+        let channels = pattern.parse().expect("a pattern");
+        claims = claims.with_grants(vec![skytale_core::Grant::everything_on(channels)]);
+    }
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
+}
+
+#[tokio::test]
+async fn a_stream_that_presents_another_token_outlives_its_first() {
+    let tokens = JwtAuthenticator::new(SECRET).expect("long enough").with_leeway(std::time::Duration::ZERO);
+    let edge = Edge::start(Arc::new(MemoryStore::new()), tokens, QuicLimits::default()).await;
+    let connection = edge.connect(ALPN).await.expect("connects");
+    let short = token("acme", 2, None);
+    let mut renewed = Channel::admitted(&connection, &short).await;
+    let mut lapsing = Channel::admitted(&connection, &short).await;
+    renewed.subscribe(None).await;
+    for (refused, why) in [
+        (token("other", 60, None), "another account"),
+        (token("acme", 60, Some("org/elsewhere/*")), "does not grant"),
+        ("junk".to_owned(), "not valid"),
+    ] {
+        let Content::Refused(refused) = renewed.authenticate(&refused).await else { panic!("taken: {why}") };
+        assert!(refused.text.contains(why), "{}", refused.text);
+    }
+    let next = token("acme", 60, None);
+    assert!(matches!(renewed.authenticate(&next).await, Content::Accepted(accepted) if accepted.expires > 0));
+    let (_, end) = lapsing.next().await;
+    assert!(matches!(end.content, Some(Content::Refused(refused)) if refused.text.contains("expired")));
+    assert!(matches!(renewed.publish(1).await, Content::Accepted(_)), "goes on");
+}
+
 #[tokio::test]
 async fn a_first_frame_that_presents_nothing_is_refused() {
     let edge = Edge::anyone().await;

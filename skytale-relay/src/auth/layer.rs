@@ -9,7 +9,7 @@ use skytale_core::Principal;
 use tower::{Layer, Service};
 
 use super::{AuthError, Authenticator};
-use crate::connect::{Connect, Credentials};
+use crate::connect::{Connect, Credentials, Renewal};
 
 /// Puts an [`Authenticator`] in front of a relay.
 #[derive(Debug)]
@@ -72,7 +72,12 @@ where
         let authenticator = self.authenticator.clone();
         Box::pin(async move {
             let principal = authenticator.authenticate(&connect.peer).await?;
-            ready.call(connect.map(|_| principal)).await
+            let mut connect = connect.map(|_| principal);
+            connect.renewal = Some(Renewal::new(move |credentials| {
+                let authenticator = authenticator.clone();
+                async move { authenticator.authenticate(&credentials).await }
+            }));
+            ready.call(connect).await
         })
     }
 }

@@ -35,6 +35,10 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
+    pub fn name(&self) -> &ChannelName {
+        &self.name
+    }
+
     fn new(name: ChannelName) -> Self {
         Self {
             name,

@@ -8,8 +8,9 @@ mod commit;
 mod desk;
 
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
-use skytale_core::extension::{Code, Content, Extension, Resume};
+use skytale_core::extension::{Accepted, Code, Content, Extension, Resume};
 use skytale_core::mls::{ContentType, MlsHeader};
 use skytale_core::{Body, Envelope, SequenceNumber, Verb};
 use skytale_store::{GroupEpoch, GroupId, MessageId, Precondition};
@@ -18,6 +19,7 @@ pub(crate) use answer::{Refusal, accepted, refused};
 
 use crate::channel::Start;
 use crate::close::Close;
+use crate::connect::Credentials;
 use crate::order::Order;
 use crate::publishing::Publishing;
 use crate::session::Context;
@@ -44,12 +46,28 @@ impl Native<'_> {
                 }
             }
             (Body::Subscribe(_), Some(Content::Resume(resume))) => self.resume(&envelope, resume).await,
+            (Body::Control, Some(Content::Authenticate(next))) => self.renew(next.token).await,
             (Body::Control, Some(content)) => self.ask(content).await,
             _ => Err(Refusal::new(Code::Invalid, "the extension does not fit its message")),
         };
         let content = answer.unwrap_or_else(|refusal| Content::Refused(refusal.into()));
         self.context.outbox.send(Extension::new(content).with_request(request).into_frame());
         Ok(())
+    }
+
+    /// Goes on with another token, which has to permit what the session is subscribed to.
+    async fn renew(&mut self, token: String) -> Result<Content, Refusal> {
+        let refused = |text: String| Refusal::new(Code::NotAuthorized, text);
+        let verified = self.context.identity.verify(Credentials::bearer(token)).await;
+        let principal = verified.map_err(|error| refused(error.to_string()))?;
+        if !self.subscribing.are_permitted(&principal) {
+            return Err(refused("the token does not grant what this stream is subscribed to".to_owned()));
+        }
+        let since_1970 = principal.expires.and_then(|expires| expires.duration_since(UNIX_EPOCH).ok());
+        self.context.identity.renew(principal);
+        self.publishing.forget_permissions();
+        let expires = since_1970.map_or(0, |since| since.as_secs());
+        Ok(Content::Accepted(Accepted { expires, ..Default::default() }))
     }
 
     /// Subscribes the channel, from a position on if the agent has one.
@@ -94,7 +112,7 @@ impl Native<'_> {
     }
 
     fn may(&self, verb: Verb, channel: &skytale_core::ChannelName) -> Result<(), Refusal> {
-        if self.context.principal.may(verb, channel) {
+        if self.context.identity.may(verb, channel) {
             return Ok(());
         }
         let text = Close::Forbidden { verb, channel: channel.clone() }.to_string();

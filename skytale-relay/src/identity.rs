@@ -1,0 +1,69 @@
+//! Who a session acts for, which changes when it presents further credentials.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use skytale_core::{ChannelName, Principal, Verb};
+use tokio::sync::Notify;
+
+use crate::auth::AuthError;
+use crate::connect::{Credentials, Renewal};
+
+/// A session's principal, and how the next one is verified.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    principal: ArcSwap<Principal>,
+    renewal: Option<Renewal>,
+    renewed: Notify,
+}
+
+impl Identity {
+    pub fn new(principal: Principal, renewal: Option<Renewal>) -> Self {
+        Self { principal: ArcSwap::from_pointee(principal), renewal, renewed: Notify::new() }
+    }
+
+    pub fn may(&self, verb: Verb, channel: &ChannelName) -> bool {
+        self.principal.load().may(verb, channel)
+    }
+
+    pub fn account(&self) -> Arc<str> {
+        self.principal.load().account.clone()
+    }
+
+    /// Verifies further credentials; they have to be of the same account.
+    pub async fn verify(&self, credentials: Credentials) -> Result<Principal, AuthError> {
+        let renewal = self.renewal.as_ref().ok_or(AuthError::Unavailable)?;
+        let principal = renewal.verify(credentials).await?;
+        if principal.account != self.account() {
+            return Err(AuthError::Invalid("it is of another account than the session"));
+        }
+        Ok(principal)
+    }
+
+    /// Goes on as a principal that was verified.
+    pub fn renew(&self, principal: Principal) {
+        self.principal.store(Arc::new(principal));
+        self.renewed.notify_one();
+    }
+
+    /// Waits until the credentials have expired and none have followed.
+    pub async fn expired(&self) {
+        loop {
+            let expires = self.principal.load().expires;
+            let until = async {
+                match expires {
+                    Some(expires) => {
+                        let left = expires.duration_since(SystemTime::now()).unwrap_or_default();
+                        tokio::time::sleep(left).await;
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.renewed.notified() => {}
+                () = until => return,
+            }
+        }
+    }
+}
