@@ -6,7 +6,8 @@ use std::path::Path;
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 
-use super::listen::{self, Grown};
+use super::held::Held;
+use super::listen;
 use super::{SqlStore, checkpoint, migration};
 use crate::error::{Result, StoreError};
 use crate::store::Durability;
@@ -43,6 +44,9 @@ impl SqlOptions {
     }
 }
 
+/// The size of a new file's pages, in bytes: a block takes half the writes of the usual 4 KiB, a lone record no more.
+const PAGE: u32 = 8192;
+
 /// An exclusive lock on a file beside the database, freed by the system however the process ends.
 #[derive(Debug)]
 pub(super) struct FileLock(#[expect(dead_code, reason = "held, not read")] File);
@@ -63,6 +67,7 @@ impl SqlStore {
         let mut connect = sqlite_options(path, "rwc", options.connections);
         connect.map_sqlx_sqlite_opts(move |options| {
             options
+                .page_size(PAGE)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(synchronous)
                 .busy_timeout(std::time::Duration::from_secs(30))
@@ -76,7 +81,8 @@ impl SqlStore {
             checkpoint::grow_log(&db).await.map_err(StoreError::unavailable)?;
         }
         let durability = options.durability.max(Durability::Process);
-        Ok(Self::new(db, Grown::default(), durability, Some(lock), &options))
+        let held = Held::take(&db).await.map_err(StoreError::unavailable)?;
+        Ok(Self::over_file(db, held, durability, lock, &options))
     }
 
     /// Opens a SQLite file for reading only, also while another process appends to it.
@@ -107,13 +113,14 @@ impl SqlStore {
         migration::migrate(&db).await.map_err(StoreError::unavailable)?;
         let durability = postgres_durability(&db, options.durability).await?;
         let grown = listen::start(db.get_postgres_connection_pool().clone());
-        Ok(Self::new(db, grown, durability, None, &options))
+        Ok(Self::over_server(db, grown, durability, &options))
     }
 }
 
 fn sqlite_options(path: &Path, mode: &str, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(format!("sqlite://{}?mode={mode}", path.display()));
-    options.max_connections(connections).sqlx_logging(false);
+    // Only a server's connections break unnoticed.
+    options.max_connections(connections).test_before_acquire(false).sqlx_logging(false);
     options
 }
 

@@ -4,6 +4,7 @@ mod block;
 mod checkpoint;
 mod connect;
 mod directory;
+mod held;
 mod listen;
 mod migration;
 mod page;
@@ -23,10 +24,13 @@ use tokio::sync::broadcast;
 
 use crate::error::{Result, StoreError};
 use crate::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
+use checkpoint::Checkpoint;
 use connect::FileLock;
 pub use connect::SqlOptions;
+use held::Held;
 use listen::{Grown, POLL_INTERVAL};
 use statement::Statements;
+use transaction::Target;
 use writer::Writer;
 
 /// A [`Store`] in a SQL database.
@@ -47,16 +51,28 @@ pub struct SqlStore {
 const TRIM_STEP: u64 = 1_000;
 
 impl SqlStore {
-    fn new(
+    fn over_file(
+        db: DatabaseConnection,
+        held: Held,
+        durability: Durability,
+        lock: FileLock,
+        options: &SqlOptions,
+    ) -> Self {
+        let (statements, grown) = (Statements::new(db.get_database_backend()), Grown::default());
+        let checkpoint = Some(Checkpoint::new(db.clone()));
+        let writer = Writer::spawn(Target::Own(held), checkpoint, statements, grown.clone(), options);
+        Self { db, statements, writer: Some(writer), grown, durability, _lock: Some(lock) }
+    }
+
+    fn over_server(
         db: DatabaseConnection,
         grown: Grown,
         durability: Durability,
-        lock: Option<FileLock>,
         options: &SqlOptions,
     ) -> Self {
         let statements = Statements::new(db.get_database_backend());
-        let writer = Writer::spawn(db.clone(), statements, grown.clone(), options);
-        Self { db, statements, writer: Some(writer), grown, durability, _lock: lock }
+        let writer = Writer::spawn(Target::Shared(db.clone()), None, statements, grown.clone(), options);
+        Self { db, statements, writer: Some(writer), grown, durability, _lock: None }
     }
 
     fn read_only(db: DatabaseConnection) -> Self {

@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbErr, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, TransactionTrait};
 use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
 use super::block::Block;
+use super::held::Held;
 use super::page::ChannelRow;
 use super::statement::{Statements, millis};
 use super::writer::Append;
@@ -61,36 +59,64 @@ impl ChannelCache {
     }
 }
 
-/// Appends for every caller of a group; the outer error is the transaction's, the inner ones the callers' own.
-pub(super) async fn commit(
-    db: &DatabaseConnection,
+/// Where a group is committed.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// A database that other processes append to as well.
+    Shared(DatabaseConnection),
+    /// The connection that alone appends to a file.
+    Own(Held),
+}
+
+impl Target {
+    /// Appends for every caller of a group; the outer error is the transaction's, the inner ones the callers' own.
+    pub async fn commit(
+        &self,
+        statements: &Statements,
+        cache: &mut ChannelCache,
+        group: &[Append],
+    ) -> Result<Vec<Result<Appended>>, DbErr> {
+        match self {
+            Self::Shared(db) => {
+                let transaction = db.begin().await?;
+                let work = Work { connection: &transaction, statements };
+                let mut plan = work.plan(cache, group).await?;
+                work.write(&mut plan.channels).await?;
+                transaction.commit().await?;
+                Ok(plan.outcomes)
+            }
+            Self::Own(held) => commit_own(held, statements, cache, group).await,
+        }
+    }
+}
+
+/// Commits with what is remembered of the file; a lone append needs no more than its own statement.
+async fn commit_own(
+    held: &Held,
     statements: &Statements,
     cache: &mut ChannelCache,
     group: &[Append],
 ) -> Result<Vec<Result<Appended>>, DbErr> {
+    let work = Work { connection: held, statements };
     let mut planned = None;
     if group.iter().all(|append| cache.suffices_for(append)) {
-        let mut plan = Work { connection: db, statements }.plan(cache, group).await?;
+        let mut plan = work.plan(cache, group).await?;
         if plan.is_one_statement() {
-            Work { connection: db, statements }.write(&mut plan.channels).await?;
+            work.write(&mut plan.channels).await?;
             return Ok(plan.settle(cache));
         }
         planned = Some(plan);
     }
-    let immediate = Some(SqliteTransactionMode::Immediate).filter(|_| !statements.is_postgres());
-    let options = TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
-    let transaction = db.begin_with_options(options).await?;
-    let work = Work { connection: &transaction, statements };
-    let mut plan = match planned {
-        Some(plan) => plan,
-        None => work.plan(cache, group).await?,
-    };
-    work.write(&mut plan.channels).await?;
-    transaction.commit().await?;
-    if statements.is_postgres() {
-        return Ok(plan.outcomes);
-    }
-    Ok(plan.settle(cache))
+    let known = &*cache;
+    let plan = held.transaction(async {
+        let mut plan = match planned {
+            Some(plan) => plan,
+            None => work.plan(known, group).await?,
+        };
+        work.write(&mut plan.channels).await?;
+        Ok(plan)
+    });
+    Ok(plan.await?.settle(cache))
 }
 
 /// What a group comes to, before it is written.

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DbErr;
 use skytale_core::ChannelName;
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::Checkpoint;
 use super::listen::Grown;
 use super::statement::Statements;
-use super::transaction::{self, ChannelCache};
+use super::transaction::{ChannelCache, Target};
 use super::{Shared, SqlOptions};
 use crate::error::{Result, StoreError};
 use crate::store::{Appended, NewRecord, Precondition};
@@ -34,10 +34,16 @@ const TRIES: usize = 5;
 pub(super) struct Writer(mpsc::Sender<Append>);
 
 impl Writer {
-    pub fn spawn(db: DatabaseConnection, statements: Statements, grown: Grown, options: &SqlOptions) -> Self {
+    pub fn spawn(
+        target: Target,
+        checkpoint: Option<Checkpoint>,
+        statements: Statements,
+        grown: Grown,
+        options: &SqlOptions,
+    ) -> Self {
         let (sender, receiver) = mpsc::channel(options.waiting.max(1));
         let gathering = Gathering { receiver, held: None };
-        tokio::spawn(run(gathering, db, statements, grown));
+        tokio::spawn(run(gathering, target, checkpoint, statements, grown));
         Self(sender)
     }
 
@@ -54,11 +60,16 @@ impl Writer {
     }
 }
 
-async fn run(mut gathering: Gathering, db: DatabaseConnection, statements: Statements, grown: Grown) {
+async fn run(
+    mut gathering: Gathering,
+    target: Target,
+    mut checkpoint: Option<Checkpoint>,
+    statements: Statements,
+    grown: Grown,
+) {
     let mut cache = ChannelCache::default();
-    let mut checkpoint = (!statements.is_postgres()).then(|| Checkpoint::new(db.clone()));
     while let Some(group) = gathering.next().await {
-        let outcome = commit(&db, &statements, &mut cache, &group).await;
+        let outcome = commit(&target, &statements, &mut cache, &group).await;
         if outcome.is_err() {
             cache.clear();
         }
@@ -72,14 +83,14 @@ async fn run(mut gathering: Gathering, db: DatabaseConnection, statements: State
 
 /// Commits a group, again where another process got in the way.
 async fn commit(
-    db: &DatabaseConnection,
+    target: &Target,
     statements: &Statements,
     cache: &mut ChannelCache,
     group: &[Append],
 ) -> Result<Vec<Result<Appended>>, DbErr> {
     let mut tries = 0;
     loop {
-        match transaction::commit(db, statements, cache, group).await {
+        match target.commit(statements, cache, group).await {
             Err(error) if tries < TRIES && is_contention(&error) => {
                 cache.clear();
                 tries += 1;
