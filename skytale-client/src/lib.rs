@@ -1,1 +1,33 @@
-//! x
+#![doc = include_str!("../README.md")]
+
+mod backoff;
+mod builder;
+mod channel;
+mod client;
+mod content;
+mod credentials;
+mod desk;
+mod error;
+mod event;
+mod group;
+mod identity;
+mod inbox;
+mod machine;
+mod state;
+mod suite;
+mod transport;
+mod worker;
+
+pub use builder::ClientBuilder;
+pub use channel::{Channel, Messages};
+pub use client::Client;
+pub use content::Padding;
+pub use credentials::Credentials;
+pub use error::{Error, Result};
+pub use event::{Event, Message};
+pub use group::Member;
+pub use machine::Resync;
+pub use state::{Durability, State};
+pub use suite::Suite;
+#[cfg(feature = "local")]
+pub use transport::LocalRelay;

@@ -23,6 +23,9 @@ impl Channel {
                 1
             });
         }
+        if let Some(own) = subscriptions.iter().find(|own| own.session() == from && own.wants(envelope)) {
+            own.outbox().offer_own(own, envelope.message_id(), number);
+        }
         for_each_session(&subscriptions, envelope, from, |subscription, first| {
             if first {
                 subscription.outbox().offer_archived(subscription, envelope, number);

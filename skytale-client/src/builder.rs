@@ -1,0 +1,167 @@
+//! Setting an agent up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use skytale_core::ChannelName;
+use tokio::sync::Mutex;
+
+use crate::client::{Client, Inner, identity};
+use crate::content::Padding;
+use crate::credentials::{Credentials, Tokens};
+use crate::desk::Desk;
+use crate::error::{Error, Result};
+use crate::machine::{Options, Resync};
+use crate::state::State;
+use crate::suite::Suite;
+use crate::transport::{Dialer, Roots};
+
+/// Sets an agent up. Made by [`Client::builder`].
+#[derive(Debug)]
+pub struct ClientBuilder {
+    name: String,
+    relay: Relay,
+    credentials: Credentials,
+    state: State,
+    suite: Suite,
+    roots: Result<Roots>,
+    options: Options,
+    cover: Option<Duration>,
+    key_packages: u32,
+}
+
+#[derive(Debug)]
+enum Relay {
+    Address(String),
+    #[cfg(feature = "local")]
+    Local(crate::transport::LocalRelay),
+}
+
+impl ClientBuilder {
+    pub(crate) fn new(name: String, relay: String) -> Self {
+        Self::over(name, Relay::Address(relay))
+    }
+
+    fn over(name: String, relay: Relay) -> Self {
+        Self {
+            name,
+            relay,
+            credentials: Credentials::none(),
+            state: State::memory(),
+            suite: Suite::default(),
+            roots: Ok(Roots::System),
+            options: Options::default(),
+            cover: None,
+            key_packages: 50,
+        }
+    }
+
+    /// Sets what the agent shows the relay. Default: nothing.
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
+        self
+    }
+
+    /// Sets where the agent's keys and groups are kept. Default: in memory, lost with the process.
+    pub fn with_state(mut self, state: State) -> Self {
+        self.state = state;
+        self
+    }
+
+    /// Sets how channels of this agent are encrypted. Default: [`Suite::Classic`].
+    pub fn with_suite(mut self, suite: Suite) -> Self {
+        self.suite = suite;
+        self
+    }
+
+    /// Trusts the certificates of a PEM file, and no others, to sign the relay's. Default: the system's.
+    pub fn with_trusted_certificates(mut self, pem: &[u8]) -> Self {
+        self.roots = Roots::from_pem(pem);
+        self
+    }
+
+    /// Sets how messages are padded. Default: [`Padding::Buckets`].
+    pub fn with_padding(mut self, padding: Padding) -> Self {
+        self.options.padding = padding;
+        self
+    }
+
+    /// Sends something to hide behind on each quiet channel, on average this often. Default: never.
+    pub fn with_cover_traffic(mut self, average: Duration) -> Self {
+        self.cover = Some(average);
+        self
+    }
+
+    /// Sets how often a change of a group is tried before [`Error::Conflict`]. Default: 16.
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
+        self.options.attempts = attempts.max(1);
+        self
+    }
+
+    /// Sets after how many messages in one epoch the agent gives itself new keys. Default: 5,000.
+    pub fn with_rotation_after(mut self, messages: u64) -> Self {
+        self.options.rotate_after = messages.max(1);
+        self
+    }
+
+    /// Sets what the agent does that cannot follow its group. Default: [`Resync::ExternalCommit`].
+    pub fn with_resync(mut self, resync: Resync) -> Self {
+        self.options.resync = resync;
+        self
+    }
+
+    /// Sets how many key packages the agent leaves at the relay, beside one of last resort. Default: 50; at most 100.
+    pub fn with_key_packages(mut self, count: u32) -> Self {
+        self.key_packages = count.min(100);
+        self
+    }
+
+    /// Opens the agent's state and starts its work. The relay need not be reachable: agents connect by themselves, again
+    /// and again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`], [`Error::StateInUse`] and [`Error::State`].
+    pub async fn start(self) -> Result<Client> {
+        let name = ChannelName::parse(&self.name).map_err(|error| {
+            Error::configuration(format!("{:?} is no agent's name: {error}", self.name))
+        })?;
+        let roots = self.roots?;
+        let dialer = match self.relay {
+            Relay::Address(address) => Dialer::new(&address, &roots)?,
+            #[cfg(feature = "local")]
+            Relay::Local(relay) => Dialer::Local(relay),
+        };
+        let tokens = Tokens::new(self.credentials)?;
+        let (records, left) = self.state.open().await?;
+        let (identity, stock) = identity(&records, &name).await?;
+        let desk = Desk::start(&name, dialer.clone(), tokens.clone());
+        let inner = Arc::new(Inner {
+            identity,
+            suite: self.suite,
+            options: self.options,
+            cover: self.cover,
+            key_packages: self.key_packages,
+            records,
+            left,
+            dialer,
+            tokens,
+            desk,
+            channels: Mutex::new(HashMap::new()),
+            stock: Mutex::new(stock),
+            tasks: std::sync::Mutex::default(),
+        });
+        let keeping = tokio::spawn(Inner::keep_stock(Arc::downgrade(&inner), inner.desk.hints.clone()));
+        inner.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(keeping);
+        Ok(Client(inner))
+    }
+}
+
+#[cfg(feature = "local")]
+impl crate::transport::LocalRelay {
+    /// Begins to set up an agent of this relay.
+    pub fn agent(&self, name: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::over(name.into(), Relay::Local(self.clone()))
+    }
+}

@@ -1,0 +1,265 @@
+//! A channel, as an agent uses it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::Stream;
+use futures::future::BoxFuture;
+use skytale_core::ChannelName;
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
+
+use crate::desk::Desk;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::group::Member;
+use crate::inbox::Inbox;
+use crate::machine::{EventKey, Intent, Phase};
+use crate::worker::{Command, View};
+
+/// An end-to-end-encrypted channel that the agent is a member of. Clones are the same channel.
+#[derive(Clone)]
+pub struct Channel(Arc<Inner>);
+
+struct Inner {
+    name: ChannelName,
+    commands: mpsc::Sender<Command>,
+    inbox: Arc<Inbox>,
+    view: watch::Receiver<View>,
+    desk: Desk,
+    /// How many messages may wait to be numbered.
+    room: Semaphore,
+    reading: Arc<Mutex<Reading>>,
+}
+
+/// How many messages of one channel may wait to be numbered; more callers wait.
+const ROOM: usize = 1024;
+
+/// After how many events what was dealt with is forgotten at the latest.
+const ACKNOWLEDGE_AFTER: u32 = 128;
+
+impl Channel {
+    pub(crate) fn new(
+        name: ChannelName,
+        commands: mpsc::Sender<Command>,
+        inbox: Arc<Inbox>,
+        view: watch::Receiver<View>,
+        desk: Desk,
+    ) -> Self {
+        let reading = Arc::default();
+        Self(Arc::new(Inner { name, commands, inbox, view, desk, room: Semaphore::new(ROOM), reading }))
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> &ChannelName {
+        &self.0.name
+    }
+
+    /// Says something to all other members, and returns its number once it is archived.
+    ///
+    /// It is encrypted and kept before anything is sent: when the agent dies meanwhile, it is sent the next time the
+    /// channel is open, and never twice. Messages of one agent keep the order of their calls.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] for more than 1 MiB; [`Error::NotAMember`] where the agent was removed; [`Error::Refused`] and
+    /// [`Error::NotAuthorized`] where the relay will not have it.
+    pub async fn send(&self, body: impl Into<Vec<u8>>) -> Result<u64> {
+        let _room = self.0.room.acquire().await.map_err(|_| Error::Closed)?;
+        let body = body.into();
+        self.command(|done| Command::Send(body, done)).await
+    }
+
+    /// Adds an agent, by a key package that it has left at the relay; it may be away. Returns the commit's number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoKeyPackage`] where it has left none; [`Error::Conflict`] where other commits won too often.
+    pub async fn add(&self, agent: &str) -> Result<u64> {
+        if self.members().iter().any(|member| member.agent == agent) {
+            return Ok(self.position());
+        }
+        let key_package = self.0.desk.claim(agent).await?;
+        let intent = Intent::Add { agent: agent.to_owned(), key_package };
+        self.command(|done| Command::Change(intent, done)).await
+    }
+
+    /// Removes an agent with every leaf that it has. Returns the commit's number: the agent can read nothing after it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`add`](Self::add).
+    pub async fn remove(&self, agent: &str) -> Result<u64> {
+        let intent = Intent::Remove { agent: agent.to_owned() };
+        self.command(|done| Command::Change(intent, done)).await
+    }
+
+    /// Gives this agent's leaf new keys, and with them the group (post-compromise security). Returns the commit's number.
+    ///
+    /// # Errors
+    ///
+    /// As for [`add`](Self::add).
+    pub async fn rotate(&self) -> Result<u64> {
+        self.command(|done| Command::Change(Intent::Rotate, done)).await
+    }
+
+    /// Asks to be removed. The others do it as soon as one of them is there; then [`Event::Evicted`] comes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unreachable`] where the relay is not connected.
+    pub async fn leave(&self) -> Result<u64> {
+        self.command(Command::Leave).await
+    }
+
+    /// Returns the members, this agent among them.
+    pub fn members(&self) -> Vec<Member> {
+        self.0.view.borrow().members.clone()
+    }
+
+    /// Returns the group's epoch.
+    pub fn epoch(&self) -> u64 {
+        self.0.view.borrow().epoch
+    }
+
+    /// Returns what is equal for all members in the same epoch of the same history (RFC 9420's epoch authenticator).
+    pub fn epoch_authenticator(&self) -> Vec<u8> {
+        self.0.view.borrow().authenticator.clone()
+    }
+
+    /// Returns the number up to which the channel was read.
+    pub fn position(&self) -> u64 {
+        self.0.view.borrow().cursor
+    }
+
+    /// Tells whether the agent is a member, as far as it knows.
+    pub fn is_member(&self) -> bool {
+        matches!(self.0.view.borrow().phase, Some(Phase::Member | Phase::Forked(_)))
+    }
+
+    /// Tells whether the relay is connected.
+    pub fn is_connected(&self) -> bool {
+        self.0.view.borrow().connected
+    }
+
+    /// Waits until the channel was read up to a number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] where the channel is closed before.
+    pub async fn reached(&self, sequence: u64) -> Result<()> {
+        let mut view = self.0.view.clone();
+        view.wait_for(|view| view.cursor >= sequence).await.map(drop).map_err(|_| Error::Closed)
+    }
+
+    /// Returns what happens on the channel, from the first event that was not dealt with.
+    ///
+    /// An event counts as dealt with when the next one is asked for, and comes again after a crash before that. Several
+    /// streams of one channel share its events.
+    pub fn messages(&self) -> Messages {
+        Messages { channel: self.clone(), waiting: None }
+    }
+
+    /// Ends the channel's work; what waits to be sent waits in the state.
+    pub(crate) async fn close(&self) {
+        let (sender, closed) = oneshot::channel();
+        if self.0.commands.send(Command::Close(sender)).await.is_ok() {
+            let _ = closed.await;
+        }
+    }
+
+    /// Waits for the next event, and counts the one before as dealt with.
+    async fn next_event(&self) -> Result<Option<Event>> {
+        let mut reading = self.0.reading.lock().await;
+        reading.dealt_with = reading.handed_out.take().or(reading.dealt_with);
+        if let Some(key) = reading.dealt_with
+            && (reading.count >= ACKNOWLEDGE_AFTER || self.0.inbox.is_drained())
+        {
+            reading.count = 0;
+            reading.dealt_with = None;
+            let _ = self.0.commands.send(Command::Acknowledge(key)).await;
+        }
+        let Some((key, event)) = self.0.inbox.next().await? else { return Ok(None) };
+        if key.is_some() {
+            reading.handed_out = key;
+            reading.count += 1;
+        }
+        Ok(Some(event))
+    }
+
+    async fn command(&self, make: impl FnOnce(oneshot::Sender<Result<u64>>) -> Command) -> Result<u64> {
+        let (sender, done) = oneshot::channel();
+        self.0.commands.send(make(sender)).await.map_err(|_| Error::Closed)?;
+        done.await.map_err(|_| Error::Closed)?
+    }
+}
+
+/// How far events were read.
+#[derive(Debug, Default)]
+struct Reading {
+    handed_out: Option<EventKey>,
+    dealt_with: Option<EventKey>,
+    count: u32,
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Channel").field(&self.0.name).finish()
+    }
+}
+
+/// What happens on a channel, as a stream; it ends when the channel is closed.
+pub struct Messages {
+    channel: Channel,
+    waiting: Option<BoxFuture<'static, Result<Option<Event>>>>,
+}
+
+impl Messages {
+    /// Waits for the next event; `None` once the channel is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::State`] where the state cannot be read.
+    pub async fn next(&mut self) -> Option<Result<Event>> {
+        futures::StreamExt::next(self).await
+    }
+
+    /// Waits for the next message, passing over other events; `None` once the channel is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::State`] where the state cannot be read.
+    pub async fn next_message(&mut self) -> Option<Result<crate::event::Message>> {
+        loop {
+            match self.next().await? {
+                Ok(Event::Message(message)) => return Some(Ok(message)),
+                Ok(_) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl Stream for Messages {
+    type Item = Result<Event>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let waiting = this.waiting.get_or_insert_with(|| {
+            let channel = this.channel.clone();
+            Box::pin(async move { channel.next_event().await })
+        });
+        let next = std::task::ready!(waiting.as_mut().poll(cx));
+        this.waiting = None;
+        std::task::Poll::Ready(next.transpose())
+    }
+}
+
+impl fmt::Debug for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Messages").field(&self.channel.0.name).finish()
+    }
+}

@@ -1,0 +1,304 @@
+//! An agent: its identity, its relay, its channels.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use skytale_core::ChannelName;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::builder::ClientBuilder;
+use crate::channel::Channel;
+use crate::credentials::Tokens;
+use crate::desk::{Desk, Hints};
+use crate::error::{Error, Result};
+use crate::group::{Group, KeyPackages, Uses};
+use crate::identity::Identity;
+use crate::inbox::Inbox;
+use crate::machine::{Change, Kind, Machine, ONLY, Options};
+use crate::state::{AGENT, Left, Records};
+use crate::suite::Suite;
+use crate::transport::Dialer;
+use crate::worker::{Command, Tickets, View, Worker};
+
+/// An agent that is connected to a relay. Clones are the same agent.
+#[derive(Clone)]
+pub struct Client(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub identity: Identity,
+    pub suite: Suite,
+    pub options: Options,
+    pub cover: Option<Duration>,
+    pub key_packages: u32,
+    pub records: Records,
+    pub left: Left,
+    pub dialer: Dialer,
+    pub tokens: Tokens,
+    pub desk: Desk,
+    pub channels: Mutex<HashMap<ChannelName, Channel>>,
+    /// Held while key packages are made or used.
+    pub stock: Mutex<KeyPackages>,
+    pub tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// How many commands wait for a channel's task.
+const COMMANDS: usize = 1024;
+
+/// How many key packages are made and left at once.
+const BATCH: u32 = 25;
+
+impl Client {
+    /// Begins to set an agent up: its name, like `acme/agents/alice`, and its relay's address, `quic://host`,
+    /// `grpcs://host` or `grpc://host`.
+    pub fn builder(name: impl Into<String>, relay: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::new(name.into(), relay.into())
+    }
+
+    /// Returns the agent's name.
+    pub fn name(&self) -> &ChannelName {
+        self.0.identity.name()
+    }
+
+    /// Creates a channel, with this agent as its only member.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ChannelExists`] where another group has the name.
+    pub async fn create_channel(&self, name: &str) -> Result<Channel> {
+        let name = channel_name(name)?;
+        let mut channels = self.0.channels.lock().await;
+        if channels.contains_key(&name) || self.knows(&name).await? {
+            return Err(Error::ChannelExists { channel: name.to_string() });
+        }
+        let (done, founded) = oneshot::channel();
+        let mut tickets = Tickets::default();
+        let ticket = tickets.issue(done);
+        let mut machine = Machine::create(&name, &self.0.identity, self.0.suite, self.0.options, ticket)?;
+        let effects = machine.take_effects()?;
+        self.0.records.commit(vec![(name.to_string(), effects.changes)]).await?;
+        let channel = self.spawn(&name, machine, tickets);
+        match founded.await.map_err(|_| Error::Closed).flatten() {
+            Ok(_) => {
+                channels.insert(name, channel.clone());
+                Ok(channel)
+            }
+            Err(error) => {
+                channel.close().await;
+                self.0.records.forget(&name.to_string()).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens a channel that the agent is a member of, as after a restart.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAMember`] where the state knows no such channel.
+    pub async fn open_channel(&self, name: &str) -> Result<Channel> {
+        let name = channel_name(name)?;
+        let mut channels = self.0.channels.lock().await;
+        if let Some(channel) = channels.get(&name) {
+            return Ok(channel.clone());
+        }
+        let stored = self.0.records.load(&name.to_string()).await?;
+        let mut machine = Machine::load(&name, &self.0.identity, stored, self.0.options)?;
+        if self.0.left == Left::Abruptly {
+            machine.renew_keys_first()?;
+        }
+        let channel = self.spawn(&name, machine, Tickets::default());
+        channels.insert(name, channel.clone());
+        Ok(channel)
+    }
+
+    /// Joins a channel that this agent was added to; waits until it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mls`] where the Welcome is of no use; it is dropped then, and a member has to add the agent again.
+    pub async fn join_channel(&self, name: &str) -> Result<Channel> {
+        let name = channel_name(name)?;
+        if self.knows(&name).await? {
+            return self.open_channel(&name.to_string()).await;
+        }
+        loop {
+            let waits = self.0.desk.hints.welcome.notified();
+            let welcomes = self.0.desk.welcomes().await?;
+            if let Some(welcome) = welcomes.iter().rev().find(|welcome| welcome.channel == name.to_string()) {
+                let joined = self.join(&name, &welcome.welcome, welcome.sequence).await;
+                for used in welcomes.iter().filter(|used| used.channel == name.to_string()) {
+                    self.0.desk.drop_welcome(used.id.clone()).await?;
+                }
+                return joined;
+            }
+            tokio::select! {
+                () = waits => {}
+                () = tokio::time::sleep(Duration::from_secs(10)) => {}
+            }
+        }
+    }
+
+    /// Returns the channels that this agent was added to and has not joined.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unreachable`] and [`Error::NotAuthorized`], as for every request.
+    pub async fn invitations(&self) -> Result<Vec<String>> {
+        let welcomes = self.0.desk.welcomes().await?;
+        Ok(welcomes.into_iter().map(|welcome| welcome.channel).collect())
+    }
+
+    /// Returns the channels that the state knows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::State`] where it cannot be read.
+    pub async fn channels(&self) -> Result<Vec<String>> {
+        self.0.records.channels().await
+    }
+
+    /// Ends all work, and closes the state, so that another process can open it.
+    pub async fn close(self) {
+        for (_, channel) in self.0.channels.lock().await.drain() {
+            channel.close().await;
+        }
+        let tasks = std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        tasks.iter().for_each(JoinHandle::abort);
+        for task in tasks {
+            let _ = task.await;
+        }
+        self.0.records.close().await;
+    }
+
+    async fn join(&self, name: &ChannelName, welcome: &[u8], commit: u64) -> Result<Channel> {
+        let mut channels = self.0.channels.lock().await;
+        let mut stock = self.0.stock.lock().await;
+        let group = Group::join(&self.0.identity, welcome, &mut stock)?;
+        let mut machine = Machine::joined(name, group, commit, self.0.options);
+        let used = key_package_changes(&mut stock);
+        let effects = machine.take_effects()?;
+        // The key package goes with the same step that the group comes by.
+        self.0.records.commit(vec![(AGENT.to_owned(), used), (name.to_string(), effects.changes)]).await?;
+        drop(stock);
+        let channel = self.spawn(name, machine, Tickets::default());
+        channels.insert(name.clone(), channel.clone());
+        Ok(channel)
+    }
+
+    async fn knows(&self, name: &ChannelName) -> Result<bool> {
+        Ok(self.0.records.channels().await?.contains(&name.to_string()))
+    }
+
+    fn spawn(&self, name: &ChannelName, machine: Machine, tickets: Tickets) -> Channel {
+        let scope = name.to_string();
+        let (commands, waiting) = mpsc::channel::<Command>(COMMANDS);
+        let (view, seen) = watch::channel(View::default());
+        let inbox = Arc::new(Inbox::new(scope.clone(), self.0.records.clone()));
+        let worker = Worker {
+            machine,
+            channel: name.clone(),
+            scope,
+            identity: self.0.identity.clone(),
+            options: self.0.options,
+            records: self.0.records.clone(),
+            dialer: self.0.dialer.clone(),
+            tokens: self.0.tokens.clone(),
+            inbox: inbox.clone(),
+            view,
+            tickets,
+            was_connected: false,
+            cover: self.0.cover,
+        };
+        tokio::spawn(worker.run(waiting));
+        Channel::new(name.clone(), commands, inbox, seen, self.0.desk.clone())
+    }
+}
+
+impl Inner {
+    /// Keeps enough key packages at the relay, as long as the client lives.
+    pub async fn keep_stock(client: Weak<Self>, hints: Arc<Hints>) {
+        let mut last_resort = true;
+        while let Some(client) = client.upgrade() {
+            let filled = client.fill_stock(last_resort).await;
+            drop(client);
+            match filled {
+                Ok(()) => {
+                    last_resort = false;
+                    hints.stock.notified().await;
+                }
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "no key packages were left");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    /// Leaves key packages until the relay has as many as it keeps, or as this agent wants to leave. Their private halves
+    /// are stored before anybody can use them.
+    async fn fill_stock(&self, last_resort: bool) -> Result<()> {
+        let wanted = self.desk.upload(Vec::new(), None).await?;
+        let mut left = wanted.min(self.key_packages);
+        let mut reserve = last_resort.then_some(());
+        while left > 0 || reserve.is_some() {
+            let mut stock = self.stock.lock().await;
+            let count = left.min(BATCH);
+            let mut made = Vec::new();
+            for _ in 0..count {
+                made.push(Bytes::from(stock.generate(&self.identity, self.suite, Uses::Once)?));
+            }
+            let reserve = reserve.take().map(|()| stock.generate(&self.identity, self.suite, Uses::LastResort));
+            let reserve = reserve.transpose()?.map(Bytes::from);
+            let changes = key_package_changes(&mut stock);
+            self.records.commit(vec![(AGENT.to_owned(), changes)]).await?;
+            drop(stock);
+            self.desk.upload(made, reserve).await?;
+            left -= count;
+        }
+        Ok(())
+    }
+}
+
+/// Returns what has changed of the key packages, to be stored.
+pub(crate) fn key_package_changes(stock: &mut KeyPackages) -> Vec<Change> {
+    let change = |(key, value)| match value {
+        Some(value) => Change::Put { kind: Kind::KeyPackage, key, value },
+        None => Change::Delete { kind: Kind::KeyPackage, key },
+    };
+    stock.take_changes().into_iter().map(change).collect()
+}
+
+/// Loads the agent's identity, or makes it.
+pub(crate) async fn identity(records: &Records, name: &ChannelName) -> Result<(Identity, KeyPackages)> {
+    let mut stored = records.load(AGENT).await?;
+    let key_packages = KeyPackages::restore(stored.remove(&Kind::KeyPackage).unwrap_or_default());
+    if let Some(known) = stored.get(&Kind::Identity).and_then(|records| records.get(ONLY)) {
+        let identity = Identity::restore(known)?;
+        if identity.name() != name {
+            let known = identity.text();
+            let what = format!("this state is of {known}, not of {name}: give each agent a directory of its own");
+            return Err(Error::configuration(what));
+        }
+        return Ok((identity, key_packages));
+    }
+    let identity = Identity::generate(name)?;
+    let value = identity.to_stored()?;
+    let change = Change::Put { kind: Kind::Identity, key: ONLY.to_vec(), value };
+    records.commit(vec![(AGENT.to_owned(), vec![change])]).await?;
+    Ok((identity, key_packages))
+}
+
+fn channel_name(name: &str) -> Result<ChannelName> {
+    ChannelName::parse(name).map_err(|error| Error::configuration(format!("{name:?} is no channel: {error}")))
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Client").field(&self.0.identity.text()).finish()
+    }
+}
+

@@ -1,0 +1,116 @@
+//! What is inside an application message: a kind, a length, the bytes, and padding up to one of few sizes.
+
+use crate::error::{Error, Result};
+
+/// The longest message, in bytes.
+pub(crate) const MAX_MESSAGE: usize = 1024 * 1024;
+
+const HEADER: usize = 5;
+
+/// The sizes up to which short contents are padded, in bytes.
+const BUCKETS: [usize; 5] = [256, 512, 1024, 2048, 4096];
+
+/// The content of an application message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// What an agent says.
+    Message(Vec<u8>),
+    /// Nothing: it only hides when agents speak.
+    Cover,
+}
+
+/// Whether contents are padded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Padding {
+    /// Up to 256 B, 512 B, 1, 2 or 4 KiB; beyond, to a size of which the last bits are zero (Padmé), at most 12 % more.
+    #[default]
+    Buckets,
+    /// Not at all: the relay sees each message's length.
+    None,
+}
+
+impl Content {
+    pub fn encode(&self, padding: Padding) -> Result<Vec<u8>> {
+        let (kind, body): (u8, &[u8]) = match self {
+            Self::Message(body) => (1, body),
+            Self::Cover => (2, &[]),
+        };
+        if body.len() > MAX_MESSAGE {
+            return Err(Error::TooLarge { found: body.len(), allowed: MAX_MESSAGE });
+        }
+        let size = padded(HEADER + body.len(), padding);
+        let mut encoded = Vec::with_capacity(size);
+        encoded.push(kind);
+        encoded.extend((body.len() as u32).to_be_bytes());
+        encoded.extend(body);
+        encoded.resize(size, 0);
+        Ok(encoded)
+    }
+
+    /// Decodes what [`encode`](Self::encode) made; `None` for anything else.
+    pub fn decode(mut encoded: Vec<u8>) -> Option<Self> {
+        let (kind, length) = (*encoded.first()?, encoded.get(1..HEADER)?);
+        let length = u32::from_be_bytes(length.try_into().ok()?) as usize;
+        match kind {
+            1 if length <= encoded.len() - HEADER => {
+                encoded.truncate(HEADER + length);
+                encoded.drain(..HEADER);
+                Some(Self::Message(encoded))
+            }
+            2 => Some(Self::Cover),
+            _ => None,
+        }
+    }
+}
+
+fn padded(length: usize, padding: Padding) -> usize {
+    match padding {
+        Padding::None => length,
+        Padding::Buckets => {
+            BUCKETS.into_iter().find(|bucket| length <= *bucket).unwrap_or_else(|| padme(length))
+        }
+    }
+}
+
+/// Rounds up so that the size tells no more than its order of magnitude and a few bits.
+fn padme(length: usize) -> usize {
+    let exponent = length.ilog2();
+    let free_bits = exponent - (exponent.ilog2() + 1);
+    let mask = (1usize << free_bits) - 1;
+    (length + mask) & !mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contents_come_back_at_every_length_around_a_bucket() {
+        for length in [0, 1, 250, 251, 252, 4091, 4092, 5000, 70_000, MAX_MESSAGE] {
+            for padding in [Padding::Buckets, Padding::None] {
+                let content = Content::Message(vec![7; length]);
+                let encoded = content.encode(padding).expect("fits");
+                assert_eq!(encoded.len(), padded(HEADER + length, padding));
+                assert_eq!(Content::decode(encoded), Some(content));
+            }
+        }
+        assert!(Content::Message(vec![0; MAX_MESSAGE + 1]).encode(Padding::None).is_err());
+    }
+
+    #[test]
+    fn a_message_and_cover_look_alike_and_padding_costs_little() {
+        let sizes = |content: Content| content.encode(Padding::Buckets).expect("fits").len();
+        assert_eq!(sizes(Content::Cover), sizes(Content::Message(vec![1; 200])));
+        for length in [4097, 10_000, 65_537, 900_000] {
+            assert!(padme(length) >= length && padme(length) <= length + length / 8, "{length}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_content_is_refused() {
+        for bytes in [&[][..], &[1], &[1, 0, 0, 0], &[1, 0, 0, 0, 1], &[3, 0, 0, 0, 0], &[1, 255, 255, 255, 255, 0]] {
+            assert_eq!(Content::decode(bytes.to_vec()), None, "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The agent's own stream to the relay: key packages, Welcomes, and being told of both.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use skytale_core::extension::{
+    self, Authenticate, ClaimKeyPackage, Content, DropWelcome, Extension, FetchWelcomes, Resume,
+    UploadKeyPackages, Welcome,
+};
+use skytale_core::{ChannelName, Dialect, Envelope, FrameLimits};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::backoff::Backoff;
+use crate::credentials::Tokens;
+use crate::error::{Error, Result};
+use crate::transport::{Dialer, Link};
+use crate::worker::open;
+
+/// Asks the relay for an agent. Clones share one stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk {
+    agent: Arc<str>,
+    requests: mpsc::Sender<Request>,
+    pub hints: Arc<Hints>,
+}
+
+/// What the relay says unasked.
+#[derive(Debug, Default)]
+pub(crate) struct Hints {
+    /// A Welcome waits.
+    pub welcome: Notify,
+    /// Key packages are running out.
+    pub stock: Notify,
+}
+
+struct Request {
+    content: Content,
+    done: oneshot::Sender<Result<Content>>,
+}
+
+/// How long a request may take, reconnecting included.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const WAITING: usize = 64;
+
+impl Desk {
+    pub fn start(agent: &ChannelName, dialer: Dialer, tokens: Tokens) -> Self {
+        let (requests, waiting) = mpsc::channel(WAITING);
+        let hints = Arc::new(Hints::default());
+        let clerk = Clerk { agent: agent.clone(), dialer, tokens, hints: hints.clone() };
+        tokio::spawn(clerk.run(waiting));
+        Self { agent: agent.to_string().into(), requests, hints }
+    }
+
+    /// Takes one of an agent's key packages.
+    pub async fn claim(&self, agent: &str) -> Result<Vec<u8>> {
+        let claim = Content::ClaimKeyPackage(ClaimKeyPackage { agent: agent.to_owned() });
+        match self.ask(claim).await {
+            Ok(Content::KeyPackage(found)) => Ok(found.key_package.to_vec()),
+            Err(Error::Refused { code: "NOT_FOUND", reason, .. }) => {
+                Err(Error::NoKeyPackage { agent: agent.to_owned(), reason })
+            }
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Leaves key packages, and returns how many more the relay would keep.
+    pub async fn upload(&self, key_packages: Vec<Bytes>, last_resort: Option<Bytes>) -> Result<u32> {
+        let agent = self.agent.to_string();
+        let last_resort = last_resort.unwrap_or_default();
+        let upload = UploadKeyPackages { agent, key_packages, last_resort };
+        match self.ask(Content::UploadKeyPackages(upload)).await {
+            Ok(Content::Stock(stock)) => Ok(stock.wanted),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Returns the Welcomes that wait for the agent.
+    pub async fn welcomes(&self) -> Result<Vec<Welcome>> {
+        let fetch = FetchWelcomes { agent: self.agent.to_string() };
+        match self.ask(Content::FetchWelcomes(fetch)).await {
+            Ok(Content::Welcomes(found)) => Ok(found.welcomes),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Drops a Welcome that was used, or is of no use.
+    pub async fn drop_welcome(&self, id: Bytes) -> Result<()> {
+        let drop = DropWelcome { agent: self.agent.to_string(), id };
+        self.ask(Content::DropWelcome(drop)).await.map(|_| ())
+    }
+
+    async fn ask(&self, content: Content) -> Result<Content> {
+        let (done, answer) = oneshot::channel();
+        self.requests.send(Request { content, done }).await.map_err(|_| Error::Closed)?;
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(answer) => answer.map_err(|_| Error::Closed)?,
+            Err(_) => Err(Error::Unreachable { relay: "the relay".to_owned(), source: "no answer".into() }),
+        }
+    }
+}
+
+fn unexpected(answer: Result<Content>) -> Error {
+    match answer {
+        Err(error) => error,
+        Ok(_) => Error::Unreachable { relay: "the relay".to_owned(), source: "an answer to something else".into() },
+    }
+}
+
+/// The task that holds the stream.
+struct Clerk {
+    agent: ChannelName,
+    dialer: Dialer,
+    tokens: Tokens,
+    hints: Arc<Hints>,
+}
+
+impl Clerk {
+    async fn run(self, mut requests: mpsc::Receiver<Request>) {
+        let mut backoff = Backoff::default();
+        let mut open_requests = HashMap::new();
+        while !(requests.is_closed() && requests.is_empty()) {
+            match open(&self.dialer, &self.tokens).await {
+                Ok((link, token)) => {
+                    backoff.reset();
+                    let renew_at = token.and_then(|token| token.renew_at);
+                    if self.serve(link, renew_at, &mut requests, &mut open_requests).await.is_break() {
+                        break;
+                    }
+                }
+                Err(error) => self.refuse_waiting(&error, &mut requests, &mut open_requests),
+            }
+            tokio::time::sleep(backoff.next()).await;
+        }
+        // Whoever waits for hints finds the client gone.
+        self.hints.stock.notify_one();
+    }
+
+    /// Tells those who wait why there is no answer, where waiting longer is of no use.
+    fn refuse_waiting(
+        &self,
+        error: &Error,
+        requests: &mut mpsc::Receiver<Request>,
+        open_requests: &mut HashMap<u64, Request>,
+    ) {
+        let Error::NotAuthorized { reason } = error else { return };
+        let waiting = std::iter::from_fn(|| requests.try_recv().ok());
+        for request in open_requests.drain().map(|(_, request)| request).chain(waiting) {
+            let _ = request.done.send(Err(Error::NotAuthorized { reason: reason.clone() }));
+        }
+    }
+
+    /// Serves requests on one stream; what is not answered when it ends is asked again on the next.
+    async fn serve(
+        &self,
+        mut link: Link,
+        mut renew_at: Option<SystemTime>,
+        requests: &mut mpsc::Receiver<Request>,
+        open_requests: &mut HashMap<u64, Request>,
+    ) -> std::ops::ControlFlow<()> {
+        use std::ops::ControlFlow::{Break, Continue};
+        let mut last = open_requests.keys().max().copied().unwrap_or_default();
+        let resume = Extension::new(Content::Resume(Resume { after: None }));
+        let mut frames = vec![extension::subscribe(&self.agent, &resume)];
+        frames.extend(open_requests.iter().map(|(number, request)| frame(*number, &request.content)));
+        if link.outgoing.send(frames).await.is_err() {
+            return Continue(());
+        }
+        // Whatever was left while the agent was away.
+        self.hints.welcome.notify_one();
+        self.hints.stock.notify_one();
+        loop {
+            let renewal = async {
+                match renew_at {
+                    Some(at) => tokio::time::sleep(at.duration_since(SystemTime::now()).unwrap_or_default()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                request = requests.recv() => {
+                    let Some(request) = request else { return Break(()) };
+                    last += 1;
+                    let sent = link.outgoing.send(vec![frame(last, &request.content)]).await;
+                    open_requests.insert(last, request);
+                    if sent.is_err() {
+                        return Continue(());
+                    }
+                }
+                incoming = link.incoming.next() => match incoming {
+                    Some(Ok(frame)) => self.answered(frame, open_requests),
+                    _ => return Continue(()),
+                },
+                () = renewal => {
+                    let Ok(Some(token)) = self.tokens.fresh().await else { return Continue(()) };
+                    let authenticate = Authenticate { token: token.text.to_string() };
+                    let frame = Extension::new(Content::Authenticate(authenticate)).into_frame();
+                    let _ = link.outgoing.send(vec![frame]).await;
+                    renew_at = token.renew_at;
+                }
+            }
+        }
+    }
+
+    fn answered(&self, frame: Bytes, open_requests: &mut HashMap<u64, Request>) {
+        let limits = FrameLimits::default().with_frame_bytes(16 * 1024 * 1024);
+        let Ok(envelope) = Envelope::parse(frame, Dialect::Slim3, &limits) else { return };
+        let Some(Ok(extension)) = envelope.extension().map(Extension::read) else { return };
+        match extension.content {
+            Some(Content::WelcomeWaits(_)) => self.hints.welcome.notify_one(),
+            Some(Content::Stock(stock)) if extension.request == 0 && stock.wanted > 0 => {
+                self.hints.stock.notify_one();
+            }
+            Some(content) => {
+                let Some(request) = open_requests.remove(&extension.request) else { return };
+                let _ = request.done.send(match content {
+                    Content::Refused(refused) => Err(Error::refused(refused)),
+                    content => Ok(content),
+                });
+            }
+            None => {}
+        }
+    }
+}
+
+fn frame(number: u64, content: &Content) -> Bytes {
+    Extension::new(content.clone()).with_request(number).into_frame()
+}

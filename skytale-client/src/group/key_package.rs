@@ -1,0 +1,84 @@
+//! The agent's key packages, by which others add it while it is away.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openmls::prelude::tls_codec::Deserialize as _;
+use openmls::prelude::*;
+
+use super::{Records, name};
+use crate::error::{Error, Result};
+use crate::identity::{Identity, capabilities};
+use crate::suite::Suite;
+
+/// The private halves of the key packages that others may use.
+#[derive(Debug, Default)]
+pub(crate) struct KeyPackages {
+    records: Records,
+}
+
+/// How long a key package may be used: RFC 9420 §10 leaves it to the application.
+const LIFETIME_SECONDS: u64 = 84 * 24 * 60 * 60;
+
+impl KeyPackages {
+    pub fn restore(stored: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
+        Self { records: Records::restore(stored) }
+    }
+
+    /// Makes a key package, and returns its `MLSMessage`.
+    pub fn generate(&mut self, identity: &Identity, suite: Suite, use_once: Uses) -> Result<Vec<u8>> {
+        let builder = KeyPackage::builder()
+            .leaf_node_capabilities(capabilities())
+            .key_package_lifetime(Lifetime::new(LIFETIME_SECONDS));
+        let builder = match use_once {
+            Uses::Once => builder,
+            Uses::LastResort => builder.mark_as_last_resort(),
+        };
+        let (provider, credential) = (self.records.provider(), identity.credential());
+        let bundle = builder.build(suite.ciphersuite(), provider, identity.signer(), credential);
+        let message = MlsMessageOut::from(bundle.map_err(Error::mls)?.into_key_package());
+        message.to_bytes().map_err(Error::mls)
+    }
+
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// Takes back what a Welcome left of the key packages, and returns the rest: the group's records.
+    pub fn give_back(&mut self, records: Records) -> Records {
+        let mine: BTreeSet<_> = self.records.all().into_keys().collect();
+        let (left, group) = records.split(|key| mine.contains(key));
+        self.records.values(|values| {
+            values.clear();
+            values.extend(left);
+        });
+        group
+    }
+
+    pub fn take_changes(&mut self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        self.records.take_changes()
+    }
+}
+
+/// How often a key package may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Uses {
+    Once,
+    LastResort,
+}
+
+/// Checks another agent's key package: its signatures, its lifetime, its suite, and whose it is.
+pub(crate) fn verify(provider: &Records, bytes: &[u8], agent: &str) -> Result<KeyPackage> {
+    let unusable = |reason: String| Error::NoKeyPackage { agent: agent.to_owned(), reason };
+    let message = MlsMessageIn::tls_deserialize_exact(bytes).map_err(|error| unusable(error.to_string()))?;
+    let MlsMessageBodyIn::KeyPackage(key_package) = message.extract() else {
+        return Err(unusable("what was left is no key package".to_owned()));
+    };
+    let key_package = key_package
+        .validate(openmls_traits::OpenMlsProvider::crypto(provider.provider()), ProtocolVersion::Mls10)
+        .map_err(|error| unusable(error.to_string()))?;
+    let owner = name(key_package.leaf_node().credential());
+    if owner != agent {
+        return Err(unusable(format!("what was left is of {owner}")));
+    }
+    Ok(key_package)
+}

@@ -1,0 +1,146 @@
+//! Events on their way to the agent: the newest in memory, all that are not acknowledged in the state.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::error::Result;
+use crate::event::Event;
+use crate::machine::{EventKey, read};
+use crate::state::Records;
+
+/// A queue between a channel's task and whoever reads its events. It never grows beyond a bound: what does not fit waits
+/// in the state.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    scope: String,
+    records: Records,
+    queue: Mutex<Queue>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<(Option<EventKey>, Event)>,
+    /// Whether the state holds events that are not in the queue.
+    overflowed: bool,
+    /// The last event that was handed out.
+    last: EventKey,
+    /// How many events came while the queue was full.
+    behind: u64,
+    closed: bool,
+}
+
+/// How many events wait in memory, and how many are taken from the state at once.
+const WAITING: usize = 1024;
+const TAKEN: usize = 256;
+
+impl Inbox {
+    /// Makes an inbox that begins with what the state holds.
+    pub fn new(scope: String, records: Records) -> Self {
+        let queue = Queue { overflowed: true, ..Queue::default() };
+        Self { scope, records, queue: Mutex::new(queue), changed: Notify::new() }
+    }
+
+    /// Adds events that are stored, and some that need not be.
+    pub fn add(&self, events: Vec<(Option<EventKey>, Event)>) {
+        if events.is_empty() {
+            return;
+        }
+        {
+            let mut queue = self.lock();
+            for (key, event) in events {
+                if key.is_some() && (queue.overflowed || queue.waiting.len() >= WAITING) {
+                    queue.overflowed = true;
+                    queue.behind += 1;
+                } else if queue.waiting.len() < 2 * WAITING {
+                    queue.waiting.push_back((key, event));
+                }
+            }
+        }
+        self.changed.notify_one();
+    }
+
+    /// Ends the queue after what is in it.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_one();
+        self.changed.notify_waiters();
+    }
+
+    /// Waits for the next event; `None` once the channel is closed.
+    pub async fn next(&self) -> Result<Option<(Option<EventKey>, Event)>> {
+        loop {
+            let changed = self.changed.notified();
+            let (taken, overflowed, closed) = {
+                let mut queue = self.lock();
+                let taken = queue.take();
+                (taken, queue.overflowed, queue.closed)
+            };
+            if taken.is_some() {
+                return Ok(taken);
+            }
+            if overflowed {
+                self.refill().await?;
+                continue;
+            }
+            if closed {
+                self.changed.notify_one();
+                return Ok(None);
+            }
+            changed.await;
+        }
+    }
+
+    /// Tells whether nothing waits in memory.
+    pub fn is_drained(&self) -> bool {
+        self.lock().waiting.is_empty()
+    }
+
+    /// Takes what the state holds after the last event that was handed out.
+    async fn refill(&self) -> Result<()> {
+        let last = {
+            let mut queue = self.lock();
+            queue.overflowed = false;
+            queue.last
+        };
+        let found = self.records.events(&self.scope, last, TAKEN).await;
+        let mut queue = self.lock();
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                queue.overflowed = true;
+                return Err(error);
+            }
+        };
+        let more = found.len() == TAKEN;
+        let mut events = VecDeque::with_capacity(found.len() + 1);
+        for (key, event) in found {
+            events.push_back((EventKey::from_bytes(&key), read(&event)?));
+        }
+        // What came meanwhile is stored, too: it is in what was found, or comes with the next refill.
+        let beyond = events.back().and_then(|(key, _)| *key).unwrap_or(last);
+        let came = std::mem::take(&mut queue.waiting);
+        events.extend(came.into_iter().filter(|(key, _)| key.is_none_or(|key| key > beyond && !more)));
+        queue.overflowed |= more;
+        let behind = std::mem::take(&mut queue.behind);
+        if more && behind > 0 {
+            events.push_front((None, Event::Lagging { waiting: behind }));
+        }
+        queue.waiting = events;
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn take(&mut self) -> Option<(Option<EventKey>, Event)> {
+        let (key, event) = self.waiting.pop_front()?;
+        self.last = key.unwrap_or(self.last);
+        Some((key, event))
+    }
+}

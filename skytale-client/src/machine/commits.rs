@@ -1,0 +1,285 @@
+//! Changes of the group: wanted, planned as a commit on the current epoch, and planned again when another commit wins.
+
+use skytale_core::extension::{self, AddressedWelcome, Content, Refused, Submit};
+
+use super::record::{Intent, ONLY, Pending, put};
+use super::relay::Asked;
+use super::{Change, CommitState, InFlight, Kind, Link, Machine, Now, Phase, Ticket, id_of};
+use crate::error::{Error, Result};
+use crate::group::{Built, Plan};
+
+/// An intent, and what became of it so far.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub intent: Intent,
+    pub ticket: Option<Ticket>,
+    pub attempts: u32,
+    pub not_before: Now,
+}
+
+/// How many agents one commit adds at most: each of them gets the whole Welcome.
+const ADDS: usize = 8;
+
+/// How long the members of lower leaves are given to remove one that wants to leave, for each, in milliseconds.
+const STAGGER: u64 = 50;
+const LONGEST_STAGGER: u64 = 1_000;
+
+impl Wanted {
+    pub fn restored(intent: Intent) -> Self {
+        Self { intent, ticket: None, attempts: 0, not_before: 0 }
+    }
+}
+
+/// What an intent comes to on the group as it is now.
+enum Step {
+    Done,
+    Add(String, Vec<u8>),
+    Remove(Vec<u32>),
+    Update,
+}
+
+impl Machine {
+    pub(super) fn change(&mut self, ticket: Ticket, intent: Intent) -> Result<()> {
+        match self.check_member() {
+            Ok(()) => self.want(intent, Some(ticket)),
+            Err(error) => {
+                self.done(Some(ticket), Err(error));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn want(&mut self, intent: Intent, ticket: Option<Ticket>) -> Result<()> {
+        let key = self.next_key();
+        self.changes.push(put(Kind::Intent, &key.to_be_bytes(), &intent)?);
+        self.intents.insert(key, Wanted { ticket, ..Wanted::restored(intent) });
+        Ok(())
+    }
+
+    /// Another member asks to be removed. Each member would do it; the ones with lower leaves do it sooner.
+    pub(super) fn wants_to_leave(&mut self, leaf: u32) -> Result<()> {
+        let members = self.group.members();
+        let Some(leaving) = members.iter().find(|member| member.leaf == leaf) else { return Ok(()) };
+        let intent = Intent::RemoveLeaf { leaf, signature_key: leaving.signature_key.clone() };
+        if leaf == self.group.own_leaf() || self.intents.values().any(|wanted| wanted.intent == intent) {
+            return Ok(());
+        }
+        let rank = members.iter().filter(|member| member.leaf < self.group.own_leaf() && member.leaf != leaf);
+        let patience = (rank.count() as u64 * STAGGER).min(LONGEST_STAGGER);
+        self.want(intent, None)?;
+        if let Some(wanted) = self.intents.get_mut(&self.last_key) {
+            wanted.not_before = self.now + patience;
+        }
+        Ok(())
+    }
+
+    /// Sends the proposal that asks the others to remove this agent.
+    pub(super) fn leave(&mut self, ticket: Ticket) -> Result<()> {
+        if self.check_member().is_err() || self.link != Link::Up {
+            let error = match self.check_member() {
+                Err(error) => error,
+                Ok(()) => Error::Unreachable { relay: "the relay".to_owned(), source: "not connected".into() },
+            };
+            self.done(Some(ticket), Err(error));
+            return Ok(());
+        }
+        let proposal = self.group.propose_leaving()?;
+        let extension = self.ask(Content::Submit(Submit::default()), Asked::Leave(ticket));
+        let extension = extension.with_message_id(id_of(&proposal));
+        self.effects.frames.push(extension::message(&self.channel, proposal.into(), &extension));
+        Ok(())
+    }
+
+    /// Gives the agent's leaf new keys when it has sent enough with the old ones.
+    pub(super) fn rotate_when_due(&mut self) -> Result<()> {
+        let wanted = self.intents.values().any(|wanted| wanted.intent == Intent::Rotate);
+        if self.sent_in_epoch >= self.options.rotate_after && !wanted && self.phase == Phase::Member {
+            self.want(Intent::Rotate, None)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the pending commit, or plans one for what is wanted.
+    pub(super) fn flush_commit(&mut self) -> Result<()> {
+        if let Phase::Forked(_) = self.phase {
+            self.ask_to_come_back();
+        }
+        if self.pending.is_none() && matches!(self.phase, Phase::Member | Phase::Founding) {
+            self.plan()?;
+        }
+        let Some(in_flight) = &mut self.pending else { return Ok(()) };
+        let due = match in_flight.state {
+            CommitState::Ready => true,
+            CommitState::Until(at) => at <= self.now,
+            CommitState::Sent | CommitState::Lost => false,
+        };
+        if due {
+            in_flight.state = CommitState::Sent;
+            let pending = in_flight.pending.clone();
+            self.submit_commit(pending);
+        }
+        Ok(())
+    }
+
+    fn submit_commit(&mut self, pending: Pending) {
+        let welcome = |agent: &String| AddressedWelcome {
+            agent: agent.clone(),
+            welcome: pending.welcome.clone().unwrap_or_default().into(),
+        };
+        let submit = Submit {
+            applied: self.cursor,
+            welcomes: pending.agents.iter().map(welcome).collect(),
+            group_info: pending.group_info.into(),
+        };
+        let extension = self.ask(Content::Submit(submit), Asked::Commit(pending.id));
+        let extension = extension.with_message_id(pending.id);
+        self.effects.frames.push(extension::message(&self.channel, pending.commit.into(), &extension));
+    }
+
+    /// Builds one commit for everything that is wanted and due, and is not the case already.
+    fn plan(&mut self) -> Result<()> {
+        let (mut plan, mut intents) = (Plan::default(), Vec::new());
+        let due: Vec<u64> = self.intents.iter().filter(|(_, wanted)| wanted.not_before <= self.now).map(|(key, _)| *key).collect();
+        for key in due {
+            let Some(wanted) = self.intents.get(&key) else { continue };
+            match self.step(&wanted.intent, &plan) {
+                Step::Done => {
+                    self.drop_intent(key, Ok(self.cursor));
+                    continue;
+                }
+                Step::Add(..) if plan.adds.len() == ADDS => continue,
+                Step::Add(agent, key_package) => plan.adds.push((agent, key_package)),
+                Step::Remove(leaves) => {
+                    plan.removes.extend(leaves);
+                    plan.removes.sort_unstable();
+                    plan.removes.dedup();
+                }
+                Step::Update => {}
+            }
+            intents.push(key);
+        }
+        if intents.is_empty() {
+            return Ok(());
+        }
+        match self.group.commit(&plan) {
+            Ok(built) => self.keep_pending(built, plan, intents),
+            Err(error) => self.cannot_plan(error, &intents),
+        }
+    }
+
+    fn step(&self, intent: &Intent, plan: &Plan) -> Step {
+        let members = self.group.members();
+        match intent {
+            Intent::Found | Intent::Rotate => Step::Update,
+            Intent::Add { agent, .. }
+                if members.iter().any(|member| member.agent == *agent)
+                    || plan.adds.iter().any(|(added, _)| added == agent) =>
+            {
+                Step::Done
+            }
+            Intent::Add { agent, key_package } => Step::Add(agent.clone(), key_package.clone()),
+            Intent::Remove { agent } => {
+                let own = self.group.own_leaf();
+                let of_agent = members.iter().filter(|member| member.agent == *agent && member.leaf != own);
+                let leaves: Vec<u32> = of_agent.map(|member| member.leaf).collect();
+                if leaves.is_empty() { Step::Done } else { Step::Remove(leaves) }
+            }
+            Intent::RemoveLeaf { leaf, signature_key } => {
+                let is_it = |member: &crate::group::Member| {
+                    member.leaf == *leaf && member.signature_key == *signature_key
+                };
+                if members.iter().any(is_it) { Step::Remove(vec![*leaf]) } else { Step::Done }
+            }
+        }
+    }
+
+    fn keep_pending(&mut self, built: Built, plan: Plan, intents: Vec<u64>) -> Result<()> {
+        let Built { commit, welcome, group_info } = built;
+        let agents = plan.adds.into_iter().map(|(agent, _)| agent).collect();
+        let pending = Pending { id: id_of(&commit), commit, welcome, agents, group_info, intents };
+        self.changes.push(put(Kind::Pending, ONLY, &pending)?);
+        self.pending = Some(InFlight { pending, state: CommitState::Ready });
+        Ok(())
+    }
+
+    /// A commit cannot be built: the intents that it was for are told, so that others are not held up.
+    fn cannot_plan(&mut self, error: Error, intents: &[u64]) -> Result<()> {
+        let text = error.to_string();
+        let mut error = Some(error);
+        for key in intents {
+            let told = error.take().unwrap_or_else(|| Error::not_mls(&text));
+            self.drop_intent(*key, Err(told));
+        }
+        if self.group.has_pending() { self.group.clear_pending() } else { Ok(()) }
+    }
+
+    /// The pending commit has got its place: it is applied there.
+    pub(super) fn commit_won(&mut self, sequence: u64) -> Result<()> {
+        let Some(in_flight) = self.take_pending() else { return Ok(()) };
+        let before = self.group.members();
+        self.group.merge_pending()?;
+        if self.phase == Phase::Founding {
+            self.phase = Phase::Member;
+        }
+        for key in in_flight.pending.intents {
+            self.drop_intent(key, Ok(sequence));
+        }
+        self.epoch_began(sequence, &before)
+    }
+
+    /// Another commit has won, and is applied: what this one was for is planned again.
+    pub(super) fn commit_lost(&mut self, winner: u64) -> Result<()> {
+        let Some(in_flight) = self.take_pending() else { return Ok(()) };
+        // Where it was not its turn, or not yet decided, it has not lost.
+        let lost = in_flight.state == CommitState::Lost;
+        for key in in_flight.pending.intents {
+            let Some(wanted) = self.intents.get_mut(&key) else { continue };
+            wanted.attempts += u32::from(lost);
+            if wanted.attempts >= self.options.attempts && wanted.ticket.is_some() {
+                let attempts = wanted.attempts;
+                self.drop_intent(key, Err(Error::Conflict { attempts, winner }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The relay will never take the pending commit.
+    pub(super) fn give_up_commit(&mut self, refused: Refused) -> Result<()> {
+        let Some(in_flight) = self.take_pending() else { return Ok(()) };
+        self.group.clear_pending()?;
+        let founding = self.phase == Phase::Founding;
+        for key in in_flight.pending.intents {
+            let error = match founding {
+                true => Error::ChannelExists { channel: self.channel.to_string() },
+                false => Error::refused(refused.clone()),
+            };
+            self.drop_intent(key, Err(error));
+        }
+        if founding {
+            self.phase = Phase::Evicted;
+            self.moved = true;
+        }
+        Ok(())
+    }
+
+    fn take_pending(&mut self) -> Option<InFlight> {
+        let in_flight = self.pending.take()?;
+        self.changes.push(Change::Delete { kind: Kind::Pending, key: ONLY.to_vec() });
+        Some(in_flight)
+    }
+
+    fn drop_intent(&mut self, key: u64, outcome: Result<u64>) {
+        let Some(wanted) = self.intents.remove(&key) else { return };
+        self.changes.push(Change::Delete { kind: Kind::Intent, key: key.to_be_bytes().to_vec() });
+        self.done(wanted.ticket, outcome);
+    }
+
+    pub(super) fn drop_intents(&mut self) {
+        let _ = self.take_pending();
+        let keys: Vec<u64> = self.intents.keys().copied().collect();
+        for key in keys {
+            let error = Error::not_a_member(&self.channel);
+            self.drop_intent(key, Err(error));
+        }
+    }
+}

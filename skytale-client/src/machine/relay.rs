@@ -1,0 +1,113 @@
+//! What the relay says: answers, messages of the channel, and where the agent's own have their place.
+
+use bytes::Bytes;
+use skytale_core::extension::{Accepted, Code, Content, Extension, Refused};
+use skytale_core::{Dialect, Envelope, FrameLimits};
+
+use super::{CommitState, Link, Machine, Phase};
+use crate::error::{Error, Result};
+
+/// What a request was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Resume,
+    Message(u64),
+    Commit([u8; 16]),
+    Leave(u64),
+    GroupInfo,
+    Return([u8; 16]),
+}
+
+/// How long to wait where the relay asks for patience and does not say how long, in milliseconds.
+const PATIENCE: u64 = 250;
+
+impl Machine {
+    /// Takes in a frame. What is none, or of something else, is passed over: a relay may learn new words.
+    pub(super) fn frame(&mut self, frame: Bytes) -> Result<()> {
+        let Ok(envelope) = Envelope::parse(frame, Dialect::Slim3, &limits()) else { return Ok(()) };
+        let Some(Ok(extension)) = envelope.extension().map(Extension::read) else { return Ok(()) };
+        if extension.sequence > 0 {
+            let id = extension.id();
+            let message = envelope.app_payload().map(|payload| payload.blob.to_vec());
+            return self.delivered(extension.sequence, extension.previous, id, message.as_deref());
+        }
+        let Some(asked) = self.asked.remove(&extension.request) else { return Ok(()) };
+        match (asked, extension.content) {
+            (_, Some(Content::Accepted(accepted))) => self.accepted(asked, accepted),
+            (_, Some(Content::Refused(refused))) => self.refused(asked, refused),
+            (Asked::GroupInfo, Some(Content::GroupInfo(found))) => self.come_back(&found),
+            _ => Ok(()),
+        }
+    }
+
+    fn accepted(&mut self, asked: Asked, accepted: Accepted) -> Result<()> {
+        match asked {
+            Asked::Resume => self.link = Link::Up,
+            Asked::Message(key) => self.sent(key, accepted.sequence),
+            Asked::Leave(ticket) => self.done(Some(ticket), Ok(accepted.sequence)),
+            // It is applied at its place among the others.
+            Asked::Commit(_) | Asked::Return(_) | Asked::GroupInfo => {}
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, asked: Asked, refused: Refused) -> Result<()> {
+        let code = Code::try_from(refused.code).unwrap_or(Code::Unspecified);
+        let patience = if refused.retry_after_ms > 0 { refused.retry_after_ms } else { PATIENCE };
+        let later = self.now + patience;
+        let wait = matches!(code, Code::Rate | Code::Unavailable | Code::NotYourTurn);
+        match asked {
+            Asked::Message(key) if code == Code::StaleEpoch => self.stale(key),
+            Asked::Message(key) if wait => self.send_later(key, later),
+            Asked::Message(key) => self.drop_outgoing(key, Err(Error::refused(refused))),
+            Asked::Commit(id) => return self.commit_refused(id, code, later, refused),
+            Asked::Leave(ticket) => self.done(Some(ticket), Err(Error::refused(refused))),
+            Asked::GroupInfo | Asked::Return(_) => self.return_refused(code, refused.retry_after_ms),
+            Asked::Resume if wait => self.link = Link::Down,
+            Asked::Resume => self.resume_refused(refused),
+        }
+        Ok(())
+    }
+
+    fn commit_refused(&mut self, id: [u8; 16], code: Code, later: u64, refused: Refused) -> Result<()> {
+        let Some(in_flight) = self.pending.as_mut().filter(|in_flight| in_flight.pending.id == id) else {
+            return Ok(());
+        };
+        match code {
+            Code::StaleEpoch | Code::FutureEpoch if self.phase != Phase::Founding => {
+                in_flight.state = CommitState::Lost;
+                for missed in refused.missed {
+                    self.missed(missed)?;
+                }
+                Ok(())
+            }
+            Code::NotYourTurn | Code::Rate | Code::Unavailable => {
+                in_flight.state = CommitState::Until(later);
+                Ok(())
+            }
+            _ => self.give_up_commit(refused),
+        }
+    }
+
+    /// Applies what a refusal brings, so that the next attempt needs no round trip.
+    fn missed(&mut self, missed: skytale_core::extension::Missed) -> Result<()> {
+        let Ok(envelope) = Envelope::parse(missed.frame, Dialect::Slim3, &limits()) else { return Ok(()) };
+        let message = envelope.app_payload().map(|payload| payload.blob.to_vec());
+        let id = missed.message_id.as_ref().try_into().ok();
+        if missed.sequence == self.cursor + 1 {
+            return self.delivered(missed.sequence, self.cursor, id, message.as_deref());
+        }
+        Ok(())
+    }
+
+    /// The archive is not the one that the agent has read: nothing can be done here.
+    fn resume_refused(&mut self, refused: Refused) {
+        let reason = refused.text;
+        self.effects.events.push((None, crate::event::Event::Unauthorized { reason }));
+    }
+}
+
+/// What is read of a relay's frame: the relay itself has checked the senders'.
+fn limits() -> FrameLimits {
+    FrameLimits::default().with_frame_bytes(16 * 1024 * 1024)
+}

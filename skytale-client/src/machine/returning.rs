@@ -1,0 +1,96 @@
+//! Coming back into a group that has gone on, by an external commit (RFC 9420 §12.4.3.2).
+
+use skytale_core::extension::{self, Code, Content, FetchGroupInfo, GroupInfo, Submit};
+
+use super::relay::Asked;
+use super::{CommitState, Machine, Now, Phase, Resync, id_of};
+use crate::error::Result;
+use crate::event::Event;
+use crate::group::Group;
+
+/// How far the agent is on its way back.
+#[derive(Debug, Default)]
+pub(super) struct Returning {
+    is_asking: bool,
+    not_before: Now,
+    /// The group as it is if the commit with this id wins. Nothing of it is stored before: an agent that dies here starts
+    /// again, and its next commit takes the place of its last leaf, whichever that is.
+    candidate: Option<([u8; 16], Box<Group>)>,
+}
+
+/// How long to wait before the next try, in milliseconds: relays take one such commit a minute.
+const PATIENCE: u64 = 60_000;
+const SOON: u64 = 500;
+
+impl Returning {
+    pub fn again(&mut self) {
+        self.is_asking = false;
+        self.candidate = None;
+    }
+
+    pub fn is(&self, id: [u8; 16]) -> bool {
+        self.candidate.as_ref().is_some_and(|(candidate, _)| *candidate == id)
+    }
+
+    pub fn retry_at(&self) -> Option<Now> {
+        (!self.is_asking && self.not_before > 0).then_some(self.not_before)
+    }
+}
+
+impl Machine {
+    /// Asks the relay for the group's newest GroupInfo.
+    pub(super) fn ask_to_come_back(&mut self) {
+        let wanted = self.options.resync == Resync::ExternalCommit;
+        if !wanted || self.returning.is_asking || self.now < self.returning.not_before {
+            return;
+        }
+        self.returning.is_asking = true;
+        let fetch = Content::FetchGroupInfo(FetchGroupInfo { channel: self.channel.to_string() });
+        let frame = self.ask(fetch, Asked::GroupInfo).into_frame();
+        self.effects.frames.push(frame);
+    }
+
+    /// Builds the external commit from the newest GroupInfo that is genuine, and sends it.
+    pub(super) fn come_back(&mut self, found: &GroupInfo) -> Result<()> {
+        let built = self.group.return_by(&found.group_info);
+        let (candidate, built) = match built {
+            Ok(built) => built,
+            Err(error) => {
+                tracing::warn!(%error, "the GroupInfo at the relay is of no use");
+                self.return_refused(Code::NotFound, 0);
+                return Ok(());
+            }
+        };
+        let id = id_of(&built.commit);
+        self.returning.candidate = Some((id, Box::new(candidate)));
+        let group_info = built.group_info.into();
+        let submit = Submit { applied: self.cursor, group_info, ..Default::default() };
+        let extension = self.ask(Content::Submit(submit), Asked::Return(id)).with_message_id(id);
+        self.effects.frames.push(extension::message(&self.channel, built.commit.into(), &extension));
+        Ok(())
+    }
+
+    pub(super) fn return_refused(&mut self, code: Code, retry_after: u64) {
+        self.returning.again();
+        let patience = match code {
+            Code::StaleEpoch | Code::FutureEpoch | Code::NotYourTurn | Code::Unavailable => SOON,
+            _ => PATIENCE,
+        };
+        self.returning.not_before = self.now + patience.max(retry_after);
+    }
+
+    /// The external commit has got its place: the agent is a member again from there on.
+    pub(super) fn returned(&mut self, sequence: u64) -> Result<()> {
+        let Some((_, group)) = self.returning.candidate.take() else { return Ok(()) };
+        self.returning = Returning::default();
+        self.group.replace(*group);
+        self.phase = Phase::Member;
+        if let Some(in_flight) = &mut self.pending {
+            in_flight.state = CommitState::Lost;
+            self.commit_lost(sequence)?;
+        }
+        self.outbox.values_mut().for_each(super::Sending::again);
+        let epoch = self.group.epoch();
+        self.tell(sequence, Event::Resynced { epoch, sequence })
+    }
+}

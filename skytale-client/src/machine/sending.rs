@@ -1,0 +1,172 @@
+//! Messages of the agent: encrypted, stored, sent, and sent again until the relay has numbered them.
+
+use skytale_core::extension::{self, Content as Request, Submit};
+
+use super::record::{Outgoing, Sealed, put};
+use super::relay::Asked;
+use super::{Change, Kind, Link, Machine, Now, Ticket, id_of};
+use crate::content::Content;
+use crate::error::{Error, Result};
+
+/// A message on its way, and how far it is.
+#[derive(Debug)]
+pub(super) struct Sending {
+    pub outgoing: Outgoing,
+    pub ticket: Option<Ticket>,
+    pub state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It is to be sent, or sent again as it is.
+    Ready,
+    Sent,
+    /// The group has gone on: it has to be encrypted anew, once this agent has followed.
+    Stale,
+    /// The relay asked for patience.
+    Until(Now),
+}
+
+impl Sending {
+    pub fn restored(outgoing: Outgoing) -> Self {
+        Self { outgoing, ticket: None, state: State::Ready }
+    }
+
+    /// Forgets that it was sent.
+    pub fn again(&mut self) {
+        if self.state != State::Stale {
+            self.state = State::Ready;
+        }
+    }
+
+    pub fn retry_at(&self) -> Option<Now> {
+        match self.state {
+            State::Until(at) => Some(at),
+            _ => None,
+        }
+    }
+
+    fn epoch(&self) -> Option<u64> {
+        self.outgoing.sealed.as_ref().map(|sealed| sealed.epoch)
+    }
+}
+
+impl Machine {
+    pub(super) fn send(&mut self, ticket: Ticket, body: Vec<u8>) -> Result<()> {
+        match self.check_member().and_then(|()| Content::Message(body).encode(self.options.padding)) {
+            Ok(content) => self.queue(content, Some(ticket)),
+            Err(error) => {
+                self.done(Some(ticket), Err(error));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn cover(&mut self) -> Result<()> {
+        // Cover that waits would only delay what is meant.
+        if self.check_member().is_err() || self.link != Link::Up || !self.outbox.is_empty() {
+            return Ok(());
+        }
+        let content = Content::Cover.encode(self.options.padding)?;
+        self.queue(content, None)
+    }
+
+    fn queue(&mut self, content: Vec<u8>, ticket: Option<Ticket>) -> Result<()> {
+        let key = self.next_key();
+        let outgoing = Outgoing { content, sealed: None };
+        self.changes.push(put(Kind::Outgoing, &key.to_be_bytes(), &outgoing)?);
+        self.outbox.insert(key, Sending { outgoing, ticket, state: State::Ready });
+        Ok(())
+    }
+
+    /// Sends what waits, in order: what was encrypted in a past epoch is answered before anything follows it.
+    pub(super) fn flush_outbox(&mut self) -> Result<()> {
+        if !matches!(self.phase, super::Phase::Member) {
+            return Ok(());
+        }
+        let epoch = self.group.epoch();
+        let keys: Vec<u64> = self.outbox.keys().copied().collect();
+        for key in keys {
+            let Some(sending) = self.outbox.get(&key) else { continue };
+            let past = sending.epoch().is_some_and(|sealed| sealed < epoch);
+            match sending.state {
+                State::Sent if past => return Ok(()),
+                State::Sent => {}
+                State::Stale if !past => return Ok(()),
+                State::Until(at) if at > self.now => return Ok(()),
+                State::Stale if epoch < self.sealing_from => return Ok(()),
+                State::Stale => {
+                    self.seal(key)?;
+                    self.submit(key);
+                }
+                State::Ready | State::Until(_) => {
+                    if sending.outgoing.sealed.is_none() {
+                        if epoch < self.sealing_from {
+                            return Ok(());
+                        }
+                        self.seal(key)?;
+                    }
+                    self.submit(key);
+                    // What was encrypted before may come back as stale.
+                    if past {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        self.rotate_when_due()
+    }
+
+    fn seal(&mut self, key: u64) -> Result<()> {
+        let Some(sending) = self.outbox.get_mut(&key) else { return Ok(()) };
+        let message = self.group.encrypt(&sending.outgoing.content)?;
+        let (id, epoch) = (id_of(&message), self.group.epoch());
+        sending.outgoing.sealed = Some(Sealed { id, epoch, message });
+        self.changes.push(put(Kind::Outgoing, &key.to_be_bytes(), &sending.outgoing)?);
+        self.sent_in_epoch += 1;
+        Ok(())
+    }
+
+    fn submit(&mut self, key: u64) {
+        let extension = self.ask(Request::Submit(Submit::default()), Asked::Message(key));
+        let Some(sending) = self.outbox.get_mut(&key) else { return };
+        let Some(sealed) = &sending.outgoing.sealed else { return };
+        let extension = extension.with_message_id(sealed.id);
+        let frame = extension::message(&self.channel, sealed.message.clone().into(), &extension);
+        sending.state = State::Sent;
+        self.effects.frames.push(frame);
+    }
+
+    /// The relay has numbered a message.
+    pub(super) fn sent(&mut self, key: u64, sequence: u64) {
+        self.drop_outgoing(key, Ok(sequence));
+    }
+
+    /// A message was made in an epoch that is past: nobody has got it.
+    pub(super) fn stale(&mut self, key: u64) {
+        if let Some(sending) = self.outbox.get_mut(&key) {
+            sending.state = State::Stale;
+        }
+    }
+
+    pub(super) fn send_later(&mut self, key: u64, at: Now) {
+        if let Some(sending) = self.outbox.get_mut(&key) {
+            sending.state = State::Until(at);
+        }
+    }
+
+    pub(super) fn drop_outgoing(&mut self, key: u64, outcome: Result<u64>) {
+        let Some(sending) = self.outbox.remove(&key) else { return };
+        self.changes.push(Change::Delete { kind: Kind::Outgoing, key: key.to_be_bytes().to_vec() });
+        self.done(sending.ticket, outcome);
+    }
+
+    /// Gives up everything that waits, because the agent is no member any more.
+    pub(super) fn drop_outbox(&mut self) {
+        let keys: Vec<u64> = self.outbox.keys().copied().collect();
+        for key in keys {
+            let error = Error::not_a_member(&self.channel);
+            self.drop_outgoing(key, Err(error));
+        }
+    }
+}

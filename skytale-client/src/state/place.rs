@@ -1,0 +1,104 @@
+//! Where an agent's state is kept.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::{Cipher, Records};
+use crate::error::{Error, Result};
+use crate::state::file::File;
+
+/// Where an agent's state is kept: its keys, its groups, and messages on their way.
+#[derive(Clone)]
+pub struct State {
+    place: Place,
+    key: Option<Zeroizing<[u8; 32]>>,
+    durability: Durability,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Memory,
+    Directory(PathBuf),
+}
+
+/// What the state survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// A power failure: every step is on stable storage before anything of it is sent.
+    #[default]
+    Full,
+    /// The end of the process. After a power failure the last steps may be gone; an agent that was not closed properly
+    /// gives itself new keys before it sends again, so that no key is used twice.
+    Relaxed,
+}
+
+impl State {
+    /// Keeps everything in memory: with the process, the agent is gone.
+    pub fn memory() -> Self {
+        Self { place: Place::Memory, key: None, durability: Durability::Full }
+    }
+
+    /// Keeps everything in one SQLite file in a directory of the agent's own, which is made if it is missing.
+    ///
+    /// Without [`encrypted_with`](Self::encrypted_with) the file is protected by its permissions alone (0600). Not for
+    /// network file systems, whose locks cannot be relied on.
+    pub fn directory(path: impl Into<PathBuf>) -> Self {
+        Self { place: Place::Directory(path.into()), key: None, durability: Durability::Full }
+    }
+
+    /// Encrypts what is stored with a key (XChaCha20-Poly1305). Names of channels stay readable.
+    pub fn encrypted_with(mut self, key: [u8; 32]) -> Self {
+        self.key = Some(Zeroizing::new(key));
+        self
+    }
+
+    /// Sets what the state survives. Default: [`Durability::Full`].
+    pub fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Opens the state, and tells whether it was left in order.
+    pub(crate) async fn open(&self) -> Result<(Records, Left)> {
+        let Place::Directory(path) = &self.place else {
+            return Ok((Records::Memory(Arc::default()), Left::InOrder));
+        };
+        refuse_links(path)?;
+        let cipher = self.key.as_ref().map_or(Cipher::None, |key| Cipher::new(key));
+        let (file, left) = File::open(path.clone(), cipher, self.durability).await?;
+        Ok((Records::File(file), left))
+    }
+}
+
+/// How a state was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    InOrder,
+    /// Its last steps may be missing.
+    Abruptly,
+}
+
+/// Whoever can place a link could have the keys written elsewhere.
+fn refuse_links(path: &Path) -> Result<()> {
+    for path in [path.to_owned(), path.join(super::file::NAME)] {
+        if path.symlink_metadata().is_ok_and(|metadata| metadata.file_type().is_symlink()) {
+            let what = format!("{} is a symbolic link: name the place itself", path.display());
+            return Err(Error::configuration(what));
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("place", &self.place)
+            .field("encrypted", &self.key.is_some())
+            .field("durability", &self.durability)
+            .finish()
+    }
+}

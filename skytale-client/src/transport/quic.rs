@@ -1,0 +1,186 @@
+//! QUIC: a connection to the relay, and a stream of it for each channel.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, stream};
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, TransportConfig};
+use skytale_core::extension::{Authenticate, Content, Extension};
+use skytale_core::{Dialect, Envelope, FrameLimits, frame};
+use tokio::sync::{Mutex, mpsc};
+
+use super::{Link, OUTGOING, Roots, unreachable};
+use crate::error::{Error, Result};
+
+/// The protocol that agent and relay agree on in the TLS handshake.
+const ALPN: &[u8] = b"skytale/1";
+
+/// How long a connection may be silent, and how often it is kept alive.
+const IDLE: Duration = Duration::from_secs(30);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// How long a connection may take to come about.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest frame that is read, in bytes.
+const FRAME_BYTES: usize = 16 * 1024 * 1024;
+
+/// The most bytes that are taken from a stream at once.
+const READ_AT_ONCE: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    host: String,
+    port: u16,
+    config: ClientConfig,
+    connection: Mutex<Option<(Endpoint, Connection)>>,
+}
+
+impl Dialer {
+    pub fn new(host: &str, port: u16, roots: &Roots) -> Result<Self> {
+        let tls = roots.tls(ALPN)?;
+        let tls = QuicClientConfig::try_from(tls).map_err(|error| Error::configuration(error.to_string()))?;
+        let mut config = ClientConfig::new(Arc::new(tls));
+        let mut transport = TransportConfig::default();
+        transport
+            .max_idle_timeout(Some(IDLE.try_into().expect("30 s is a valid idle time")))
+            .keep_alive_interval(Some(KEEP_ALIVE));
+        config.transport_config(Arc::new(transport));
+        // An IPv6 address comes in brackets.
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { host, port, config, connection: Mutex::new(None) })
+    }
+
+    pub async fn open(&self, token: Option<&str>) -> Result<Link> {
+        let connection = self.connection().await?;
+        let opened = connection.open_bi().await;
+        let (mut sender, receiver) = opened.map_err(|error| self.unreachable(error))?;
+        let mut reader = Reader { receiver, buffer: BytesMut::new(), relay: self.address() };
+        let authenticate = Authenticate { token: token.unwrap_or_default().to_owned() };
+        let first = Extension::new(Content::Authenticate(authenticate)).with_request(u64::MAX).into_frame();
+        write(&mut sender, &[first]).await.map_err(|error| self.unreachable(error))?;
+        match tokio::time::timeout(PATIENCE, reader.admitted()).await {
+            Ok(admitted) => admitted?,
+            Err(_) => return Err(self.unreachable("it did not answer in time")),
+        }
+        let (outgoing, waiting) = mpsc::channel(OUTGOING);
+        tokio::spawn(write_all(sender, waiting));
+        Ok(Link { incoming: reader.into_frames().boxed(), outgoing })
+    }
+
+    async fn connection(&self) -> Result<Connection> {
+        let mut known = self.connection.lock().await;
+        if let Some((_, connection)) = known.as_ref()
+            && connection.close_reason().is_none()
+        {
+            return Ok(connection.clone());
+        }
+        let (endpoint, connection) = match tokio::time::timeout(PATIENCE, self.connect()).await {
+            Ok(connected) => connected?,
+            Err(_) => return Err(self.unreachable("it did not answer in time")),
+        };
+        *known = Some((endpoint, connection.clone()));
+        Ok(connection)
+    }
+
+    async fn connect(&self) -> Result<(Endpoint, Connection)> {
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
+        let mut failure = self.unreachable("its name has no address");
+        for address in found.map_err(|error| self.unreachable(error))? {
+            match self.connect_to(address).await {
+                Ok(connected) => return Ok(connected),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn connect_to(&self, address: SocketAddr) -> Result<(Endpoint, Connection)> {
+        let any: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0; 8], 0).into() };
+        let endpoint = Endpoint::client(any).map_err(|error| self.unreachable(error))?;
+        let connecting = endpoint.connect_with(self.config.clone(), address, &self.host);
+        let connection = connecting.map_err(|error| self.unreachable(error))?.await;
+        Ok((endpoint, connection.map_err(|error| self.unreachable(error))?))
+    }
+
+    fn address(&self) -> String {
+        format!("quic://{}:{}", self.host, self.port)
+    }
+
+    fn unreachable(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        unreachable(&self.address(), source)
+    }
+}
+
+async fn write_all(mut sender: SendStream, mut waiting: mpsc::Receiver<Vec<Bytes>>) {
+    let mut bundles = Vec::new();
+    while waiting.recv_many(&mut bundles, OUTGOING).await > 0 {
+        let frames = bundles.concat();
+        bundles.clear();
+        if write(&mut sender, &frames).await.is_err() {
+            return;
+        }
+    }
+    let _ = sender.finish();
+}
+
+async fn write(sender: &mut SendStream, frames: &[Bytes]) -> Result<(), quinn::WriteError> {
+    let length = frames.iter().map(|bytes| bytes.len() + frame::PREFIX).sum();
+    let mut bytes = BytesMut::with_capacity(length);
+    for frame in frames {
+        frame::put_prefix(frame.len(), &mut bytes);
+        bytes.extend_from_slice(frame);
+    }
+    sender.write_chunk(bytes.freeze()).await
+}
+
+struct Reader {
+    receiver: RecvStream,
+    buffer: BytesMut,
+    relay: String,
+}
+
+impl Reader {
+    /// Waits for the answer to the first frame.
+    async fn admitted(&mut self) -> Result<()> {
+        let Some(frame) = self.next().await? else {
+            return Err(unreachable(&self.relay, "it ended the stream"));
+        };
+        let limits = FrameLimits::default();
+        let envelope = Envelope::parse(frame, Dialect::Slim3, &limits).map_err(|error| unreachable(&self.relay, error))?;
+        let extension = envelope.extension().map(Extension::read).transpose();
+        match extension.ok().flatten().and_then(|extension| extension.content) {
+            Some(Content::Accepted(_)) => Ok(()),
+            Some(Content::Refused(refused)) => Err(Error::refused(refused)),
+            _ => Err(unreachable(&self.relay, "it is no Skytale relay")),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let taken = frame::take(&mut self.buffer, FRAME_BYTES);
+            if let Some(frame) = taken.map_err(|error| unreachable(&self.relay, error))? {
+                return Ok(Some(frame));
+            }
+            let chunk = self.receiver.read_chunk(READ_AT_ONCE, true).await;
+            match chunk.map_err(|error| unreachable(&self.relay, error))? {
+                Some(chunk) => self.buffer.extend_from_slice(&chunk.bytes),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    fn into_frames(self) -> impl futures::Stream<Item = Result<Bytes>> {
+        stream::unfold(Some(self), |reader| async move {
+            let mut reader = reader?;
+            match reader.next().await {
+                Ok(Some(frame)) => Some((Ok(frame), Some(reader))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+    }
+}

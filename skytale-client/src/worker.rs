@@ -1,0 +1,405 @@
+//! The task of one channel: it moves bytes between the relay, the state machine, the state and the agent.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use rand::RngExt;
+use skytale_core::extension::{Authenticate, Content, Extension};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::backoff::Backoff;
+use crate::credentials::{Token, Tokens};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::group::Member;
+use crate::identity::Identity;
+use crate::inbox::Inbox;
+use crate::machine::{EventKey, Input, Intent, Machine, Options, Phase, Ticket};
+use crate::state::Records;
+use crate::transport::{Dialer, Link};
+
+/// What the agent wants of a channel.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Send(Vec<u8>, oneshot::Sender<Result<u64>>),
+    Change(Intent, oneshot::Sender<Result<u64>>),
+    Leave(oneshot::Sender<Result<u64>>),
+    Acknowledge(EventKey),
+    Close(oneshot::Sender<()>),
+}
+
+/// What everybody may know of a channel at any time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct View {
+    pub members: Vec<Member>,
+    pub epoch: u64,
+    pub authenticator: Vec<u8>,
+    pub cursor: u64,
+    pub connected: bool,
+    pub phase: Option<Phase>,
+}
+
+/// What a channel's task works with.
+pub(crate) struct Worker {
+    pub machine: Machine,
+    pub channel: skytale_core::ChannelName,
+    pub scope: String,
+    pub identity: Identity,
+    pub options: Options,
+    pub records: Records,
+    pub dialer: Dialer,
+    pub tokens: Tokens,
+    pub inbox: Arc<Inbox>,
+    pub view: watch::Sender<View>,
+    pub tickets: Tickets,
+    /// Whether the relay was reached before.
+    pub was_connected: bool,
+    /// On average how often something is sent to hide behind.
+    pub cover: Option<Duration>,
+}
+
+/// How much is taken in before it is stored and acted on, together.
+const COMMANDS: usize = 256;
+const FRAMES: usize = 256;
+
+/// How long after a failure of the state it is tried again.
+const STATE_RETRY: Duration = Duration::from_secs(1);
+
+/// Where the connection of a channel is.
+enum Connection {
+    Dialing(BoxFuture<'static, Result<(Link, Option<Token>)>>),
+    Open { link: Link, renew_at: Option<SystemTime> },
+}
+
+impl Worker {
+    /// Works until the channel is closed.
+    pub async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let clock = Clock::new(self.cover);
+        let mut connection = self.dial(None);
+        let mut backoff = Backoff::default();
+        let mut waiting = Vec::new();
+        let mut closing = None;
+        self.publish_view(false);
+        while closing.is_none() {
+            let renew_at = connection.renew_at();
+            let happened = tokio::select! {
+                count = commands.recv_many(&mut waiting, COMMANDS) => match count {
+                    0 => break,
+                    _ => Happened::Commands,
+                },
+                happened = connection.next() => happened,
+                happened = clock.next(self.machine.wakes_at(), renew_at) => happened,
+            };
+            let mut connection_is_new = false;
+            let handled = match happened {
+                Happened::Commands => self.commands(&mut waiting, &clock, &mut closing),
+                Happened::Frames(frames) => self.frames(frames, &clock),
+                Happened::Connected(link, token) => {
+                    backoff.reset();
+                    connection_is_new = true;
+                    if std::mem::replace(&mut self.was_connected, true) {
+                        self.inbox.add(vec![(None, Event::Reconnected)]);
+                    }
+                    connection = Connection::Open { link, renew_at: token.and_then(|token| token.renew_at) };
+                    self.machine.handle(Input::Connected, clock.now())
+                }
+                Happened::Lost(error) => {
+                    connection = self.lost(error, &mut backoff, connection.is_open()).await;
+                    self.machine.handle(Input::Disconnected, clock.now())
+                }
+                Happened::Tick => self.machine.handle(Input::Tick, clock.now()),
+                Happened::Cover => self.machine.handle(Input::Cover, clock.now()),
+                Happened::Renew => {
+                    self.renew(&mut connection).await;
+                    Ok(())
+                }
+            };
+            let settled = match handled {
+                Ok(()) => self.settle(&mut connection).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = settled {
+                self.reload(error).await;
+                connection = self.dial(None);
+            }
+            if connection_is_new {
+                self.publish_view(true);
+            }
+        }
+        self.inbox.close();
+        if let Some(closing) = closing {
+            drop(self);
+            let _ = closing.send(());
+        }
+    }
+
+    fn commands(
+        &mut self,
+        waiting: &mut Vec<Command>,
+        clock: &Clock,
+        closing: &mut Option<oneshot::Sender<()>>,
+    ) -> Result<()> {
+        for command in waiting.drain(..) {
+            let input = match command {
+                Command::Send(body, done) => Input::Send { ticket: self.tickets.issue(done), body },
+                Command::Change(intent, done) => {
+                    Input::Change { ticket: self.tickets.issue(done), intent }
+                }
+                Command::Leave(done) => Input::Leave { ticket: self.tickets.issue(done) },
+                Command::Acknowledge(key) => Input::Acknowledge(key),
+                Command::Close(done) => {
+                    *closing = Some(done);
+                    continue;
+                }
+            };
+            self.machine.handle(input, clock.now())?;
+        }
+        Ok(())
+    }
+
+    fn frames(&mut self, frames: Vec<Bytes>, clock: &Clock) -> Result<()> {
+        frames.into_iter().try_for_each(|frame| self.machine.handle(Input::Frame(frame), clock.now()))
+    }
+
+    /// Stores what has happened, then sends and tells.
+    async fn settle(&mut self, connection: &mut Connection) -> Result<()> {
+        loop {
+            let effects = self.machine.take_effects()?;
+            if effects.is_empty() {
+                break;
+            }
+            if !effects.changes.is_empty() {
+                self.records.commit(vec![(self.scope.clone(), effects.changes)]).await?;
+            }
+            if let Connection::Open { link, .. } = connection
+                && !effects.frames.is_empty()
+            {
+                // A stream that ends is noticed by reading it.
+                let _ = link.outgoing.send(effects.frames).await;
+            }
+            self.publish_view(connection.is_open());
+            self.inbox.add(effects.events);
+            for (ticket, outcome) in effects.done {
+                if let Some(done) = self.tickets.waiting.remove(&ticket) {
+                    let _ = done.send(outcome);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops a machine that has run ahead of the state, and loads what is stored.
+    async fn reload(&mut self, error: Error) {
+        tracing::error!(channel = %self.scope, error = &error as &dyn std::error::Error, "loading the channel anew");
+        let mut error = Some(error);
+        for (_, done) in self.tickets.waiting.drain() {
+            let _ = done.send(Err(error.take().unwrap_or(Error::Closed)));
+        }
+        loop {
+            let loaded = match self.records.load(&self.scope).await {
+                Ok(stored) => Machine::load(&self.channel, &self.identity, stored, self.options),
+                Err(error) => Err(error),
+            };
+            match loaded {
+                Ok(machine) => return self.machine = machine,
+                Err(error) => {
+                    tracing::error!(channel = %self.scope, error = &error as &dyn std::error::Error, "the state cannot be read");
+                    tokio::time::sleep(STATE_RETRY).await;
+                }
+            }
+        }
+    }
+
+    fn dial(&self, after: Option<Duration>) -> Connection {
+        let (dialer, tokens) = (self.dialer.clone(), self.tokens.clone());
+        Connection::Dialing(
+            async move {
+                if let Some(after) = after {
+                    tokio::time::sleep(after).await;
+                }
+                open(&dialer, &tokens).await
+            }
+            .boxed(),
+        )
+    }
+
+    async fn lost(&mut self, error: Option<Error>, backoff: &mut Backoff, was_open: bool) -> Connection {
+        self.publish_view(false);
+        if let Some(Error::NotAuthorized { reason }) = &error {
+            self.tokens.forget().await;
+            self.inbox.add(vec![(None, Event::Unauthorized { reason: reason.clone() })]);
+        }
+        if let Some(error) = &error {
+            tracing::debug!(channel = %self.scope, error = error as &dyn std::error::Error, "no stream to the relay");
+        }
+        if was_open {
+            self.inbox.add(vec![(None, Event::Disconnected)]);
+        }
+        let asked = match &error {
+            Some(Error::Refused { retry_after, .. }) => *retry_after,
+            _ => None,
+        };
+        self.dial(Some(asked.unwrap_or_default() + backoff.next()))
+    }
+
+    /// Presents a fresh token before the last one expires.
+    async fn renew(&mut self, connection: &mut Connection) {
+        let Connection::Open { link, renew_at } = connection else { return };
+        match self.tokens.fresh().await {
+            Ok(Some(token)) => {
+                let authenticate = Authenticate { token: token.text.to_string() };
+                let frame = Extension::new(Content::Authenticate(authenticate)).into_frame();
+                let _ = link.outgoing.send(vec![frame]).await;
+                *renew_at = token.renew_at;
+            }
+            Ok(None) => *renew_at = None,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "no fresh token");
+                if let Error::NotAuthorized { reason } = error {
+                    self.inbox.add(vec![(None, Event::Unauthorized { reason })]);
+                }
+                *renew_at = Some(SystemTime::now() + Duration::from_secs(5));
+            }
+        }
+    }
+
+    fn publish_view(&self, connected: bool) {
+        let group = self.machine.group();
+        let (epoch, phase) = (group.epoch(), Some(self.machine.phase()));
+        self.view.send_if_modified(|view| {
+            let changed = view.epoch != epoch || view.phase != phase || view.connected != connected || view.members.is_empty();
+            if changed {
+                view.members = group.members();
+                view.authenticator = group.epoch_authenticator().to_vec();
+            }
+            (view.epoch, view.phase, view.connected) = (epoch, phase, connected);
+            let moved = view.cursor != self.machine.cursor();
+            view.cursor = self.machine.cursor();
+            changed || moved
+        });
+    }
+}
+
+/// Something that the task has to deal with.
+enum Happened {
+    Commands,
+    Frames(Vec<Bytes>),
+    Connected(Link, Option<Token>),
+    Lost(Option<Error>),
+    Tick,
+    Cover,
+    Renew,
+}
+
+impl Connection {
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+
+    fn renew_at(&self) -> Option<SystemTime> {
+        match self {
+            Self::Open { renew_at, .. } => *renew_at,
+            Self::Dialing(_) => None,
+        }
+    }
+
+    async fn next(&mut self) -> Happened {
+        match self {
+            Self::Dialing(dialing) => match dialing.await {
+                Ok((link, token)) => Happened::Connected(link, token),
+                Err(error) => Happened::Lost(Some(error)),
+            },
+            Self::Open { link, .. } => {
+                let mut frames = Vec::new();
+                match link.incoming.next().await {
+                    Some(Ok(frame)) => frames.push(frame),
+                    Some(Err(error)) => return Happened::Lost(Some(error)),
+                    None => return Happened::Lost(None),
+                }
+                while frames.len() < FRAMES
+                    && let Some(Some(Ok(frame))) = link.incoming.next().now_or_never()
+                {
+                    frames.push(frame);
+                }
+                Happened::Frames(frames)
+            }
+        }
+    }
+}
+
+/// Opens a stream with a fresh token.
+pub(crate) async fn open(dialer: &Dialer, tokens: &Tokens) -> Result<(Link, Option<Token>)> {
+    let token = tokens.fresh().await?;
+    let opened = dialer.open(token.as_ref().map(|token| token.text.as_str())).await;
+    if let Err(Error::NotAuthorized { .. }) = opened {
+        tokens.forget().await;
+    }
+    Ok((opened?, token))
+}
+
+/// Time, as the machine has it.
+struct Clock {
+    began: Instant,
+    cover: Option<Duration>,
+}
+
+impl Clock {
+    fn new(cover: Option<Duration>) -> Self {
+        Self { began: Instant::now(), cover }
+    }
+
+    fn now(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+
+    /// Waits until something is to be done though nothing happens.
+    async fn next(&self, wakes_at: Option<u64>, renew_at: Option<SystemTime>) -> Happened {
+        let tick = async {
+            match wakes_at {
+                Some(at) => tokio::time::sleep(Duration::from_millis(at.saturating_sub(self.now()))).await,
+                None => std::future::pending().await,
+            }
+        };
+        let renew = async {
+            match renew_at {
+                Some(at) => tokio::time::sleep(at.duration_since(SystemTime::now()).unwrap_or_default()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let cover = async {
+            match self.cover {
+                Some(average) => tokio::time::sleep(around(average)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tick => Happened::Tick,
+            () = renew => Happened::Renew,
+            () = cover => Happened::Cover,
+        }
+    }
+}
+
+/// Returns anything up to twice a time.
+fn around(average: Duration) -> Duration {
+    average.mul_f64(rand::rng().random_range(0.0..2.0))
+}
+
+/// Callers that wait to be told what became of their requests.
+#[derive(Debug, Default)]
+pub(crate) struct Tickets {
+    waiting: HashMap<Ticket, oneshot::Sender<Result<u64>>>,
+    last: Ticket,
+}
+
+impl Tickets {
+    pub fn issue(&mut self, done: oneshot::Sender<Result<u64>>) -> Ticket {
+        self.last += 1;
+        self.waiting.insert(self.last, done);
+        self.last
+    }
+}
