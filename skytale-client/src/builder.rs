@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skytale_core::ChannelName;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::client::{Client, Inner, identity};
 use crate::content::Padding;
@@ -150,6 +150,7 @@ impl ClientBuilder {
             desk,
             channels: Mutex::new(HashMap::new()),
             stock: Mutex::new(stock),
+            stocked: watch::Sender::new(false),
             tasks: std::sync::Mutex::default(),
         });
         let keeping = tokio::spawn(Inner::keep_stock(Arc::downgrade(&inner), inner.desk.hints.clone()));

@@ -132,6 +132,13 @@ impl Channel {
         self.0.view.borrow().cursor
     }
 
+    /// Returns how many messages this agent has said here in its life, those that still wait to be sent included.
+    ///
+    /// An application that numbers what it says goes on with the next number after a crash, and says nothing twice.
+    pub fn said(&self) -> u64 {
+        self.0.view.borrow().said
+    }
+
     /// Tells whether the agent is a member, as far as it knows.
     pub fn is_member(&self) -> bool {
         matches!(self.0.view.borrow().phase, Some(Phase::Member | Phase::Forked(_)))

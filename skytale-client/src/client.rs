@@ -42,6 +42,8 @@ pub(crate) struct Inner {
     pub channels: Mutex<HashMap<ChannelName, Channel>>,
     /// Held while key packages are made or used.
     pub stock: Mutex<KeyPackages>,
+    /// Whether key packages were left at the relay.
+    pub stocked: watch::Sender<bool>,
     pub tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -152,6 +154,16 @@ impl Client {
         Ok(welcomes.into_iter().map(|welcome| welcome.channel).collect())
     }
 
+    /// Waits until others can add this agent: until it has left key packages at the relay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] where the client was closed.
+    pub async fn left_key_packages(&self) -> Result<()> {
+        let mut stocked = self.0.stocked.subscribe();
+        stocked.wait_for(|stocked| *stocked).await.map(drop).map_err(|_| Error::Closed)
+    }
+
     /// Returns the channels that the state knows.
     ///
     /// # Errors
@@ -224,6 +236,9 @@ impl Inner {
         let mut last_resort = true;
         while let Some(client) = client.upgrade() {
             let filled = client.fill_stock(last_resort).await;
+            if filled.is_ok() {
+                client.stocked.send_replace(true);
+            }
             drop(client);
             match filled {
                 Ok(()) => {

@@ -27,6 +27,8 @@ struct Queue {
     overflowed: bool,
     /// The last event that was handed out.
     last: EventKey,
+    /// The last event that is or was in the queue: a task may add what was found in the state before.
+    newest: EventKey,
     /// How many events came while the queue was full.
     behind: u64,
     closed: bool,
@@ -51,10 +53,14 @@ impl Inbox {
         {
             let mut queue = self.lock();
             for (key, event) in events {
+                if key.is_some_and(|key| key <= queue.newest) {
+                    continue;
+                }
                 if key.is_some() && (queue.overflowed || queue.waiting.len() >= WAITING) {
                     queue.overflowed = true;
                     queue.behind += 1;
                 } else if queue.waiting.len() < 2 * WAITING {
+                    queue.newest = key.unwrap_or(queue.newest);
                     queue.waiting.push_back((key, event));
                 }
             }
@@ -123,6 +129,7 @@ impl Inbox {
         let beyond = events.back().and_then(|(key, _)| *key).unwrap_or(last);
         let came = std::mem::take(&mut queue.waiting);
         events.extend(came.into_iter().filter(|(key, _)| key.is_none_or(|key| key > beyond && !more)));
+        queue.newest = events.iter().filter_map(|(key, _)| *key).max().unwrap_or(beyond);
         queue.overflowed |= more;
         let behind = std::mem::take(&mut queue.behind);
         if more && behind > 0 {

@@ -39,6 +39,7 @@ pub(crate) struct View {
     pub epoch: u64,
     pub authenticator: Vec<u8>,
     pub cursor: u64,
+    pub said: u64,
     pub connected: bool,
     pub phase: Option<Phase>,
 }
@@ -277,8 +278,9 @@ impl Worker {
                 view.authenticator = group.epoch_authenticator().to_vec();
             }
             (view.epoch, view.phase, view.connected) = (epoch, phase, connected);
-            let moved = view.cursor != self.machine.cursor();
-            view.cursor = self.machine.cursor();
+            let place = (self.machine.cursor(), self.machine.said());
+            let moved = (view.cursor, view.said) != place;
+            (view.cursor, view.said) = place;
             changed || moved
         });
     }

@@ -12,7 +12,7 @@ pub(crate) enum Processed {
     /// An application message.
     Application { sender: Member, content: Vec<u8> },
     /// A commit; it is applied.
-    Commit { sender: Option<Member> },
+    Commit,
     /// A member asks to be removed.
     Leaving { leaf: u32 },
     /// The agent's own message.
@@ -66,7 +66,7 @@ impl Group {
             return Ok(Err(Undecryptable("an external commit by nobody who was a member".to_owned())));
         }
         self.mls.merge_staged_commit(self.records.provider(), commit).map_err(Error::mls)?;
-        Ok(Ok(Processed::Commit { sender }))
+        Ok(Ok(Processed::Commit))
     }
 
     /// Tells whether an external commit brings a member back: it has to take the place of a leaf with the same name and

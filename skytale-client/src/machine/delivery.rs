@@ -57,7 +57,7 @@ impl Machine {
             Ok(Processed::Application { sender, content }) => {
                 self.tell_message(sequence, id, epoch.0, sender, content)
             }
-            Ok(Processed::Commit { .. }) => self.followed(sequence, &before.unwrap_or_default()),
+            Ok(Processed::Commit) => self.followed(sequence, &before.unwrap_or_default()),
             Ok(Processed::Leaving { leaf }) => self.wants_to_leave(leaf),
             // The relay accepted a commit of this agent that it does not know: its state is an older one.
             Ok(Processed::Own) if content == ContentType::Commit => self.forked(sequence),

@@ -13,7 +13,7 @@ mod returning;
 mod sending;
 
 #[cfg(test)]
-mod tests;
+mod simulation;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -80,6 +80,8 @@ pub(crate) struct Machine {
     outbox: BTreeMap<u64, Sending>,
     /// The last number of an intent or outgoing message.
     last_key: u64,
+    /// How many messages the agent has said in its life.
+    said: u64,
     /// The first epoch in which the agent may encrypt.
     sealing_from: u64,
     /// How many application messages the agent has sent in this epoch.
@@ -174,7 +176,7 @@ impl Machine {
         let record: ChannelRecord = read(record.ok_or_else(|| Error::not_a_member(channel))?)?;
         let group = Group::load(identity, &record.group, stored.remove(&Kind::Group).unwrap_or_default())?;
         let mut machine = Self::new(channel.clone(), group, record.cursor, record.phase, options);
-        machine.moved = false;
+        (machine.moved, machine.said) = (false, record.said);
         for (key, intent) in record::read_all(&stored, Kind::Intent)? {
             machine.intents.insert(key, Wanted::restored(intent));
         }
@@ -210,6 +212,7 @@ impl Machine {
             pending: None,
             outbox: BTreeMap::new(),
             last_key: 0,
+            said: 0,
             sealing_from: 0,
             sent_in_epoch: 0,
             returning: Returning::default(),
@@ -262,8 +265,8 @@ impl Machine {
         }
         effects.changes.append(&mut self.changes);
         if std::mem::take(&mut self.moved) {
-            let (group, cursor, phase) = (self.group.id().to_vec(), self.cursor, self.phase);
-            effects.changes.push(put(Kind::Channel, ONLY, &ChannelRecord { group, cursor, phase })?);
+            let (group, cursor, phase, said) = (self.group.id().to_vec(), self.cursor, self.phase, self.said);
+            effects.changes.push(put(Kind::Channel, ONLY, &ChannelRecord { group, cursor, phase, said })?);
         }
         Ok(effects)
     }
@@ -291,6 +294,10 @@ impl Machine {
 
     pub fn cursor(&self) -> u64 {
         self.cursor
+    }
+
+    pub fn said(&self) -> u64 {
+        self.said
     }
 
     fn connected(&mut self) {

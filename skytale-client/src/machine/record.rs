@@ -21,6 +21,8 @@ pub(crate) struct ChannelRecord {
     /// The last number that was applied.
     pub cursor: u64,
     pub phase: Phase,
+    /// How many messages the agent has said in its life.
+    pub said: u64,
 }
 
 /// Where the agent stands with a channel.

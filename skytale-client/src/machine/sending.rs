@@ -54,7 +54,11 @@ impl Sending {
 impl Machine {
     pub(super) fn send(&mut self, ticket: Ticket, body: Vec<u8>) -> Result<()> {
         match self.check_member().and_then(|()| Content::Message(body).encode(self.options.padding)) {
-            Ok(content) => self.queue(content, Some(ticket)),
+            Ok(content) => {
+                self.said += 1;
+                self.moved = true;
+                self.queue(content, Some(ticket))
+            }
             Err(error) => {
                 self.done(Some(ticket), Err(error));
                 Ok(())
