@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use skytale_core::{ChannelName, Permissions, Principal};
-use skytale_relay::{Connect, Outbound, Relay, Transport};
+use skytale_relay::{Connect, Outbound, Relay, Session, Transport};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::ServiceExt;
@@ -48,8 +48,7 @@ impl Agent {
     }
 
     pub async fn connect(&mut self, relay: &Relay, now: u64) {
-        let connect = Connect::new(Principal::new("sim", Permissions::All), Transport::Quic, None);
-        let session = relay.clone().oneshot(connect).await.expect("admitted");
+        let session = session(relay).await;
         let outbound = session.outbound();
         let (sender, receiver) = mpsc::unbounded_channel();
         tokio::task::spawn_local(session.run(UnboundedReceiverStream::new(receiver).map(Ok)));
@@ -105,11 +104,11 @@ impl Agent {
         }
     }
 
-    /// Lets the relay have a frame that it had before.
-    pub fn send_again(&mut self, which: usize) {
-        if let (Some((sender, _)), Some(frame)) = (&self.stream, self.past.get(which)) {
-            let _ = sender.send(frame.clone());
-        }
+    /// Lets the relay have a frame that it had before, on a stream of which nobody reads the answers.
+    pub async fn send_again(&self, relay: &Relay, which: usize) {
+        let session = session(relay).await;
+        let frames = futures::stream::iter(self.past.get(which).cloned().map(Ok));
+        session.run(frames).await;
     }
 
     /// Takes the next frame of the relay, if there is one.
@@ -144,4 +143,9 @@ impl Agent {
         }
         heard
     }
+}
+
+async fn session(relay: &Relay) -> Session {
+    let connect = Connect::new(Principal::new("sim", Permissions::All), Transport::Quic, None);
+    relay.clone().oneshot(connect).await.expect("admitted")
 }

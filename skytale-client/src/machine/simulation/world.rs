@@ -102,7 +102,7 @@ impl World {
                 let past = self.agents[agent].past.len();
                 if past > 0 {
                     let which = self.random.random_range(0..past);
-                    self.agents[agent].send_again(which);
+                    self.agents[agent].send_again(&self.relay, which).await;
                     settle_tasks().await;
                 }
             }
