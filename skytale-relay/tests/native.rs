@@ -39,7 +39,7 @@ struct Native {
     hints: Vec<Content>,
 }
 
-/// A message of the channel as it was given.
+/// A message of the channel as it was given; of one of the agent's own live, the place alone.
 #[derive(Debug, PartialEq)]
 struct Delivered {
     sequence: u64,
@@ -124,15 +124,17 @@ impl Native {
     }
 
     fn keep(&mut self, envelope: Envelope, extension: Extension) {
-        match envelope.app_payload() {
-            Some(payload) => self.delivered.push_back(Delivered {
-                sequence: extension.sequence,
-                previous: extension.previous,
-                id: extension.id().expect("an id"),
-                blob: Bytes::copy_from_slice(payload.blob),
-            }),
-            None => self.hints.extend(extension.content),
+        if extension.sequence == 0 {
+            return self.hints.extend(extension.content);
         }
+        assert_eq!((&extension.content, extension.request), (&None, 0), "a place is not an answer");
+        let blob = envelope.app_payload().map(|payload| Bytes::copy_from_slice(payload.blob));
+        self.delivered.push_back(Delivered {
+            sequence: extension.sequence,
+            previous: extension.previous,
+            id: extension.id().expect("an id"),
+            blob: blob.unwrap_or_default(),
+        });
     }
 }
 
@@ -257,6 +259,55 @@ async fn an_agent_that_was_away_resumes_after_its_last_message() {
         assert_eq!(delivered.id, [expected as u8; 16]);
     }
     assert!(matches!(member.resume(&channel(), Some(999)).await, Content::Refused(_)), "beyond the end");
+}
+
+#[tokio::test]
+async fn a_members_own_messages_come_as_their_places() {
+    let relay = Running::start().await;
+    let (mut one, mut other) = (Native::connect(&relay).await, Native::connect(&relay).await);
+    one.resume(&channel(), None).await;
+    other.resume(&channel(), None).await;
+    for id in 1..=20 {
+        let sender = if id % 3 == 0 { &mut one } else { &mut other };
+        sender.accepted(private("g", 0, APPLICATION, id), id).await;
+    }
+    for (member, owns_thirds) in [(&mut one, true), (&mut other, false)] {
+        for id in 1..=20 {
+            let is_own = (id % 3 == 0) == owns_thirds;
+            let blob = if is_own { Bytes::new() } else { private("g", 0, APPLICATION, id) };
+            let expected = Delivered { sequence: id.into(), previous: u64::from(id) - 1, id: [id; 16], blob };
+            assert_eq!(member.hear().await, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_does_not_read_gets_its_own_messages_from_the_archive_in_order() {
+    let limits = |relay: skytale_relay::Relay| {
+        let mut limits = skytale_relay::Limits::default();
+        limits.queued_messages = 4;
+        relay.with_limits(limits)
+    };
+    let relay = Running::with(limits).await;
+    let (mut slow, mut other) = (Native::connect(&relay).await, Native::connect(&relay).await);
+    slow.resume(&channel(), None).await;
+    for id in (1..=100).step_by(2) {
+        let long = [private("g", 0, APPLICATION, id), vec![0; 50_000].into()].concat();
+        other.accepted(long.into(), id).await;
+        let own = |extension: Extension| {
+            extension::message(&channel(), private("g", 0, APPLICATION, id + 1), &extension)
+        };
+        slow.request(own, Content::Submit(Submit::default()), [id + 1; 16]).await;
+        let find = Find { channel: channel().to_string(), message_id: vec![id + 1; 16].into() };
+        while number(other.control(Content::Find(find.clone())).await) == 0 {}
+    }
+    let mut whole = 0;
+    for id in 1..=100 {
+        let delivered = slow.hear().await;
+        assert_eq!((delivered.sequence, delivered.previous), (id, id - 1));
+        whole += u64::from(id % 2 == 0 && !delivered.blob.is_empty());
+    }
+    assert!(whole > 0, "some came from the archive");
 }
 
 #[tokio::test]

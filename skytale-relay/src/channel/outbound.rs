@@ -80,6 +80,11 @@ impl Outbound {
         match queued {
             Queued::Control(bytes) => Frame::whole(bytes),
             Queued::Archived(envelope, number, previous) => self.seal(envelope, Some([number, previous])),
+            Queued::Own(id, number, previous) => {
+                let mut tail = BytesMut::with_capacity(extension::MAX_TAIL);
+                extension::put_tail(number, previous, id, &mut tail);
+                Frame::whole(tail.freeze())
+            }
             Queued::Unarchived(envelope, number) => {
                 self.seal(envelope, number.map(|number| [number, SequenceNumber::START]))
             }

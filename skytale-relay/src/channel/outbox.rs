@@ -75,6 +75,8 @@ pub(super) enum Queued {
     Control(Bytes),
     /// With the message's number, and the one given on its subscription before.
     Archived(Arc<Envelope>, SequenceNumber, SequenceNumber),
+    /// The place of a message of the session's own, and the number given before.
+    Own(Option<[u8; 16]>, SequenceNumber, SequenceNumber),
     Unarchived(Arc<Envelope>, Option<SequenceNumber>),
 }
 
@@ -122,11 +124,29 @@ impl Outbox {
         envelope: &Arc<Envelope>,
         number: SequenceNumber,
     ) {
+        self.offer(subscription, number, envelope.frame().len(), |previous| {
+            Queued::Archived(envelope.clone(), number, previous)
+        });
+    }
+
+    /// Queues the place of a message that the session itself has sent, for agents that are told numbers.
+    pub fn offer_own(&self, subscription: &Arc<Subscription>, id: Option<[u8; 16]>, number: SequenceNumber) {
+        if self.native.get().is_some() {
+            self.offer(subscription, number, 0, |previous| Queued::Own(id, number, previous));
+        }
+    }
+
+    fn offer(
+        &self,
+        subscription: &Arc<Subscription>,
+        number: SequenceNumber,
+        size: usize,
+        queued: impl FnOnce(SequenceNumber) -> Queued,
+    ) {
         let mut state = self.lock();
         if state.closed.is_some() || subscription.is_behind() || number <= subscription.last() {
             return;
         }
-        let size = envelope.frame().len();
         let full = state.archived.messages >= self.allowed.messages
             || (state.archived.messages > 0 && state.archived.bytes + size > self.allowed.bytes);
         if full {
@@ -137,7 +157,7 @@ impl Outbox {
         subscription.reach(number);
         state.archived.add(size);
         let previous = subscription.give(number);
-        self.push(state, Queued::Archived(envelope.clone(), number, previous));
+        self.push(state, queued(previous));
     }
 
     /// Counts an archived message as given that the session gets by another of its subscriptions.
@@ -253,6 +273,7 @@ impl State {
         let queued = self.queue.pop_front()?;
         match &queued {
             Queued::Control(_) => {}
+            Queued::Own(..) => self.archived.subtract(0),
             Queued::Archived(envelope, ..) => self.archived.subtract(envelope.frame().len()),
             Queued::Unarchived(envelope, _) => self.unarchived.subtract(envelope.frame().len()),
         }
