@@ -109,17 +109,20 @@ impl Publishing {
         Ok(())
     }
 
+    /// Finds the channel that a commit goes to.
+    pub fn channel(&mut self, envelope: &Envelope) -> Result<Arc<Channel>, Close> {
+        let publish = envelope.publish().ok_or(Close::NotMls)?;
+        self.route(envelope, publish, Verb::Commit)
+    }
+
     /// Sends a native commit on, and waits for what becomes of it.
     pub async fn commit_native(
         &mut self,
+        channel: &Arc<Channel>,
         envelope: Envelope,
         order: Order,
     ) -> Result<Result<Outcome, StoreError>, Close> {
         self.submit();
-        let channel = match envelope.publish() {
-            Some(publish) => self.route(&envelope, publish, Verb::Commit)?,
-            None => return Err(Close::NotMls),
-        };
         self.context.relay.appending.meter.received.increment(1);
         let (sender, done) = oneshot::channel();
         // Answered by the caller, who knows what was missed.

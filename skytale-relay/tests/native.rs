@@ -87,6 +87,15 @@ impl Native {
         self.answer(request).await
     }
 
+    async fn commit(&mut self, epoch: u64, id: [u8; 16]) -> Content {
+        let frame = |extension: Extension| {
+            extension::message(&channel(), private("g", epoch, COMMIT, id[0]), &extension)
+        };
+        let submit = Submit { applied: epoch, ..Default::default() };
+        let request = self.request(frame, Content::Submit(submit), id).await;
+        self.answer(request).await
+    }
+
     async fn accepted(&mut self, message: Bytes, id: u8) -> u64 {
         number(self.submit(message, id, Submit::default()).await)
     }
@@ -195,6 +204,82 @@ async fn the_first_commit_of_an_epoch_wins_and_the_loser_learns_what_it_missed()
         "after what it applied"
     );
     assert_eq!(second.accepted(private("g", 1, COMMIT, 9), 10).await, 3, "made again on the new epoch");
+}
+
+/// Commits in a loop until there are so many commits in all, and returns how many were its own.
+async fn commit_again_and_again(mut member: Native, who: u8, total: u64) -> u64 {
+    let (mut epoch, mut own, mut tries) = (0, 0, 0u64);
+    while epoch < total {
+        tries += 1;
+        let mut id = [who; 16];
+        id[8..].copy_from_slice(&tries.to_be_bytes());
+        let until = match member.commit(epoch, id).await {
+            Content::Accepted(accepted) => {
+                own += u64::from(accepted.sequence <= total);
+                accepted.sequence
+            }
+            Content::Refused(refused) if code(&refused) == Code::StaleEpoch => refused.epoch,
+            Content::Refused(refused) => {
+                assert_eq!(code(&refused), Code::NotYourTurn);
+                assert!((1..=2_000).contains(&refused.retry_after_ms), "{}", refused.retry_after_ms);
+                epoch + 1
+            }
+            other => panic!("{other:?}"),
+        };
+        while epoch < until {
+            epoch = member.hear().await.sequence;
+        }
+    }
+    own
+}
+
+#[tokio::test]
+async fn every_member_that_wants_to_commit_gets_its_turn() {
+    const MEMBERS: u8 = 8;
+    const EACH: u64 = 25;
+    let relay = Running::start().await;
+    let mut members = Vec::new();
+    for who in 1..=MEMBERS {
+        let mut member = Native::connect(&relay).await;
+        member.resume(&channel(), None).await;
+        members.push(commit_again_and_again(member, who, u64::from(MEMBERS) * EACH));
+    }
+    let own = futures::future::join_all(members).await;
+    assert_eq!(own.iter().sum::<u64>(), u64::from(MEMBERS) * EACH);
+    assert!(own.iter().all(|own| *own >= EACH - 1), "{own:?}");
+}
+
+#[tokio::test]
+async fn a_losers_turn_holds_up_others_but_no_repetition_and_ends_with_its_session() {
+    let relay = Running::start().await;
+    let (mut winner, mut loser) = (Native::connect(&relay).await, Native::connect(&relay).await);
+    winner.accepted(private("g", 0, COMMIT, 1), 1).await;
+    assert_eq!(code(&loser.refused(private("g", 0, COMMIT, 9), 9, 0).await), Code::StaleEpoch);
+    let refused = winner.refused(private("g", 1, COMMIT, 1), 2, 1).await;
+    assert_eq!((code(&refused), refused.epoch, refused.winner, refused.last), (Code::NotYourTurn, 1, 1, 1));
+    assert_eq!(winner.accepted(private("g", 0, COMMIT, 1), 1).await, 1, "sent again");
+    winner.accepted(private("g", 1, APPLICATION, 1), 3).await;
+    assert_eq!(loser.accepted(private("g", 1, COMMIT, 9), 10).await, 3);
+    assert_eq!(winner.accepted(private("g", 2, COMMIT, 1), 4).await, 4, "its own turn now");
+
+    assert_eq!(code(&loser.refused(private("g", 2, COMMIT, 9), 11, 4).await), Code::StaleEpoch);
+    assert_eq!(code(&winner.refused(private("g", 3, COMMIT, 1), 5, 4).await), Code::NotYourTurn);
+    drop(loser);
+    let in_time = async { while !matches!(winner.commit(3, [6; 16]).await, Content::Accepted(_)) {} };
+    tokio::time::timeout(std::time::Duration::from_millis(1_500), in_time)
+        .await
+        .expect("before the lease ends");
+}
+
+#[tokio::test]
+async fn a_member_that_commits_alone_is_never_held_up() {
+    let relay = Running::start().await;
+    let mut member = Native::connect(&relay).await;
+    member.accepted(private("g", 0, COMMIT, 1), 1).await;
+    assert_eq!(code(&member.refused(private("g", 0, COMMIT, 2), 2, 1).await), Code::StaleEpoch);
+    for epoch in 1..50 {
+        assert!(matches!(member.commit(epoch, [epoch as u8 + 2; 16]).await, Content::Accepted(_)));
+    }
 }
 
 #[tokio::test]

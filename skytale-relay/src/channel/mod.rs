@@ -7,6 +7,7 @@ mod outbox;
 mod registry;
 mod sequencer;
 mod subscription;
+mod turns;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
@@ -31,6 +32,8 @@ pub(crate) struct Channel {
     delivered: AtomicU64,
     /// Whose turn it is among those of whom one is enough.
     turn: AtomicUsize,
+    /// Whose turn it is to commit.
+    turns: Mutex<turns::Turns>,
     waiting: Mutex<sequencer::Waiting>,
 }
 
@@ -45,6 +48,7 @@ impl Channel {
             subscriptions: ArcSwap::default(),
             delivered: AtomicU64::new(0),
             turn: AtomicUsize::new(0),
+            turns: Mutex::default(),
             waiting: Mutex::default(),
         }
     }

@@ -209,6 +209,11 @@ impl Outbox {
         self.ended.cancelled().await;
     }
 
+    /// Tells whether the session is closed.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
     /// Returns why the session was closed.
     pub fn reason(&self) -> Option<Close> {
         self.lock().closed.clone()

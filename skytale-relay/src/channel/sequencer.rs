@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::{Channel, Outbox};
 use crate::close::Close;
 use crate::meter::Meter;
-use crate::native;
+use crate::native::{self, Standing};
 use crate::order::Order;
 
 /// A message on its way to the archive.
@@ -32,6 +32,12 @@ impl Item {
     /// What must hold for the message.
     fn precondition(&self) -> &Precondition {
         self.order.as_ref().map_or(&Precondition::Any, |order| &order.precondition)
+    }
+
+    /// Returns the epoch that a native commit was made in; `None` for any other message.
+    fn commits_in(&self) -> Option<u64> {
+        let order = self.order.as_ref().filter(|order| order.precondition.advances())?;
+        self.request.and(order.epoch())
     }
 }
 
@@ -82,7 +88,7 @@ impl Channel {
                 Err(error) if is_conflict(&error) && batch.len() > 1 => {
                     self.decide_each(batch, &appending).await
                 }
-                Err(error) => refuse(batch, error, &appending.meter),
+                Err(error) => self.refuse(batch, error, &appending.meter),
             }
         }
     }
@@ -94,7 +100,7 @@ impl Channel {
             let (records, precondition) = records(&batch);
             match appending.store.append(&self.name, records, precondition).await {
                 Ok(outcomes) => self.settle(batch, outcomes, &appending.meter),
-                Err(error) => refuse(batch, error, &appending.meter),
+                Err(error) => self.refuse(batch, error, &appending.meter),
             }
         }
     }
@@ -117,6 +123,10 @@ impl Channel {
         let mut delivered = 0;
         for (item, outcome) in batch.into_iter().zip(outcomes) {
             let from = item.publisher.session();
+            if let (Outcome::Fresh(number), Some(made_in)) = (outcome, item.commits_in()) {
+                // Noted before anybody can know of it, so that who commits next meets no turn that is over.
+                self.note_winner(from, Standing { epoch: made_in + 1, winner: number, last: number });
+            }
             let sessions = match outcome {
                 Outcome::Fresh(number) => self.deliver(&item.envelope, number, from),
                 Outcome::Repeated(number) if item.request.is_none() => {
@@ -138,6 +148,34 @@ impl Channel {
         }
         meter.archived.increment(delivered);
     }
+
+    /// Tells publishers that nothing was appended: a lost commit its own, a failed archive everybody.
+    fn refuse(&self, batch: Vec<Item>, error: StoreError, meter: &Meter) {
+        let conflict = is_conflict(&error);
+        for item in &batch {
+            if let (Some(made_in), Some(standing)) = (item.commits_in(), Standing::of(&error))
+                && made_in < standing.epoch
+            {
+                self.note_loser(&item.publisher, standing);
+            }
+            if let Some(request) = item.request {
+                let made_in = item.order.as_ref().and_then(Order::epoch);
+                item.publisher.answer(request, native::refused(&error, made_in));
+            }
+        }
+        if conflict {
+            meter.refused_commits.increment(1);
+        } else {
+            tracing::error!(error = &error as &dyn std::error::Error, "messages could not be archived");
+            let slim = batch.iter().filter(|item| item.request.is_none());
+            slim.for_each(|item| item.publisher.close(Close::ArchiveUnavailable));
+        }
+        let mut error = Some(error);
+        for done in batch.into_iter().filter_map(|item| item.done) {
+            let told = error.take().unwrap_or_else(|| StoreError::unavailable("told to another"));
+            let _ = done.send(Err(told));
+        }
+    }
 }
 
 fn is_conflict(error: &StoreError) -> bool {
@@ -152,29 +190,6 @@ fn records(batch: &[Item]) -> (Vec<NewRecord>, Precondition) {
     };
     let precondition = batch.first().map_or(&Precondition::Any, Item::precondition).clone();
     (batch.iter().map(record).collect(), precondition)
-}
-
-/// Tells publishers that nothing was appended: a lost commit its own, a failed archive everybody.
-fn refuse(batch: Vec<Item>, error: StoreError, meter: &Meter) {
-    let conflict = is_conflict(&error);
-    for item in &batch {
-        if let Some(request) = item.request {
-            let made_in = item.order.as_ref().and_then(Order::epoch);
-            item.publisher.answer(request, native::refused(&error, made_in));
-        }
-    }
-    if conflict {
-        meter.refused_commits.increment(1);
-    } else {
-        tracing::error!(error = &error as &dyn std::error::Error, "messages could not be archived");
-        let slim = batch.iter().filter(|item| item.request.is_none());
-        slim.for_each(|item| item.publisher.close(Close::ArchiveUnavailable));
-    }
-    let mut error = Some(error);
-    for done in batch.into_iter().filter_map(|item| item.done) {
-        let told = error.take().unwrap_or_else(|| StoreError::unavailable("told to another"));
-        let _ = done.send(Err(told));
-    }
 }
 
 #[cfg(test)]

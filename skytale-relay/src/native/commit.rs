@@ -7,6 +7,7 @@ use skytale_core::{ChannelName, Envelope, SequenceNumber, Verb};
 use skytale_store::{Bundle, MessageId, StoreError};
 
 use super::{Native, Refusal, accepted};
+use crate::close::Close;
 use crate::order::Order;
 
 /// The most bytes of missed messages in a refusal.
@@ -25,6 +26,13 @@ impl Native<'_> {
         let applied = SequenceNumber(submit.applied);
         let made_in = order.epoch();
         let commit = order.message_id.ok_or_else(Refusal::invalid)?;
+        let lane = self.publishing.channel(&envelope).map_err(unavailable)?;
+        if let Some(wait) = lane.turn_of_another(self.context.outbox.session())
+            && !self.is_archived(&channel, commit).await?
+        {
+            lane.await_turn(&self.context.outbox);
+            return Err(Refusal::not_your_turn(wait, lane.standing(), applied));
+        }
         let bundle = self.bundle(&channel, commit, submit)?;
         let agents: Vec<_> = bundle.welcomes.iter().map(|(agent, _)| agent.clone()).collect();
         let brings = !agents.is_empty() || bundle.group_info.is_some();
@@ -32,8 +40,7 @@ impl Native<'_> {
         if brings {
             directory.deposit(bundle).await?;
         }
-        let decided = self.publishing.commit_native(envelope, order).await;
-        let decided = decided.map_err(|close| Refusal::new(Code::Unavailable, close.to_string()))?;
+        let decided = self.publishing.commit_native(&lane, envelope, order).await.map_err(unavailable)?;
         let lost = matches!(decided, Err(StoreError::Conflict { .. } | StoreError::OtherGroup));
         let number = decided.as_ref().ok().map(|outcome| outcome.sequence());
         if brings && (lost || number.is_some()) {
@@ -47,6 +54,11 @@ impl Native<'_> {
             }
             Err(error) => Err(self.with_missed(Refusal::of(&error, made_in), &channel, applied).await),
         }
+    }
+
+    /// Tells a repetition, which is answered whoever's turn it is.
+    async fn is_archived(&self, channel: &ChannelName, commit: MessageId) -> Result<bool, Refusal> {
+        Ok(self.context.relay.appending.store.find(channel, commit).await?.is_some())
     }
 
     fn bundle(&self, channel: &ChannelName, commit: MessageId, submit: Submit) -> Result<Bundle, Refusal> {
@@ -91,4 +103,8 @@ impl Native<'_> {
         let frame = Extension::new(Content::WelcomeWaits(WelcomeWaits {})).into_frame();
         self.context.relay.registry.tell(agent, &frame);
     }
+}
+
+fn unavailable(close: Close) -> Refusal {
+    Refusal::new(Code::Unavailable, close.to_string())
 }

@@ -15,7 +15,7 @@ use skytale_core::mls::{ContentType, MlsHeader};
 use skytale_core::{Body, Envelope, SequenceNumber, Verb};
 use skytale_store::{GroupEpoch, GroupId, MessageId, Precondition};
 
-pub(crate) use answer::{Refusal, accepted, refused};
+pub(crate) use answer::{Refusal, Standing, accepted, refused};
 
 use crate::channel::Start;
 use crate::close::Close;
