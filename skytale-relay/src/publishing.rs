@@ -33,6 +33,7 @@ struct Route {
     channel: Arc<Channel>,
     publish: bool,
     commit: bool,
+    join: bool,
 }
 
 /// What a session waits for, in order.
@@ -109,10 +110,10 @@ impl Publishing {
         Ok(())
     }
 
-    /// Finds the channel that a commit goes to.
-    pub fn channel(&mut self, envelope: &Envelope) -> Result<Arc<Channel>, Close> {
+    /// Finds the channel that a commit goes to; `verb` is what its sender has to be permitted.
+    pub fn channel(&mut self, envelope: &Envelope, verb: Verb) -> Result<Arc<Channel>, Close> {
         let publish = envelope.publish().ok_or(Close::NotMls)?;
-        self.route(envelope, publish, Verb::Commit)
+        self.route(envelope, publish, verb)
     }
 
     /// Sends a native commit on, and waits for what becomes of it.
@@ -330,8 +331,7 @@ impl Publishing {
             None => self.add_route(envelope, publish),
         };
         let route = &self.routes[index];
-        let permitted = if verb == Verb::Commit { route.commit } else { route.publish };
-        if permitted {
+        if route.permits(verb) {
             return Ok(route.channel.clone());
         }
         Err(Close::Forbidden { verb, channel: envelope.channel(&publish.header.destination) })
@@ -344,6 +344,7 @@ impl Publishing {
             components: name.components(),
             publish: identity.may(Verb::Publish, &name),
             commit: identity.may(Verb::Commit, &name),
+            join: identity.may(Verb::Join, &name),
             channel: self.context.relay.registry.open(&name),
         };
         if self.routes.len() < ROUTES {
@@ -355,6 +356,16 @@ impl Publishing {
         let old = std::mem::replace(&mut self.routes[index], route);
         self.context.relay.registry.close(old.channel);
         index
+    }
+}
+
+impl Route {
+    fn permits(&self, verb: Verb) -> bool {
+        match verb {
+            Verb::Commit => self.commit,
+            Verb::Join => self.join,
+            _ => self.publish,
+        }
     }
 }
 

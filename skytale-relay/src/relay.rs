@@ -12,8 +12,10 @@ use crate::channel::{Appending, Registry};
 use crate::connect::{Connect, ConnectError};
 use crate::cursors::{Cursors, Replay};
 use crate::drain::Drain;
+use crate::joins::Joins;
 use crate::limits::Limits;
 use crate::meter::Meter;
+use crate::policy::ExternalCommits;
 use crate::quotas::Quotas;
 use crate::session::Session;
 
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     pub limits: Limits,
     pub replay: Replay,
     pub published_sdk_expiry: PublishedSdkExpiry,
+    pub external_commits: ExternalCommits,
+    pub joins: Joins,
     pub registry: Registry,
     pub appending: Appending,
     pub directory: Arc<dyn Directory>,
@@ -59,6 +63,8 @@ impl Relay {
                 limits: Limits::default(),
                 replay: Replay::Off,
                 published_sdk_expiry: PublishedSdkExpiry::default(),
+                external_commits: ExternalCommits::default(),
+                joins: Joins::default(),
                 registry: Registry::default(),
                 appending: Appending { store, meter },
                 directory: Arc::new(MemoryStore::new()),
@@ -98,6 +104,12 @@ impl Relay {
     /// Sets whether sessions of the published SDK end with their token. Default: they go on.
     pub fn with_published_sdk_expiry(mut self, expiry: PublishedSdkExpiry) -> Self {
         self.configure().published_sdk_expiry = expiry;
+        self
+    }
+
+    /// Sets whether native channels take external commits. Default: [`ExternalCommits::Refuse`].
+    pub fn with_external_commits(mut self, external_commits: ExternalCommits) -> Self {
+        self.configure().external_commits = external_commits;
         self
     }
 

@@ -81,6 +81,11 @@ impl Refusal {
         self
     }
 
+    /// Tells whether another member commits first.
+    pub fn is_about_turns(&self) -> bool {
+        self.code == Code::NotYourTurn
+    }
+
     /// Returns the channel's last number, where the refusal is about an epoch.
     pub fn last(&self) -> Option<SequenceNumber> {
         self.standing.map(|standing| standing.last)
