@@ -34,6 +34,6 @@ pub use cursors::Replay;
 pub use drain::Drain;
 pub use handling::Handling;
 pub use limits::Limits;
-pub use policy::ExternalCommits;
+pub use policy::{Epochs, ExternalCommits};
 pub use relay::{PublishedSdkExpiry, Relay};
 pub use session::Session;

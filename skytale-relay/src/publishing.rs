@@ -101,12 +101,21 @@ impl Publishing {
     }
 
     /// Sends a native message on; its publisher is answered once it is archived.
-    pub fn publish_native(&mut self, envelope: Envelope, order: Order, request: u64) -> Result<(), Close> {
+    ///
+    /// `verb` is what its sender has to be permitted.
+    pub fn publish_native(
+        &mut self,
+        envelope: Envelope,
+        order: Order,
+        verb: Verb,
+        request: u64,
+    ) -> Result<(), Close> {
         let Some(publish) = envelope.publish() else { return Ok(()) };
         self.context.relay.appending.meter.received.increment(1);
-        let channel = self.route(&envelope, publish, Verb::Publish)?;
+        let channel = self.route(&envelope, publish, verb)?;
+        let proposer = (verb == Verb::Commit).then(|| self.context.identity.account());
         let item = self.native_item(envelope, order, request);
-        self.gather(channel, item);
+        self.gather(channel, Item { proposer, ..item });
         Ok(())
     }
 
@@ -260,7 +269,8 @@ impl Publishing {
         order: Option<Order>,
         done: Option<oneshot::Sender<Result<Outcome, StoreError>>>,
     ) -> Item {
-        Item { envelope, publisher: self.context.outbox.clone(), order, request: None, done }
+        let publisher = self.context.outbox.clone();
+        Item { envelope, publisher, order, request: None, proposer: None, done }
     }
 
     /// Does what is no longer held up.

@@ -15,7 +15,7 @@ use crate::drain::Drain;
 use crate::joins::Joins;
 use crate::limits::Limits;
 use crate::meter::Meter;
-use crate::policy::ExternalCommits;
+use crate::policy::{Epochs, ExternalCommits};
 use crate::quotas::Quotas;
 use crate::session::Session;
 
@@ -35,6 +35,7 @@ pub(crate) struct Shared {
     pub replay: Replay,
     pub published_sdk_expiry: PublishedSdkExpiry,
     pub external_commits: ExternalCommits,
+    pub epochs: Epochs,
     pub joins: Joins,
     pub registry: Registry,
     pub appending: Appending,
@@ -57,16 +58,18 @@ pub enum PublishedSdkExpiry {
 impl Relay {
     /// Makes a relay over a store, with default limits and no replay.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        let meter = Meter::new();
+        let limits = Limits::default();
+        let appending = Appending { store, meter: Meter::new(), proposals: limits.proposals() };
         Self {
             shared: Arc::new(Shared {
-                limits: Limits::default(),
+                limits,
                 replay: Replay::Off,
                 published_sdk_expiry: PublishedSdkExpiry::default(),
                 external_commits: ExternalCommits::default(),
+                epochs: Epochs::default(),
                 joins: Joins::default(),
                 registry: Registry::default(),
-                appending: Appending { store, meter },
+                appending,
                 directory: Arc::new(MemoryStore::new()),
                 cursors: Cursors::default(),
                 quotas: Quotas::default(),
@@ -91,7 +94,9 @@ impl Relay {
     ///
     /// If the relay was cloned already, as for every `with_*`.
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.configure().limits = limits;
+        let shared = self.configure();
+        shared.appending.proposals = limits.proposals();
+        shared.limits = limits;
         self
     }
 
@@ -110,6 +115,12 @@ impl Relay {
     /// Sets whether native channels take external commits. Default: [`ExternalCommits::Refuse`].
     pub fn with_external_commits(mut self, external_commits: ExternalCommits) -> Self {
         self.configure().external_commits = external_commits;
+        self
+    }
+
+    /// Sets which epochs native agents may send application messages in. Default: [`Epochs::Strict`].
+    pub fn with_epochs(mut self, epochs: Epochs) -> Self {
+        self.configure().epochs = epochs;
         self
     }
 

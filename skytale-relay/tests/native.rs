@@ -155,6 +155,19 @@ impl Native {
     }
 }
 
+/// Takes a token for the account itself.
+struct ByToken;
+
+impl skytale_relay::Authenticator for ByToken {
+    async fn authenticate(
+        &self,
+        credentials: &skytale_relay::Credentials,
+    ) -> Result<skytale_core::Principal, skytale_relay::AuthError> {
+        let token = credentials.bearer.as_ref().ok_or(skytale_relay::AuthError::Missing)?;
+        Ok(skytale_core::Principal::new(token.expose(), skytale_core::Permissions::All))
+    }
+}
+
 fn number(content: Content) -> u64 {
     match content {
         Content::Accepted(Accepted { sequence, .. }) => sequence,
@@ -536,6 +549,121 @@ async fn a_welcome_is_readable_once_its_commit_has_won() {
     newcomer.control(Content::DropWelcome(drop)).await;
     let Content::Welcomes(none) = newcomer.control(fetch()).await else { panic!("no list") };
     assert!(none.welcomes.is_empty(), "dropped");
+}
+
+#[tokio::test]
+async fn the_last_three_group_infos_are_given_newest_first() {
+    let relay = Running::start().await;
+    let mut member = Native::connect(&relay).await;
+    let brings = |salt: u8| Submit { group_info: vec![salt; 50].into(), ..Default::default() };
+    let fetch = || Content::FetchGroupInfo(FetchGroupInfo { channel: channel().to_string() });
+    for epoch in 0..5 {
+        let commit = private("g", epoch, COMMIT, 1);
+        assert_eq!(number(member.submit(commit, epoch as u8, brings(epoch as u8)).await), epoch + 1);
+        assert!(matches!(
+            member.submit(private("g", epoch, COMMIT, 2), 99, brings(99)).await,
+            Content::Refused(_)
+        ));
+        let Content::GroupInfo(newest) = member.control(fetch()).await else { panic!("no GroupInfo") };
+        let given: Vec<_> = std::iter::once(&newest).chain(&newest.older).collect();
+        let sequences: Vec<_> = given.iter().map(|info| info.sequence).collect();
+        let expected: Vec<_> = (1..=epoch + 1).rev().take(3).collect();
+        assert_eq!(sequences, expected, "of accepted commits alone");
+        assert!(given.iter().all(|info| u64::from(info.group_info[0]) + 1 == info.sequence));
+    }
+}
+
+#[tokio::test]
+async fn long_group_infos_are_given_as_long_as_they_fit() {
+    let relay = Running::start().await;
+    let mut member = Native::connect(&relay).await;
+    for epoch in 0..3 {
+        let brings = Submit { group_info: vec![1; 900_000].into(), ..Default::default() };
+        member.submit(private("g", epoch, COMMIT, 1), epoch as u8, brings).await;
+    }
+    let fetch = FetchGroupInfo { channel: channel().to_string() };
+    let Content::GroupInfo(newest) = member.control(Content::FetchGroupInfo(fetch)).await else {
+        panic!("no GroupInfo")
+    };
+    assert_eq!((newest.sequence, newest.older.len()), (3, 1));
+}
+
+#[tokio::test]
+async fn an_epoch_has_so_many_proposals_and_an_account_so_many_of_them() {
+    let limited = |relay: skytale_relay::Relay| {
+        let mut limits = skytale_relay::Limits::default();
+        (limits.proposals_per_epoch, limits.proposals_per_principal) = (3, 2);
+        relay.with_limits(limits)
+    };
+    let relay =
+        Running::assembled(Arc::new(skytale_store::MemoryStore::new()), ByToken, limited, |l| l).await;
+    let mut one = Native::with_token(&relay, "one").await;
+    let (mut other, mut third) =
+        (Native::with_token(&relay, "other").await, Native::with_token(&relay, "third").await);
+    one.accepted(private("g", 0, PROPOSAL, 1), 1).await;
+    one.accepted(private("g", 0, PROPOSAL, 2), 2).await;
+    let refused = one.refused(private("g", 0, PROPOSAL, 3), 3, 2).await;
+    assert_eq!(code(&refused), Code::ProposalLimit);
+    assert!(refused.text.contains("at most 3 proposals, 2 of one account"), "{}", refused.text);
+    assert_eq!(one.accepted(private("g", 0, PROPOSAL, 2), 2).await, 2, "sent again");
+    assert_eq!(one.accepted(private("g", 0, APPLICATION, 2), 4).await, 3, "no proposal");
+    other.accepted(private("g", 0, PROPOSAL, 4), 5).await;
+    assert_eq!(code(&third.refused(private("g", 0, PROPOSAL, 5), 6, 4).await), Code::ProposalLimit);
+    third.accepted(private("g", 0, COMMIT, 6), 7).await;
+    for id in [8, 9] {
+        one.accepted(private("g", 1, PROPOSAL, id), id).await;
+    }
+    assert_eq!(code(&one.refused(private("g", 0, PROPOSAL, 1), 10, 7).await), Code::StaleEpoch);
+    assert_eq!(code(&one.refused(private("g", 1, PROPOSAL, 1), 11, 7).await), Code::ProposalLimit);
+}
+
+#[tokio::test]
+async fn proposals_that_come_together_are_counted_and_answered_each() {
+    let relay = Running::start().await;
+    let mut agent = Native::connect(&relay).await;
+    let mut requests = Vec::new();
+    for id in 1..=20 {
+        let content = if id % 4 == 0 { APPLICATION } else { PROPOSAL };
+        let frame =
+            |extension: Extension| extension::message(&channel(), private("g", 0, content, id), &extension);
+        requests.push((content, agent.request(frame, Content::Submit(Submit::default()), [id; 16]).await));
+    }
+    let (mut archived, mut refused) = (0, 0);
+    let mut answers = std::collections::HashMap::new();
+    while answers.len() < requests.len() {
+        let (_, extension) = agent.frame().await;
+        answers.insert(extension.request, extension.content.expect("an answer"));
+    }
+    for (content, request) in requests {
+        match &answers[&request] {
+            Content::Accepted(_) => archived += u32::from(content == PROPOSAL),
+            Content::Refused(why) => {
+                assert_eq!((code(why), content), (Code::ProposalLimit, PROPOSAL));
+                refused += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((archived, refused), (8, 7));
+    assert_eq!(relay.archived(["org", "ns", "native"]).await.len(), 13);
+}
+
+#[tokio::test]
+async fn lenient_epochs_let_late_messages_in_but_no_late_proposals() {
+    let lenient = |relay: skytale_relay::Relay| relay.with_epochs(skytale_relay::Epochs::Lenient);
+    let relay = Running::with(lenient).await;
+    let mut agent = Native::connect(&relay).await;
+    for epoch in 0..5 {
+        agent.accepted(private("g", epoch, COMMIT, 1), epoch as u8 + 1).await;
+    }
+    for (epoch, id) in [(2, 10), (5, 11), (3, 12), (4, 13)] {
+        agent.accepted(private("g", epoch, APPLICATION, 2), id).await;
+    }
+    let stale = agent.refused(private("g", 1, APPLICATION, 2), 20, 9).await;
+    assert_eq!((code(&stale), stale.epoch), (Code::StaleEpoch, 5));
+    assert_eq!(code(&agent.refused(private("g", 6, APPLICATION, 2), 21, 9).await), Code::FutureEpoch);
+    assert_eq!(code(&agent.refused(private("other", 5, APPLICATION, 2), 22, 9).await), Code::WrongGroup);
+    assert_eq!(code(&agent.refused(private("g", 4, PROPOSAL, 2), 23, 9).await), Code::StaleEpoch);
 }
 
 #[tokio::test]

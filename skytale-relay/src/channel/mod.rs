@@ -4,6 +4,7 @@ mod fanout;
 mod frame;
 mod outbound;
 mod outbox;
+mod proposals;
 mod registry;
 mod sequencer;
 mod subscription;
@@ -18,6 +19,7 @@ use skytale_core::ChannelName;
 pub use frame::Frame;
 pub use outbound::Outbound;
 pub(crate) use outbox::{Outbox, SessionId};
+pub(crate) use proposals::ProposalLimits;
 pub(crate) use registry::Registry;
 pub(crate) use sequencer::{Appending, Item};
 pub(crate) use subscription::{Start, Subscription};
@@ -34,6 +36,8 @@ pub(crate) struct Channel {
     turn: AtomicUsize,
     /// Whose turn it is to commit.
     turns: Mutex<turns::Turns>,
+    /// What the epoch has of proposals.
+    proposals: Mutex<proposals::Proposals>,
     waiting: Mutex<sequencer::Waiting>,
 }
 
@@ -49,6 +53,7 @@ impl Channel {
             delivered: AtomicU64::new(0),
             turn: AtomicUsize::new(0),
             turns: Mutex::default(),
+            proposals: Mutex::default(),
             waiting: Mutex::default(),
         }
     }

@@ -50,8 +50,8 @@ impl Native<'_> {
                     Ok(submission) if submission.order.precondition.advances() => {
                         self.commit(envelope, submission, submit).await
                     }
-                    Ok(submission) => {
-                        return self.publishing.publish_native(envelope, submission.order, request);
+                    Ok(Submission { order, verb }) => {
+                        return self.publishing.publish_native(envelope, order, verb, request);
                     }
                     Err(refusal) => Err(refusal),
                 }
@@ -110,7 +110,8 @@ impl Native<'_> {
         let at = GroupEpoch { group, epoch };
         let precondition = match content {
             ContentType::Commit => Precondition::AdvanceSole(at),
-            ContentType::Proposal | ContentType::Application => Precondition::AtSole(at),
+            ContentType::Proposal => Precondition::AtSole(at),
+            ContentType::Application => self.context.relay.epochs.precondition(at),
         };
         if let Some(publish) = envelope.publish() {
             self.may(verb, &envelope.channel(&publish.header.destination))?;
