@@ -96,11 +96,13 @@ pub enum Verb {
     Subscribe,
     /// Send messages that change a group: commits and proposals.
     Commit,
+    /// Become a member without an invitation, by an external commit, where the relay takes these.
+    Join,
 }
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 3] = [Self::Publish, Self::Subscribe, Self::Commit];
+    pub const ALL: [Self; 4] = [Self::Publish, Self::Subscribe, Self::Commit, Self::Join];
 }
 
 impl fmt::Display for Verb {
@@ -109,6 +111,7 @@ impl fmt::Display for Verb {
             Self::Publish => "publish",
             Self::Subscribe => "subscribe",
             Self::Commit => "commit",
+            Self::Join => "join",
         })
     }
 }

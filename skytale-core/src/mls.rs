@@ -13,8 +13,8 @@ pub enum MlsHeader<'a> {
         epoch: Epoch,
         /// What it contains.
         content: ContentType,
-        /// Whether the content is encrypted (a `PrivateMessage`).
-        encrypted: bool,
+        /// By whom it is, which a `PrivateMessage` hides.
+        sender: SenderKind,
     },
     /// A `Welcome`.
     Welcome,
@@ -33,6 +33,21 @@ pub enum ContentType {
     Proposal,
     /// A commit.
     Commit,
+}
+
+/// By whom a framed message is; RFC 9420's `SenderType`, where it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SenderKind {
+    /// The content is encrypted, and so is the sender: a `PrivateMessage`.
+    Hidden,
+    /// A member.
+    Member,
+    /// Somebody outside of the group whose key the group knows.
+    External,
+    /// Somebody who proposes to be added.
+    NewMemberProposal,
+    /// Somebody who adds itself by an external commit.
+    NewMemberCommit,
 }
 
 /// The longest group id that is read, in bytes.
@@ -64,16 +79,16 @@ struct Cursor<'a>(&'a [u8]);
 impl<'a> Cursor<'a> {
     fn public_message(&mut self) -> Option<MlsHeader<'a>> {
         let (group, epoch) = self.group_and_epoch()?;
-        self.skip_sender()?;
+        let sender = self.sender()?;
         self.vector()?;
         let content = self.content_type()?;
-        Some(MlsHeader::Framed { group, epoch, content, encrypted: false })
+        Some(MlsHeader::Framed { group, epoch, content, sender })
     }
 
     fn private_message(&mut self) -> Option<MlsHeader<'a>> {
         let (group, epoch) = self.group_and_epoch()?;
         let content = self.content_type()?;
-        Some(MlsHeader::Framed { group, epoch, content, encrypted: true })
+        Some(MlsHeader::Framed { group, epoch, content, sender: SenderKind::Hidden })
     }
 
     fn group_and_epoch(&mut self) -> Option<(&'a [u8], Epoch)> {
@@ -82,11 +97,13 @@ impl<'a> Cursor<'a> {
         Some((group, Epoch(epoch)))
     }
 
-    /// Passes over a `Sender`: members and external senders carry an index, new members nothing.
-    fn skip_sender(&mut self) -> Option<()> {
+    /// Reads a `Sender`: members and external senders carry an index, new members nothing.
+    fn sender(&mut self) -> Option<SenderKind> {
         match self.u8()? {
-            1 | 2 => self.take(4).map(drop),
-            3 | 4 => Some(()),
+            1 => self.take(4).map(|_| SenderKind::Member),
+            2 => self.take(4).map(|_| SenderKind::External),
+            3 => Some(SenderKind::NewMemberProposal),
+            4 => Some(SenderKind::NewMemberCommit),
             _ => None,
         }
     }
@@ -154,20 +171,26 @@ mod tests {
         message
     }
 
-    fn commit(encrypted: bool) -> Option<MlsHeader<'static>> {
-        Some(MlsHeader::Framed { group: b"gid", epoch: Epoch(7), content: ContentType::Commit, encrypted })
+    fn commit(sender: SenderKind) -> Option<MlsHeader<'static>> {
+        Some(MlsHeader::Framed { group: b"gid", epoch: Epoch(7), content: ContentType::Commit, sender })
     }
 
     #[test]
     fn reads_public_messages_of_every_sender() {
-        for sender in [&[1, 0, 0, 0, 5][..], &[2, 0, 0, 0, 0], &[3], &[4]] {
-            assert_eq!(MlsHeader::read(&framed(1, sender, 3)), commit(false));
+        for (sender, kind) in [
+            (&[1, 0, 0, 0, 5][..], SenderKind::Member),
+            (&[2, 0, 0, 0, 0], SenderKind::External),
+            (&[3], SenderKind::NewMemberProposal),
+            (&[4], SenderKind::NewMemberCommit),
+        ] {
+            assert_eq!(MlsHeader::read(&framed(1, sender, 3)), commit(kind));
         }
+        assert_eq!(MlsHeader::read(&framed(1, &[5], 3)), None, "no such sender");
     }
 
     #[test]
     fn reads_private_messages() {
-        assert_eq!(MlsHeader::read(&framed(2, &[], 3)), commit(true));
+        assert_eq!(MlsHeader::read(&framed(2, &[], 3)), commit(SenderKind::Hidden));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use skytale_core::FrameLimits;
 
+use crate::channel::ProposalLimits;
+
 /// Every limit of a relay. A peer that meets one is told which, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -28,6 +30,10 @@ pub struct Limits {
     pub queued_unarchived: usize,
     /// The most messages of one session that wait to be archived; beyond, it is read no further. Default: 1,024.
     pub unarchived_in_flight: usize,
+    /// The most proposals of native agents in one epoch of a channel. Default: 64.
+    pub proposals_per_epoch: usize,
+    /// The most proposals of one account in one epoch of a channel. Default: 8.
+    pub proposals_per_principal: usize,
 }
 
 impl Default for Limits {
@@ -44,7 +50,15 @@ impl Default for Limits {
             queued_bytes: 4 * 1024 * 1024,
             queued_unarchived: 4_096,
             unarchived_in_flight: 1_024,
+            proposals_per_epoch: 64,
+            proposals_per_principal: 8,
         }
+    }
+}
+
+impl Limits {
+    pub(crate) fn proposals(&self) -> ProposalLimits {
+        ProposalLimits { per_epoch: self.proposals_per_epoch, per_principal: self.proposals_per_principal }
     }
 }
 

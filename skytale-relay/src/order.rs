@@ -17,13 +17,7 @@ pub(crate) struct Order {
 impl Order {
     /// Returns the epoch that the message was made in, where one is demanded.
     pub fn epoch(&self) -> Option<u64> {
-        match &self.precondition {
-            Precondition::Any => None,
-            Precondition::At(at) | Precondition::AtSole(at) | Precondition::AdvanceFrom(at) => {
-                Some(at.epoch.0)
-            }
-            Precondition::Advance(at) | Precondition::AdvanceSole(at) => Some(at.epoch.0),
-        }
+        self.precondition.at().map(|at| at.epoch.0)
     }
 
     /// Reads a group command.

@@ -33,6 +33,7 @@ struct Route {
     channel: Arc<Channel>,
     publish: bool,
     commit: bool,
+    join: bool,
 }
 
 /// What a session waits for, in order.
@@ -100,26 +101,38 @@ impl Publishing {
     }
 
     /// Sends a native message on; its publisher is answered once it is archived.
-    pub fn publish_native(&mut self, envelope: Envelope, order: Order, request: u64) -> Result<(), Close> {
+    ///
+    /// `verb` is what its sender has to be permitted.
+    pub fn publish_native(
+        &mut self,
+        envelope: Envelope,
+        order: Order,
+        verb: Verb,
+        request: u64,
+    ) -> Result<(), Close> {
         let Some(publish) = envelope.publish() else { return Ok(()) };
         self.context.relay.appending.meter.received.increment(1);
-        let channel = self.route(&envelope, publish, Verb::Publish)?;
+        let channel = self.route(&envelope, publish, verb)?;
+        let proposer = (verb == Verb::Commit).then(|| self.context.identity.account());
         let item = self.native_item(envelope, order, request);
-        self.gather(channel, item);
+        self.gather(channel, Item { proposer, ..item });
         Ok(())
+    }
+
+    /// Finds the channel that a commit goes to; `verb` is what its sender has to be permitted.
+    pub fn channel(&mut self, envelope: &Envelope, verb: Verb) -> Result<Arc<Channel>, Close> {
+        let publish = envelope.publish().ok_or(Close::NotMls)?;
+        self.route(envelope, publish, verb)
     }
 
     /// Sends a native commit on, and waits for what becomes of it.
     pub async fn commit_native(
         &mut self,
+        channel: &Arc<Channel>,
         envelope: Envelope,
         order: Order,
     ) -> Result<Result<Outcome, StoreError>, Close> {
         self.submit();
-        let channel = match envelope.publish() {
-            Some(publish) => self.route(&envelope, publish, Verb::Commit)?,
-            None => return Err(Close::NotMls),
-        };
         self.context.relay.appending.meter.received.increment(1);
         let (sender, done) = oneshot::channel();
         // Answered by the caller, who knows what was missed.
@@ -256,7 +269,8 @@ impl Publishing {
         order: Option<Order>,
         done: Option<oneshot::Sender<Result<Outcome, StoreError>>>,
     ) -> Item {
-        Item { envelope, publisher: self.context.outbox.clone(), order, request: None, done }
+        let publisher = self.context.outbox.clone();
+        Item { envelope, publisher, order, request: None, proposer: None, done }
     }
 
     /// Does what is no longer held up.
@@ -327,8 +341,7 @@ impl Publishing {
             None => self.add_route(envelope, publish),
         };
         let route = &self.routes[index];
-        let permitted = if verb == Verb::Commit { route.commit } else { route.publish };
-        if permitted {
+        if route.permits(verb) {
             return Ok(route.channel.clone());
         }
         Err(Close::Forbidden { verb, channel: envelope.channel(&publish.header.destination) })
@@ -341,6 +354,7 @@ impl Publishing {
             components: name.components(),
             publish: identity.may(Verb::Publish, &name),
             commit: identity.may(Verb::Commit, &name),
+            join: identity.may(Verb::Join, &name),
             channel: self.context.relay.registry.open(&name),
         };
         if self.routes.len() < ROUTES {
@@ -352,6 +366,16 @@ impl Publishing {
         let old = std::mem::replace(&mut self.routes[index], route);
         self.context.relay.registry.close(old.channel);
         index
+    }
+}
+
+impl Route {
+    fn permits(&self, verb: Verb) -> bool {
+        match verb {
+            Verb::Commit => self.commit,
+            Verb::Join => self.join,
+            _ => self.publish,
+        }
     }
 }
 

@@ -12,8 +12,10 @@ use crate::channel::{Appending, Registry};
 use crate::connect::{Connect, ConnectError};
 use crate::cursors::{Cursors, Replay};
 use crate::drain::Drain;
+use crate::joins::Joins;
 use crate::limits::Limits;
 use crate::meter::Meter;
+use crate::policy::{Epochs, ExternalCommits};
 use crate::quotas::Quotas;
 use crate::session::Session;
 
@@ -32,6 +34,9 @@ pub(crate) struct Shared {
     pub limits: Limits,
     pub replay: Replay,
     pub published_sdk_expiry: PublishedSdkExpiry,
+    pub external_commits: ExternalCommits,
+    pub epochs: Epochs,
+    pub joins: Joins,
     pub registry: Registry,
     pub appending: Appending,
     pub directory: Arc<dyn Directory>,
@@ -53,14 +58,18 @@ pub enum PublishedSdkExpiry {
 impl Relay {
     /// Makes a relay over a store, with default limits and no replay.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        let meter = Meter::new();
+        let limits = Limits::default();
+        let appending = Appending { store, meter: Meter::new(), proposals: limits.proposals() };
         Self {
             shared: Arc::new(Shared {
-                limits: Limits::default(),
+                limits,
                 replay: Replay::Off,
                 published_sdk_expiry: PublishedSdkExpiry::default(),
+                external_commits: ExternalCommits::default(),
+                epochs: Epochs::default(),
+                joins: Joins::default(),
                 registry: Registry::default(),
-                appending: Appending { store, meter },
+                appending,
                 directory: Arc::new(MemoryStore::new()),
                 cursors: Cursors::default(),
                 quotas: Quotas::default(),
@@ -85,7 +94,9 @@ impl Relay {
     ///
     /// If the relay was cloned already, as for every `with_*`.
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.configure().limits = limits;
+        let shared = self.configure();
+        shared.appending.proposals = limits.proposals();
+        shared.limits = limits;
         self
     }
 
@@ -98,6 +109,18 @@ impl Relay {
     /// Sets whether sessions of the published SDK end with their token. Default: they go on.
     pub fn with_published_sdk_expiry(mut self, expiry: PublishedSdkExpiry) -> Self {
         self.configure().published_sdk_expiry = expiry;
+        self
+    }
+
+    /// Sets whether native channels take external commits. Default: [`ExternalCommits::Refuse`].
+    pub fn with_external_commits(mut self, external_commits: ExternalCommits) -> Self {
+        self.configure().external_commits = external_commits;
+        self
+    }
+
+    /// Sets which epochs native agents may send application messages in. Default: [`Epochs::Strict`].
+    pub fn with_epochs(mut self, epochs: Epochs) -> Self {
+        self.configure().epochs = epochs;
         self
     }
 

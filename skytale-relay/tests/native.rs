@@ -39,7 +39,7 @@ struct Native {
     hints: Vec<Content>,
 }
 
-/// A message of the channel as it was given.
+/// A message of the channel as it was given; of one of the agent's own live, the place alone.
 #[derive(Debug, PartialEq)]
 struct Delivered {
     sequence: u64,
@@ -50,7 +50,15 @@ struct Delivered {
 
 impl Native {
     async fn connect(relay: &Running) -> Self {
-        let agent = relay.silent_agent(Dialect::Slim3, "unnamed", 1, None).await.expect("admitted");
+        Self::open(relay, None).await
+    }
+
+    async fn with_token(relay: &Running, token: &str) -> Self {
+        Self::open(relay, Some(token)).await
+    }
+
+    async fn open(relay: &Running, token: Option<&str>) -> Self {
+        let agent = relay.silent_agent(Dialect::Slim3, "unnamed", 1, token).await.expect("admitted");
         Self { agent, requests: 0, delivered: VecDeque::new(), hints: Vec::new() }
     }
 
@@ -84,6 +92,15 @@ impl Native {
     async fn submit(&mut self, message: Bytes, id: u8, submit: Submit) -> Content {
         let frame = |extension: Extension| extension::message(&channel(), message, &extension);
         let request = self.request(frame, Content::Submit(submit), [id; 16]).await;
+        self.answer(request).await
+    }
+
+    async fn commit(&mut self, epoch: u64, id: [u8; 16]) -> Content {
+        let frame = |extension: Extension| {
+            extension::message(&channel(), private("g", epoch, COMMIT, id[0]), &extension)
+        };
+        let submit = Submit { applied: epoch, ..Default::default() };
+        let request = self.request(frame, Content::Submit(submit), id).await;
         self.answer(request).await
     }
 
@@ -124,15 +141,30 @@ impl Native {
     }
 
     fn keep(&mut self, envelope: Envelope, extension: Extension) {
-        match envelope.app_payload() {
-            Some(payload) => self.delivered.push_back(Delivered {
-                sequence: extension.sequence,
-                previous: extension.previous,
-                id: extension.id().expect("an id"),
-                blob: Bytes::copy_from_slice(payload.blob),
-            }),
-            None => self.hints.extend(extension.content),
+        if extension.sequence == 0 {
+            return self.hints.extend(extension.content);
         }
+        assert_eq!((&extension.content, extension.request), (&None, 0), "a place is not an answer");
+        let blob = envelope.app_payload().map(|payload| Bytes::copy_from_slice(payload.blob));
+        self.delivered.push_back(Delivered {
+            sequence: extension.sequence,
+            previous: extension.previous,
+            id: extension.id().expect("an id"),
+            blob: blob.unwrap_or_default(),
+        });
+    }
+}
+
+/// Takes a token for the account itself.
+struct ByToken;
+
+impl skytale_relay::Authenticator for ByToken {
+    async fn authenticate(
+        &self,
+        credentials: &skytale_relay::Credentials,
+    ) -> Result<skytale_core::Principal, skytale_relay::AuthError> {
+        let token = credentials.bearer.as_ref().ok_or(skytale_relay::AuthError::Missing)?;
+        Ok(skytale_core::Principal::new(token.expose(), skytale_core::Permissions::All))
     }
 }
 
@@ -195,6 +227,82 @@ async fn the_first_commit_of_an_epoch_wins_and_the_loser_learns_what_it_missed()
     assert_eq!(second.accepted(private("g", 1, COMMIT, 9), 10).await, 3, "made again on the new epoch");
 }
 
+/// Commits in a loop until there are so many commits in all, and returns how many were its own.
+async fn commit_again_and_again(mut member: Native, who: u8, total: u64) -> u64 {
+    let (mut epoch, mut own, mut tries) = (0, 0, 0u64);
+    while epoch < total {
+        tries += 1;
+        let mut id = [who; 16];
+        id[8..].copy_from_slice(&tries.to_be_bytes());
+        let until = match member.commit(epoch, id).await {
+            Content::Accepted(accepted) => {
+                own += u64::from(accepted.sequence <= total);
+                accepted.sequence
+            }
+            Content::Refused(refused) if code(&refused) == Code::StaleEpoch => refused.epoch,
+            Content::Refused(refused) => {
+                assert_eq!(code(&refused), Code::NotYourTurn);
+                assert!((1..=2_000).contains(&refused.retry_after_ms), "{}", refused.retry_after_ms);
+                epoch + 1
+            }
+            other => panic!("{other:?}"),
+        };
+        while epoch < until {
+            epoch = member.hear().await.sequence;
+        }
+    }
+    own
+}
+
+#[tokio::test]
+async fn every_member_that_wants_to_commit_gets_its_turn() {
+    const MEMBERS: u8 = 8;
+    const EACH: u64 = 25;
+    let relay = Running::start().await;
+    let mut members = Vec::new();
+    for who in 1..=MEMBERS {
+        let mut member = Native::connect(&relay).await;
+        member.resume(&channel(), None).await;
+        members.push(commit_again_and_again(member, who, u64::from(MEMBERS) * EACH));
+    }
+    let own = futures::future::join_all(members).await;
+    assert_eq!(own.iter().sum::<u64>(), u64::from(MEMBERS) * EACH);
+    assert!(own.iter().all(|own| *own >= EACH - 1), "{own:?}");
+}
+
+#[tokio::test]
+async fn a_losers_turn_holds_up_others_but_no_repetition_and_ends_with_its_session() {
+    let relay = Running::start().await;
+    let (mut winner, mut loser) = (Native::connect(&relay).await, Native::connect(&relay).await);
+    winner.accepted(private("g", 0, COMMIT, 1), 1).await;
+    assert_eq!(code(&loser.refused(private("g", 0, COMMIT, 9), 9, 0).await), Code::StaleEpoch);
+    let refused = winner.refused(private("g", 1, COMMIT, 1), 2, 1).await;
+    assert_eq!((code(&refused), refused.epoch, refused.winner, refused.last), (Code::NotYourTurn, 1, 1, 1));
+    assert_eq!(winner.accepted(private("g", 0, COMMIT, 1), 1).await, 1, "sent again");
+    winner.accepted(private("g", 1, APPLICATION, 1), 3).await;
+    assert_eq!(loser.accepted(private("g", 1, COMMIT, 9), 10).await, 3);
+    assert_eq!(winner.accepted(private("g", 2, COMMIT, 1), 4).await, 4, "its own turn now");
+
+    assert_eq!(code(&loser.refused(private("g", 2, COMMIT, 9), 11, 4).await), Code::StaleEpoch);
+    assert_eq!(code(&winner.refused(private("g", 3, COMMIT, 1), 5, 4).await), Code::NotYourTurn);
+    drop(loser);
+    let in_time = async { while !matches!(winner.commit(3, [6; 16]).await, Content::Accepted(_)) {} };
+    tokio::time::timeout(std::time::Duration::from_millis(1_500), in_time)
+        .await
+        .expect("before the lease ends");
+}
+
+#[tokio::test]
+async fn a_member_that_commits_alone_is_never_held_up() {
+    let relay = Running::start().await;
+    let mut member = Native::connect(&relay).await;
+    member.accepted(private("g", 0, COMMIT, 1), 1).await;
+    assert_eq!(code(&member.refused(private("g", 0, COMMIT, 2), 2, 1).await), Code::StaleEpoch);
+    for epoch in 1..50 {
+        assert!(matches!(member.commit(epoch, [epoch as u8 + 2; 16]).await, Content::Accepted(_)));
+    }
+}
+
 #[tokio::test]
 async fn what_was_missed_is_inlined_up_to_a_bound() {
     let relay = Running::start().await;
@@ -241,6 +349,93 @@ async fn public_messages_and_what_is_no_mls_are_refused() {
     agent.accepted(private("g", 0, APPLICATION, 1), 1).await;
 }
 
+/// The clear header of a PublicMessage by which a new member commits.
+fn external_commit(epoch: u64, salt: u8) -> Bytes {
+    let mut message = vec![0, 1, 0, 1, 1, b'g'];
+    message.extend(epoch.to_be_bytes());
+    message.extend([4, 0, COMMIT, salt, salt]);
+    message.into()
+}
+
+fn with_external_commits(relay: skytale_relay::Relay) -> skytale_relay::Relay {
+    relay.with_external_commits(skytale_relay::ExternalCommits::Accept)
+}
+
+#[tokio::test]
+async fn external_commits_are_refused_by_default() {
+    let relay = Running::start().await;
+    let mut agent = Native::connect(&relay).await;
+    let refused = agent.refused(external_commit(0, 1), 1, 0).await;
+    assert_eq!(code(&refused), Code::NotPrivate);
+    assert!(refused.text.contains("external commits"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn an_external_commit_passes_the_gate_and_brings_what_any_commit_does() {
+    let relay = Running::with(with_external_commits).await;
+    let (mut member, mut joiner) = (Native::connect(&relay).await, Native::connect(&relay).await);
+    member.resume(&channel(), None).await;
+    member.accepted(private("g", 0, COMMIT, 1), 1).await;
+    assert_eq!(code(&joiner.refused(external_commit(0, 2), 2, 0).await), Code::StaleEpoch);
+    let brings = Submit { group_info: vec![7; 60].into(), ..Default::default() };
+    let accepted = number(joiner.submit(external_commit(1, 3), 3, brings).await);
+    assert_eq!((accepted, member.hear().await.sequence), (2, 1), "the member's own, then the joiner's");
+    assert_eq!(member.hear().await.blob, external_commit(1, 3));
+    let fetch = FetchGroupInfo { channel: channel().to_string() };
+    let Content::GroupInfo(info) = member.control(Content::FetchGroupInfo(fetch)).await else {
+        panic!("no GroupInfo")
+    };
+    assert_eq!((info.sequence, &info.group_info[..]), (2, &[7; 60][..]));
+}
+
+#[tokio::test]
+async fn no_other_public_message_is_taken_with_external_commits() {
+    let relay = Running::with(with_external_commits).await;
+    let mut agent = Native::connect(&relay).await;
+    let mut proposal = external_commit(0, 1).to_vec();
+    proposal[14..17].copy_from_slice(&[3, 0, PROPOSAL]);
+    for public in [wire::commit("g", 0, 1), wire::proposal("g", 0, 1), proposal.into()] {
+        assert_eq!(code(&agent.refused(public, 1, 0).await), Code::NotPrivate);
+    }
+}
+
+#[tokio::test]
+async fn an_account_joins_a_channel_once_a_minute() {
+    let relay = Running::with(with_external_commits).await;
+    let mut joiner = Native::connect(&relay).await;
+    assert_eq!(joiner.accepted(external_commit(0, 1), 1).await, 1);
+    let refused = joiner.refused(external_commit(1, 2), 2, 1).await;
+    assert_eq!(code(&refused), Code::Rate);
+    assert!((50_000..=60_000).contains(&refused.retry_after_ms), "{}", refused.retry_after_ms);
+    assert_eq!(joiner.accepted(external_commit(0, 1), 1).await, 1, "sent again");
+    assert_eq!(joiner.accepted(private("g", 1, COMMIT, 2), 3).await, 2, "as a member");
+}
+
+#[tokio::test]
+async fn an_external_commit_needs_the_permission_to_join() {
+    use skytale_core::{Claims, Grant, Verb};
+    const SECRET: &[u8] = b"a secret of at least 32 bytes, for tests";
+    let tokens = skytale_relay::JwtAuthenticator::new(SECRET).expect("long enough");
+    let store = Arc::new(skytale_store::MemoryStore::new());
+    let relay = Running::assembled(store, tokens, with_external_commits, |listener| listener).await;
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let token = |verbs: &[Verb]| {
+        let grant = Grant { channels: "org/ns/*".parse().expect("a pattern"), verbs: verbs.to_vec() };
+        let claims = Claims::new("acme", now, now + 60).with_grants(vec![grant]);
+        let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
+        jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
+    };
+    let mut stranger =
+        Native::with_token(&relay, &token(&[Verb::Publish, Verb::Subscribe, Verb::Commit])).await;
+    let refused = stranger.refused(external_commit(0, 1), 1, 0).await;
+    assert_eq!(code(&refused), Code::NotAuthorized);
+    assert!(refused.text.contains("join"), "{}", refused.text);
+    let mut joiner = Native::with_token(&relay, &token(&[Verb::Join])).await;
+    joiner.accepted(external_commit(0, 1), 1).await;
+    assert_eq!(code(&joiner.refused(private("g", 1, COMMIT, 1), 2, 1).await), Code::NotAuthorized);
+}
+
 #[tokio::test]
 async fn an_agent_that_was_away_resumes_after_its_last_message() {
     let relay = Running::start().await;
@@ -257,6 +452,55 @@ async fn an_agent_that_was_away_resumes_after_its_last_message() {
         assert_eq!(delivered.id, [expected as u8; 16]);
     }
     assert!(matches!(member.resume(&channel(), Some(999)).await, Content::Refused(_)), "beyond the end");
+}
+
+#[tokio::test]
+async fn a_members_own_messages_come_as_their_places() {
+    let relay = Running::start().await;
+    let (mut one, mut other) = (Native::connect(&relay).await, Native::connect(&relay).await);
+    one.resume(&channel(), None).await;
+    other.resume(&channel(), None).await;
+    for id in 1..=20 {
+        let sender = if id % 3 == 0 { &mut one } else { &mut other };
+        sender.accepted(private("g", 0, APPLICATION, id), id).await;
+    }
+    for (member, owns_thirds) in [(&mut one, true), (&mut other, false)] {
+        for id in 1..=20 {
+            let is_own = (id % 3 == 0) == owns_thirds;
+            let blob = if is_own { Bytes::new() } else { private("g", 0, APPLICATION, id) };
+            let expected = Delivered { sequence: id.into(), previous: u64::from(id) - 1, id: [id; 16], blob };
+            assert_eq!(member.hear().await, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_does_not_read_gets_its_own_messages_from_the_archive_in_order() {
+    let limits = |relay: skytale_relay::Relay| {
+        let mut limits = skytale_relay::Limits::default();
+        limits.queued_messages = 4;
+        relay.with_limits(limits)
+    };
+    let relay = Running::with(limits).await;
+    let (mut slow, mut other) = (Native::connect(&relay).await, Native::connect(&relay).await);
+    slow.resume(&channel(), None).await;
+    for id in (1..=100).step_by(2) {
+        let long = [private("g", 0, APPLICATION, id), vec![0; 50_000].into()].concat();
+        other.accepted(long.into(), id).await;
+        let own = |extension: Extension| {
+            extension::message(&channel(), private("g", 0, APPLICATION, id + 1), &extension)
+        };
+        slow.request(own, Content::Submit(Submit::default()), [id + 1; 16]).await;
+        let find = Find { channel: channel().to_string(), message_id: vec![id + 1; 16].into() };
+        while number(other.control(Content::Find(find.clone())).await) == 0 {}
+    }
+    let mut whole = 0;
+    for id in 1..=100 {
+        let delivered = slow.hear().await;
+        assert_eq!((delivered.sequence, delivered.previous), (id, id - 1));
+        whole += u64::from(id % 2 == 0 && !delivered.blob.is_empty());
+    }
+    assert!(whole > 0, "some came from the archive");
 }
 
 #[tokio::test]
@@ -305,6 +549,121 @@ async fn a_welcome_is_readable_once_its_commit_has_won() {
     newcomer.control(Content::DropWelcome(drop)).await;
     let Content::Welcomes(none) = newcomer.control(fetch()).await else { panic!("no list") };
     assert!(none.welcomes.is_empty(), "dropped");
+}
+
+#[tokio::test]
+async fn the_last_three_group_infos_are_given_newest_first() {
+    let relay = Running::start().await;
+    let mut member = Native::connect(&relay).await;
+    let brings = |salt: u8| Submit { group_info: vec![salt; 50].into(), ..Default::default() };
+    let fetch = || Content::FetchGroupInfo(FetchGroupInfo { channel: channel().to_string() });
+    for epoch in 0..5 {
+        let commit = private("g", epoch, COMMIT, 1);
+        assert_eq!(number(member.submit(commit, epoch as u8, brings(epoch as u8)).await), epoch + 1);
+        assert!(matches!(
+            member.submit(private("g", epoch, COMMIT, 2), 99, brings(99)).await,
+            Content::Refused(_)
+        ));
+        let Content::GroupInfo(newest) = member.control(fetch()).await else { panic!("no GroupInfo") };
+        let given: Vec<_> = std::iter::once(&newest).chain(&newest.older).collect();
+        let sequences: Vec<_> = given.iter().map(|info| info.sequence).collect();
+        let expected: Vec<_> = (1..=epoch + 1).rev().take(3).collect();
+        assert_eq!(sequences, expected, "of accepted commits alone");
+        assert!(given.iter().all(|info| u64::from(info.group_info[0]) + 1 == info.sequence));
+    }
+}
+
+#[tokio::test]
+async fn long_group_infos_are_given_as_long_as_they_fit() {
+    let relay = Running::start().await;
+    let mut member = Native::connect(&relay).await;
+    for epoch in 0..3 {
+        let brings = Submit { group_info: vec![1; 900_000].into(), ..Default::default() };
+        member.submit(private("g", epoch, COMMIT, 1), epoch as u8, brings).await;
+    }
+    let fetch = FetchGroupInfo { channel: channel().to_string() };
+    let Content::GroupInfo(newest) = member.control(Content::FetchGroupInfo(fetch)).await else {
+        panic!("no GroupInfo")
+    };
+    assert_eq!((newest.sequence, newest.older.len()), (3, 1));
+}
+
+#[tokio::test]
+async fn an_epoch_has_so_many_proposals_and_an_account_so_many_of_them() {
+    let limited = |relay: skytale_relay::Relay| {
+        let mut limits = skytale_relay::Limits::default();
+        (limits.proposals_per_epoch, limits.proposals_per_principal) = (3, 2);
+        relay.with_limits(limits)
+    };
+    let relay =
+        Running::assembled(Arc::new(skytale_store::MemoryStore::new()), ByToken, limited, |l| l).await;
+    let mut one = Native::with_token(&relay, "one").await;
+    let (mut other, mut third) =
+        (Native::with_token(&relay, "other").await, Native::with_token(&relay, "third").await);
+    one.accepted(private("g", 0, PROPOSAL, 1), 1).await;
+    one.accepted(private("g", 0, PROPOSAL, 2), 2).await;
+    let refused = one.refused(private("g", 0, PROPOSAL, 3), 3, 2).await;
+    assert_eq!(code(&refused), Code::ProposalLimit);
+    assert!(refused.text.contains("at most 3 proposals, 2 of one account"), "{}", refused.text);
+    assert_eq!(one.accepted(private("g", 0, PROPOSAL, 2), 2).await, 2, "sent again");
+    assert_eq!(one.accepted(private("g", 0, APPLICATION, 2), 4).await, 3, "no proposal");
+    other.accepted(private("g", 0, PROPOSAL, 4), 5).await;
+    assert_eq!(code(&third.refused(private("g", 0, PROPOSAL, 5), 6, 4).await), Code::ProposalLimit);
+    third.accepted(private("g", 0, COMMIT, 6), 7).await;
+    for id in [8, 9] {
+        one.accepted(private("g", 1, PROPOSAL, id), id).await;
+    }
+    assert_eq!(code(&one.refused(private("g", 0, PROPOSAL, 1), 10, 7).await), Code::StaleEpoch);
+    assert_eq!(code(&one.refused(private("g", 1, PROPOSAL, 1), 11, 7).await), Code::ProposalLimit);
+}
+
+#[tokio::test]
+async fn proposals_that_come_together_are_counted_and_answered_each() {
+    let relay = Running::start().await;
+    let mut agent = Native::connect(&relay).await;
+    let mut requests = Vec::new();
+    for id in 1..=20 {
+        let content = if id % 4 == 0 { APPLICATION } else { PROPOSAL };
+        let frame =
+            |extension: Extension| extension::message(&channel(), private("g", 0, content, id), &extension);
+        requests.push((content, agent.request(frame, Content::Submit(Submit::default()), [id; 16]).await));
+    }
+    let (mut archived, mut refused) = (0, 0);
+    let mut answers = std::collections::HashMap::new();
+    while answers.len() < requests.len() {
+        let (_, extension) = agent.frame().await;
+        answers.insert(extension.request, extension.content.expect("an answer"));
+    }
+    for (content, request) in requests {
+        match &answers[&request] {
+            Content::Accepted(_) => archived += u32::from(content == PROPOSAL),
+            Content::Refused(why) => {
+                assert_eq!((code(why), content), (Code::ProposalLimit, PROPOSAL));
+                refused += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((archived, refused), (8, 7));
+    assert_eq!(relay.archived(["org", "ns", "native"]).await.len(), 13);
+}
+
+#[tokio::test]
+async fn lenient_epochs_let_late_messages_in_but_no_late_proposals() {
+    let lenient = |relay: skytale_relay::Relay| relay.with_epochs(skytale_relay::Epochs::Lenient);
+    let relay = Running::with(lenient).await;
+    let mut agent = Native::connect(&relay).await;
+    for epoch in 0..5 {
+        agent.accepted(private("g", epoch, COMMIT, 1), epoch as u8 + 1).await;
+    }
+    for (epoch, id) in [(2, 10), (5, 11), (3, 12), (4, 13)] {
+        agent.accepted(private("g", epoch, APPLICATION, 2), id).await;
+    }
+    let stale = agent.refused(private("g", 1, APPLICATION, 2), 20, 9).await;
+    assert_eq!((code(&stale), stale.epoch), (Code::StaleEpoch, 5));
+    assert_eq!(code(&agent.refused(private("g", 6, APPLICATION, 2), 21, 9).await), Code::FutureEpoch);
+    assert_eq!(code(&agent.refused(private("other", 5, APPLICATION, 2), 22, 9).await), Code::WrongGroup);
+    assert_eq!(code(&agent.refused(private("g", 4, PROPOSAL, 2), 23, 9).await), Code::StaleEpoch);
 }
 
 #[tokio::test]

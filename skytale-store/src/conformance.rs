@@ -32,6 +32,7 @@ pub async fn all(store: &Arc<dyn Store>) {
     advance_from_accepts_later_epochs(store).await;
     groups_of_one_channel_are_independent(store).await;
     a_sole_group_keeps_others_out(store).await;
+    recent_accepts_a_few_past_epochs(store).await;
     messages_are_found_by_their_ids(store).await;
     the_last_epochs_do_not_overflow(store).await;
     a_conflict_changes_nothing(store).await;
@@ -50,6 +51,7 @@ pub async fn directory(directory: &Arc<dyn Directory>) {
     a_bundle_is_kept_once_until_it_is_settled(directory).await;
     a_refused_bundle_is_forgotten(directory).await;
     group_infos_are_listed_newest_first(directory).await;
+    commits_that_lose_push_no_group_info_out(directory).await;
 }
 
 /// However many claim at once, each key package is given once, and then there is none.
@@ -121,15 +123,36 @@ pub async fn a_refused_bundle_is_forgotten(directory: &Arc<dyn Directory>) {
     assert_eq!(directory.group_infos(&room).await.expect("infos").len(), 1);
 }
 
-/// The last GroupInfos of a channel are kept, the newest first.
+/// The last GroupInfos of a channel's accepted commits are kept, the newest first.
 pub async fn group_infos_are_listed_newest_first(directory: &Arc<dyn Directory>) {
     let room = channel();
     for commit in 0..GROUP_INFOS as u8 + 3 {
         directory.deposit(bundle(&room, commit, &[])).await.expect("deposit");
+        directory.settle(&room, id(commit), Some(SequenceNumber(commit.into()))).await.expect("settle");
     }
     let infos = directory.group_infos(&room).await.expect("infos");
     let expected: Vec<_> = (3..GROUP_INFOS as u8 + 3).rev().map(id).collect();
     assert_eq!(infos.iter().map(|deposit| deposit.commit).collect::<Vec<_>>(), expected);
+}
+
+/// However many commits race, what the accepted ones brought stays.
+pub async fn commits_that_lose_push_no_group_info_out(directory: &Arc<dyn Directory>) {
+    let room = channel();
+    let rivals = GROUP_INFOS as u8 * 3;
+    for commit in 0..rivals {
+        directory.deposit(bundle(&room, commit, &[])).await.expect("deposit");
+    }
+    assert_eq!(
+        directory.group_infos(&room).await.expect("infos").len(),
+        usize::from(rivals),
+        "none is decided"
+    );
+    directory.settle(&room, id(0), Some(SequenceNumber(1))).await.expect("settle");
+    for commit in 1..rivals {
+        directory.settle(&room, id(commit), None).await.expect("settle");
+    }
+    let infos = directory.group_infos(&room).await.expect("infos");
+    assert_eq!(infos.iter().map(|deposit| deposit.commit).collect::<Vec<_>>(), [id(0)]);
 }
 
 /// Makes a channel that no other check uses.
@@ -337,6 +360,29 @@ pub async fn a_sole_group_keeps_others_out(store: &Arc<dyn Store>) {
     call(Precondition::AtSole(group_at(b"one", 1))).await.expect("its own group");
     call(Precondition::AdvanceSole(group_at(b"one", 1))).await.expect("its own group's next commit");
     assert_eq!(numbers(&read_all(store, &channel, 0).await), [1, 2, 3, 4]);
+}
+
+/// `RecentSole` accepts the current epoch and as many past ones as it says, of the channel's only group, and no later one.
+pub async fn recent_accepts_a_few_past_epochs(store: &Arc<dyn Store>) {
+    let channel = channel();
+    let call = |precondition| store.append(&channel, vec![record("c")], precondition);
+    call(Precondition::RecentSole(at(7), 2)).await.expect("an unknown group is accepted");
+    for epoch in 3..6 {
+        call(Precondition::AdvanceSole(at(epoch))).await.expect("a commit");
+    }
+    for epoch in 4..=6 {
+        call(Precondition::RecentSole(at(epoch), 2)).await.expect("two past epochs and the current one");
+    }
+    for epoch in [0, 3, 7, u64::MAX] {
+        let refused = call(Precondition::RecentSole(at(epoch), 2)).await;
+        assert!(
+            matches!(refused, Err(StoreError::Conflict { current: Epoch(6), .. })),
+            "{epoch}: {refused:?}"
+        );
+    }
+    let other = call(Precondition::RecentSole(group_at(b"other", 6), 2)).await;
+    assert!(matches!(other, Err(StoreError::OtherGroup)), "{other:?}");
+    call(Precondition::AdvanceSole(at(6))).await.expect("nothing has advanced meanwhile");
 }
 
 /// `find` tells the number of a message by its id, in its own channel only.

@@ -18,7 +18,8 @@ use crate::store::MessageId;
 ///   time. The one of last resort is given when there is no other, any number of times.
 /// - **Bundles.** A [`Bundle`] is deposited before its commit is decided, so that no accepted commit lacks it. Whether
 ///   its commit was accepted is noted by [`settle`](Directory::settle), and until then is for the caller to find out
-///   ([`Store::find`](crate::Store::find)). A deposit that is repeated is kept once.
+///   ([`Store::find`](crate::Store::find)). A deposit that is repeated is kept once. No deposit makes room for another
+///   one before its own commit is settled, so that those who lose take nothing away.
 #[async_trait]
 pub trait Directory: fmt::Debug + Send + Sync + 'static {
     /// Adds key packages of an agent, replaces the one of last resort if there is a new one, and returns how many of
@@ -53,14 +54,15 @@ pub trait Directory: fmt::Debug + Send + Sync + 'static {
     /// Drops a Welcome that its agent has stored.
     async fn drop_welcome(&self, agent: &ChannelName, commit: MessageId) -> Result<()>;
 
-    /// Returns a channel's last GroupInfos, newest first; at most [`GROUP_INFOS`].
+    /// Returns a channel's GroupInfos, newest first: the last [`GROUP_INFOS`] of commits that are known to be accepted,
+    /// and among them those of commits that are not settled.
     async fn group_infos(&self, channel: &ChannelName) -> Result<Vec<Deposit>>;
 
     /// Drops what was deposited before a time and never fetched, and returns how many.
     async fn expire_deposits(&self, before: SystemTime) -> Result<u64>;
 }
 
-/// How many GroupInfos of a channel are kept; those of refused commits go at once.
+/// How many GroupInfos of a channel's accepted commits are kept; those of refused commits go at once.
 pub const GROUP_INFOS: usize = 4;
 
 /// A key package that was claimed.

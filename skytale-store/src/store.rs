@@ -180,6 +180,8 @@ pub enum Precondition {
     AdvanceFrom(GroupEpoch),
     /// As [`At`](Self::At), and the channel knows no other group.
     AtSole(GroupEpoch),
+    /// As [`AtSole`](Self::AtSole), but the group may have advanced since, by at most so many epochs.
+    RecentSole(GroupEpoch, u64),
     /// As [`Advance`](Self::Advance), and the channel knows no other group: the first commit binds the channel to its
     /// group.
     AdvanceSole(GroupEpoch),
@@ -204,17 +206,19 @@ impl Precondition {
     pub fn decide(&self, current: Option<Epoch>, others: bool) -> std::result::Result<Option<Epoch>, Unmet> {
         let (wanted, advances) = match self {
             Self::Any => return Ok(None),
-            Self::At(wanted) | Self::AtSole(wanted) => (wanted, false),
+            Self::At(wanted) | Self::AtSole(wanted) | Self::RecentSole(wanted, _) => (wanted, false),
             Self::Advance(wanted) | Self::AdvanceFrom(wanted) | Self::AdvanceSole(wanted) => (wanted, true),
         };
         if others && self.is_sole() {
             return Err(Unmet::OtherGroup);
         }
-        let passes_later = matches!(self, Self::AdvanceFrom(_));
+        let (earlier, later) = self.leeway();
+        let fits = |current: Epoch| {
+            let allowed = if wanted.epoch <= current { earlier } else { later };
+            wanted.epoch.0.abs_diff(current.0) <= allowed
+        };
         match current {
-            Some(current) if wanted.epoch != current && !(passes_later && wanted.epoch > current) => {
-                Err(Unmet::Epoch(current))
-            }
+            Some(current) if !fits(current) => Err(Unmet::Epoch(current)),
             _ if advances && wanted.epoch.0 >= i64::MAX as u64 => {
                 Err(Unmet::Epoch(current.unwrap_or_default()))
             }
@@ -222,9 +226,18 @@ impl Precondition {
         }
     }
 
+    /// Returns how many epochs a message may be behind its group, and ahead of it.
+    const fn leeway(&self) -> (u64, u64) {
+        match self {
+            Self::RecentSole(_, past) => (*past, 0),
+            Self::AdvanceFrom(_) => (0, u64::MAX),
+            _ => (0, 0),
+        }
+    }
+
     /// Tells whether the group has to be the channel's only one.
     pub const fn is_sole(&self) -> bool {
-        matches!(self, Self::AtSole(_) | Self::AdvanceSole(_))
+        matches!(self, Self::AtSole(_) | Self::RecentSole(..) | Self::AdvanceSole(_))
     }
 
     /// Tells whether the append begins an epoch.
@@ -234,10 +247,15 @@ impl Precondition {
 
     /// Returns the group that the precondition is about.
     pub fn group(&self) -> Option<&GroupId> {
+        self.at().map(|at| &at.group)
+    }
+
+    /// Returns the group, and the epoch that the message was made in.
+    pub fn at(&self) -> Option<&GroupEpoch> {
         match self {
             Self::Any => None,
-            Self::At(group) | Self::AtSole(group) => Some(&group.group),
-            Self::Advance(group) | Self::AdvanceFrom(group) | Self::AdvanceSole(group) => Some(&group.group),
+            Self::At(at) | Self::AtSole(at) | Self::RecentSole(at, _) => Some(at),
+            Self::Advance(at) | Self::AdvanceFrom(at) | Self::AdvanceSole(at) => Some(at),
         }
     }
 }

@@ -52,14 +52,12 @@ impl Machine {
 
     /// Builds the external commit from the newest GroupInfo that is genuine, and sends it.
     pub(super) fn come_back(&mut self, found: &GroupInfo) -> Result<()> {
-        let built = self.group.return_by(&found.group_info);
-        let (candidate, built) = match built {
-            Ok(built) => built,
-            Err(error) => {
-                tracing::warn!(%error, "the GroupInfo at the relay is of no use");
-                self.return_refused(Code::NotFound, 0);
-                return Ok(());
-            }
+        let newest_first = std::iter::once(found).chain(&found.older);
+        let built = newest_first.filter_map(|found| self.group.return_by(&found.group_info).ok()).next();
+        let Some((candidate, built)) = built else {
+            tracing::warn!("no GroupInfo at the relay is of use");
+            self.return_refused(Code::NotFound, 0);
+            return Ok(());
         };
         let id = id_of(&built.commit);
         self.returning.candidate = Some((id, Box::new(candidate)));

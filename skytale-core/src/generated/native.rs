@@ -211,13 +211,16 @@ pub struct Welcome {
     #[prost(uint64, tag = "4")]
     pub sequence: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GroupInfo {
     #[prost(bytes = "bytes", tag = "1")]
     pub group_info: ::prost::bytes::Bytes,
     /// The number of the commit that it belongs to.
     #[prost(uint64, tag = "2")]
     pub sequence: u64,
+    /// The ones before it, newest first, at most two.
+    #[prost(message, repeated, tag = "3")]
+    pub older: ::prost::alloc::vec::Vec<GroupInfo>,
 }
 /// The relay is about to end the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -16,15 +16,13 @@ impl Channel {
     pub(super) fn deliver(&self, envelope: &Arc<Envelope>, number: SequenceNumber, from: SessionId) -> usize {
         self.delivered.fetch_max(number.0, Ordering::SeqCst);
         let subscriptions = self.subscriptions.load();
+        tell_own(&subscriptions, envelope, number, from);
         if wants_any_one(envelope) {
             // Whoever reads the archive could not know that it was chosen, so the message itself is queued.
             return self.choose(&subscriptions, envelope, from).map_or(0, |chosen| {
                 chosen.outbox().offer_unarchived(envelope, Some(number));
                 1
             });
-        }
-        if let Some(own) = subscriptions.iter().find(|own| own.session() == from && own.wants(envelope)) {
-            own.outbox().offer_own(own, envelope.message_id(), number);
         }
         for_each_session(&subscriptions, envelope, from, |subscription, first| {
             if first {
@@ -76,6 +74,20 @@ impl Channel {
             1 => Some(candidates[0]),
             count => Some(candidates[self.turn.fetch_add(1, Ordering::Relaxed) % count]),
         }
+    }
+}
+
+/// Tells a session that is subscribed to what it publishes to which place its message has.
+fn tell_own(
+    subscriptions: &[Arc<Subscription>],
+    envelope: &Envelope,
+    number: SequenceNumber,
+    from: SessionId,
+) {
+    let first = subscriptions.partition_point(|subscription| subscription.session() < from);
+    let mut own = subscriptions[first..].iter().take_while(|subscription| subscription.session() == from);
+    if let Some(own) = own.find(|own| own.wants(envelope)) {
+        own.outbox().offer_own(own, envelope.message_id(), number);
     }
 }
 

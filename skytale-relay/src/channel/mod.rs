@@ -4,9 +4,11 @@ mod fanout;
 mod frame;
 mod outbound;
 mod outbox;
+mod proposals;
 mod registry;
 mod sequencer;
 mod subscription;
+mod turns;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
@@ -17,6 +19,7 @@ use skytale_core::ChannelName;
 pub use frame::Frame;
 pub use outbound::Outbound;
 pub(crate) use outbox::{Outbox, SessionId};
+pub(crate) use proposals::ProposalLimits;
 pub(crate) use registry::Registry;
 pub(crate) use sequencer::{Appending, Item};
 pub(crate) use subscription::{Start, Subscription};
@@ -31,6 +34,10 @@ pub(crate) struct Channel {
     delivered: AtomicU64,
     /// Whose turn it is among those of whom one is enough.
     turn: AtomicUsize,
+    /// Whose turn it is to commit.
+    turns: Mutex<turns::Turns>,
+    /// What the epoch has of proposals.
+    proposals: Mutex<proposals::Proposals>,
     waiting: Mutex<sequencer::Waiting>,
 }
 
@@ -45,6 +52,8 @@ impl Channel {
             subscriptions: ArcSwap::default(),
             delivered: AtomicU64::new(0),
             turn: AtomicUsize::new(0),
+            turns: Mutex::default(),
+            proposals: Mutex::default(),
             waiting: Mutex::default(),
         }
     }

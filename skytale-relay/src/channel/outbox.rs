@@ -130,12 +130,7 @@ impl Outbox {
     }
 
     /// Queues the place of a message that the session itself has sent, for agents that are told numbers.
-    pub fn offer_own(
-        &self,
-        subscription: &Arc<Subscription>,
-        id: Option<[u8; 16]>,
-        number: SequenceNumber,
-    ) {
+    pub fn offer_own(&self, subscription: &Arc<Subscription>, id: Option<[u8; 16]>, number: SequenceNumber) {
         if self.native.get().is_some() {
             self.offer(subscription, number, 0, |previous| Queued::Own(id, number, previous));
         }
@@ -214,6 +209,11 @@ impl Outbox {
         self.ended.cancelled().await;
     }
 
+    /// Tells whether the session is closed.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
     /// Returns why the session was closed.
     pub fn reason(&self) -> Option<Close> {
         self.lock().closed.clone()
@@ -278,8 +278,8 @@ impl State {
         let queued = self.queue.pop_front()?;
         match &queued {
             Queued::Control(_) => {}
-            Queued::Archived(envelope, ..) => self.archived.subtract(envelope.frame().len()),
             Queued::Own(..) => self.archived.subtract(0),
+            Queued::Archived(envelope, ..) => self.archived.subtract(envelope.frame().len()),
             Queued::Unarchived(envelope, _) => self.unarchived.subtract(envelope.frame().len()),
         }
         Some(queued)

@@ -9,10 +9,10 @@ use skytale_core::Envelope;
 use skytale_store::{NewRecord, Outcome, Precondition, Store, StoreError};
 use tokio::sync::oneshot;
 
-use super::{Channel, Outbox};
+use super::{Channel, Outbox, ProposalLimits};
 use crate::close::Close;
 use crate::meter::Meter;
-use crate::native;
+use crate::native::{self, Standing};
 use crate::order::Order;
 
 /// A message on its way to the archive.
@@ -24,6 +24,8 @@ pub(crate) struct Item {
     pub order: Option<Order>,
     /// The number under which a native publisher is answered.
     pub request: Option<u64>,
+    /// The account, for a native proposal, of which so many are allowed.
+    pub proposer: Option<Arc<str>>,
     /// Told what became of the message.
     pub done: Option<oneshot::Sender<Result<Outcome, StoreError>>>,
 }
@@ -32,6 +34,12 @@ impl Item {
     /// What must hold for the message.
     fn precondition(&self) -> &Precondition {
         self.order.as_ref().map_or(&Precondition::Any, |order| &order.precondition)
+    }
+
+    /// Returns the epoch that a native commit was made in; `None` for any other message.
+    fn commits_in(&self) -> Option<u64> {
+        let order = self.order.as_ref().filter(|order| order.precondition.advances())?;
+        self.request.and(order.epoch())
     }
 }
 
@@ -47,6 +55,7 @@ pub(super) struct Waiting {
 pub(crate) struct Appending {
     pub store: Arc<dyn Store>,
     pub meter: Meter,
+    pub proposals: ProposalLimits,
 }
 
 /// The most messages of one append.
@@ -74,27 +83,32 @@ impl Channel {
     }
 
     async fn work(self: Arc<Self>, appending: Appending) {
-        while let Some(batch) = self.next_batch() {
-            let (records, precondition) = records(&batch);
-            let appended = appending.store.append(&self.name, records, precondition).await;
-            match appended {
-                Ok(outcomes) => self.settle(batch, outcomes, &appending.meter),
-                Err(error) if is_conflict(&error) && batch.len() > 1 => {
-                    self.decide_each(batch, &appending).await
-                }
-                Err(error) => refuse(batch, error, &appending.meter),
+        while let Some(mut batch) = self.next_batch() {
+            let excess = self.take_excess(&mut batch, appending.proposals);
+            if !batch.is_empty() {
+                self.append(batch, &appending).await;
             }
+            self.decide_excess(excess, &appending).await;
+        }
+    }
+
+    async fn append(&self, batch: Vec<Item>, appending: &Appending) {
+        let (records, precondition) = records(&batch);
+        match appending.store.append(&self.name, records, precondition).await {
+            Ok(outcomes) => self.settle(batch, outcomes, &appending.meter),
+            Err(error) if is_conflict(&error) && batch.len() > 1 => self.decide_each(batch, appending).await,
+            Err(error) => self.refuse(batch, error, &appending.meter),
         }
     }
 
     /// Appends one by one: of messages that are refused together, repetitions were accepted before.
-    async fn decide_each(&self, batch: Vec<Item>, appending: &Appending) {
+    pub(super) async fn decide_each(&self, batch: Vec<Item>, appending: &Appending) {
         for item in batch {
             let batch = vec![item];
             let (records, precondition) = records(&batch);
             match appending.store.append(&self.name, records, precondition).await {
                 Ok(outcomes) => self.settle(batch, outcomes, &appending.meter),
-                Err(error) => refuse(batch, error, &appending.meter),
+                Err(error) => self.refuse(batch, error, &appending.meter),
             }
         }
     }
@@ -113,10 +127,17 @@ impl Channel {
         Some(waiting.items.drain(..count).collect())
     }
 
-    fn settle(&self, batch: Vec<Item>, outcomes: Vec<Outcome>, meter: &Meter) {
+    pub(super) fn settle(&self, batch: Vec<Item>, outcomes: Vec<Outcome>, meter: &Meter) {
         let mut delivered = 0;
         for (item, outcome) in batch.into_iter().zip(outcomes) {
             let from = item.publisher.session();
+            if let (Outcome::Fresh(number), Some(made_in)) = (outcome, item.commits_in()) {
+                // Noted before anybody can know of it, so that who commits next meets no turn that is over.
+                self.note_winner(from, Standing { epoch: made_in + 1, winner: number, last: number });
+            }
+            if matches!(outcome, Outcome::Fresh(_)) {
+                self.count_proposal(&item);
+            }
             let sessions = match outcome {
                 Outcome::Fresh(number) => self.deliver(&item.envelope, number, from),
                 Outcome::Repeated(number) if item.request.is_none() => {
@@ -138,6 +159,34 @@ impl Channel {
         }
         meter.archived.increment(delivered);
     }
+
+    /// Tells publishers that nothing was appended: a lost commit its own, a failed archive everybody.
+    pub(super) fn refuse(&self, batch: Vec<Item>, error: StoreError, meter: &Meter) {
+        let conflict = is_conflict(&error);
+        for item in &batch {
+            if let (Some(made_in), Some(standing)) = (item.commits_in(), Standing::of(&error))
+                && made_in < standing.epoch
+            {
+                self.note_loser(&item.publisher, standing);
+            }
+            if let Some(request) = item.request {
+                let made_in = item.order.as_ref().and_then(Order::epoch);
+                item.publisher.answer(request, native::refused(&error, made_in));
+            }
+        }
+        if conflict {
+            meter.refused_commits.increment(1);
+        } else {
+            tracing::error!(error = &error as &dyn std::error::Error, "messages could not be archived");
+            let slim = batch.iter().filter(|item| item.request.is_none());
+            slim.for_each(|item| item.publisher.close(Close::ArchiveUnavailable));
+        }
+        let mut error = Some(error);
+        for done in batch.into_iter().filter_map(|item| item.done) {
+            let told = error.take().unwrap_or_else(|| StoreError::unavailable("told to another"));
+            let _ = done.send(Err(told));
+        }
+    }
 }
 
 fn is_conflict(error: &StoreError) -> bool {
@@ -154,29 +203,6 @@ fn records(batch: &[Item]) -> (Vec<NewRecord>, Precondition) {
     (batch.iter().map(record).collect(), precondition)
 }
 
-/// Tells publishers that nothing was appended: a lost commit its own, a failed archive everybody.
-fn refuse(batch: Vec<Item>, error: StoreError, meter: &Meter) {
-    let conflict = is_conflict(&error);
-    for item in &batch {
-        if let Some(request) = item.request {
-            let made_in = item.order.as_ref().and_then(Order::epoch);
-            item.publisher.answer(request, native::refused(&error, made_in));
-        }
-    }
-    if conflict {
-        meter.refused_commits.increment(1);
-    } else {
-        tracing::error!(error = &error as &dyn std::error::Error, "messages could not be archived");
-        let slim = batch.iter().filter(|item| item.request.is_none());
-        slim.for_each(|item| item.publisher.close(Close::ArchiveUnavailable));
-    }
-    let mut error = Some(error);
-    for done in batch.into_iter().filter_map(|item| item.done) {
-        let told = error.take().unwrap_or_else(|| StoreError::unavailable("told to another"));
-        let _ = done.send(Err(told));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
@@ -187,7 +213,9 @@ mod tests {
     #[test]
     fn work_needs_no_runtime_where_the_store_is_ready() {
         let channel = Arc::new(Channel::new(skytale_core::ChannelName::from_strings(["a", "b", "c"])));
-        let appending = Appending { store: Arc::new(skytale_store::MemoryStore::new()), meter: Meter::new() };
+        let proposals = ProposalLimits { per_epoch: 1, per_principal: 1 };
+        let store = Arc::new(skytale_store::MemoryStore::new());
+        let appending = Appending { store, meter: Meter::new(), proposals };
         channel.submit([], &appending);
         let idle = pin!(channel.clone().work(appending)).poll(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(idle, Poll::Ready(())));

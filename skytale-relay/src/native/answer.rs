@@ -1,5 +1,7 @@
 //! What a native agent is answered.
 
+use std::time::Duration;
+
 use skytale_core::SequenceNumber;
 use skytale_core::extension::{Accepted, Code, Content, Missed, Refused};
 use skytale_store::StoreError;
@@ -10,21 +12,35 @@ pub(crate) struct Refusal {
     code: Code,
     text: String,
     standing: Option<Standing>,
+    retry_after: Duration,
     pub missed: Vec<Missed>,
     pub more: bool,
 }
 
-/// Where the group stands.
+/// Where the group stands: its epoch, the commit that began it, the channel's last number.
 #[derive(Clone, Copy, Debug)]
-struct Standing {
-    epoch: u64,
-    winner: SequenceNumber,
-    last: SequenceNumber,
+pub(crate) struct Standing {
+    pub epoch: u64,
+    pub winner: SequenceNumber,
+    pub last: SequenceNumber,
+}
+
+impl Standing {
+    /// Reads where the archive says that the group stands.
+    pub fn of(error: &StoreError) -> Option<Self> {
+        match error {
+            StoreError::Conflict { current, winner, last } => {
+                Some(Self { epoch: current.0, winner: winner.unwrap_or(*last), last: *last })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Refusal {
     pub fn new(code: Code, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), standing: None, missed: Vec::new(), more: false }
+        let (standing, retry_after) = (None, Duration::ZERO);
+        Self { code, text: text.into(), standing, retry_after, missed: Vec::new(), more: false }
     }
 
     pub fn invalid() -> Self {
@@ -33,22 +49,41 @@ impl Refusal {
 
     /// Says why the archive did not take a message that was made in an epoch.
     pub fn of(error: &StoreError, made_in: Option<u64>) -> Self {
+        if let Some(standing) = Standing::of(error) {
+            let Standing { epoch, winner, .. } = standing;
+            let stale = made_in.is_none_or(|made_in| made_in < epoch);
+            let code = if stale { Code::StaleEpoch } else { Code::FutureEpoch };
+            let text = format!(
+                "the group is at epoch {epoch}, by the commit with sequence number {winner}; process what was missed \
+                 and make the message again"
+            );
+            return Self { standing: Some(standing), ..Self::new(code, text) };
+        }
         match error {
-            StoreError::Conflict { current, winner, last } => {
-                let (epoch, winner) = (current.0, winner.unwrap_or(*last));
-                let stale = made_in.is_none_or(|made_in| made_in < epoch);
-                let code = if stale { Code::StaleEpoch } else { Code::FutureEpoch };
-                let text = format!(
-                    "the group is at epoch {epoch}, by the commit with sequence number {winner}; process what was \
-                     missed and make the message again"
-                );
-                Self { standing: Some(Standing { epoch, winner, last: *last }), ..Self::new(code, text) }
-            }
             StoreError::OtherGroup => {
                 Self::new(Code::WrongGroup, "the channel belongs to another group: join that one")
             }
             error => Self::new(Code::Unavailable, format!("{error}; send it again with the same message id")),
         }
+    }
+
+    /// Says that another member commits first, who lost before.
+    pub fn not_your_turn(wait: Duration, standing: Option<Standing>, applied: SequenceNumber) -> Self {
+        let text = "a member that lost before commits first: send the same commit again when that member's commit has \
+                    come, or after retry_after_ms";
+        let more = standing.is_some_and(|standing| applied < standing.last);
+        Self { standing, more, ..Self::new(Code::NotYourTurn, text).retry_after(wait) }
+    }
+
+    /// Sets after which time the same may be sent again.
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    /// Tells whether another member commits first.
+    pub fn is_about_turns(&self) -> bool {
+        self.code == Code::NotYourTurn
     }
 
     /// Returns the channel's last number, where the refusal is about an epoch.
@@ -74,7 +109,7 @@ impl From<Refusal> for Refused {
             last: standing.map_or(0, |standing| standing.last.0),
             missed: refusal.missed,
             more: refusal.more,
-            retry_after_ms: 0,
+            retry_after_ms: refusal.retry_after.as_micros().div_ceil(1_000) as u64,
         }
     }
 }

@@ -4,10 +4,13 @@ use bytes::Bytes;
 use futures::StreamExt;
 use skytale_core::extension::{Code, Content, Extension, Missed, Submit, WelcomeWaits};
 use skytale_core::{ChannelName, Envelope, SequenceNumber, Verb};
-use skytale_store::{Bundle, MessageId, StoreError};
+use skytale_store::{Bundle, MessageId, Outcome, StoreError};
+use tokio::time::Instant;
 
-use super::{Native, Refusal, accepted};
-use crate::order::Order;
+use super::{Native, Refusal, Submission, accepted};
+use crate::channel::Channel;
+use crate::close::Close;
+use crate::joins::Ticket;
 
 /// The most bytes of missed messages in a refusal.
 const MISSED_BYTES: usize = 64 * 1024;
@@ -17,14 +20,27 @@ impl Native<'_> {
     pub(super) async fn commit(
         &mut self,
         envelope: Envelope,
-        order: Order,
+        submission: Submission,
         submit: Submit,
     ) -> Result<Content, Refusal> {
+        let Submission { order, verb } = submission;
         let Some(publish) = envelope.publish() else { return Err(Refusal::invalid()) };
         let channel = envelope.channel(&publish.header.destination);
         let applied = SequenceNumber(submit.applied);
         let made_in = order.epoch();
         let commit = order.message_id.ok_or_else(Refusal::invalid)?;
+        let lane = self.publishing.channel(&envelope, verb).map_err(unavailable)?;
+        let ticket = match self.admit(&lane, verb, applied) {
+            Ok(ticket) => ticket,
+            // A repetition is answered whoever's turn it is.
+            Err(_) if self.is_archived(&channel, commit).await? => None,
+            Err(refusal) => {
+                if refusal.is_about_turns() {
+                    lane.await_turn(&self.context.outbox);
+                }
+                return Err(refusal);
+            }
+        };
         let bundle = self.bundle(&channel, commit, submit)?;
         let agents: Vec<_> = bundle.welcomes.iter().map(|(agent, _)| agent.clone()).collect();
         let brings = !agents.is_empty() || bundle.group_info.is_some();
@@ -32,8 +48,10 @@ impl Native<'_> {
         if brings {
             directory.deposit(bundle).await?;
         }
-        let decided = self.publishing.commit_native(envelope, order).await;
-        let decided = decided.map_err(|close| Refusal::new(Code::Unavailable, close.to_string()))?;
+        let decided = self.publishing.commit_native(&lane, envelope, order).await.map_err(unavailable)?;
+        if let (Some(ticket), Ok(Outcome::Fresh(_))) = (ticket, &decided) {
+            ticket.used();
+        }
         let lost = matches!(decided, Err(StoreError::Conflict { .. } | StoreError::OtherGroup));
         let number = decided.as_ref().ok().map(|outcome| outcome.sequence());
         if brings && (lost || number.is_some()) {
@@ -42,11 +60,29 @@ impl Native<'_> {
         match decided {
             Ok(outcome) => {
                 agents.iter().for_each(|agent| self.tell_of_welcome(agent));
-                let repeated = matches!(outcome, skytale_store::Outcome::Repeated(_));
+                let repeated = matches!(outcome, Outcome::Repeated(_));
                 Ok(accepted(outcome.sequence(), repeated))
             }
             Err(error) => Err(self.with_missed(Refusal::of(&error, made_in), &channel, applied).await),
         }
+    }
+
+    /// Lets a commit in whose turn it is; with a ticket, if it joins.
+    fn admit(&self, lane: &Channel, verb: Verb, applied: SequenceNumber) -> Result<Option<Ticket>, Refusal> {
+        if let Some(wait) = lane.turn_of_another(self.context.outbox.session()) {
+            return Err(Refusal::not_your_turn(wait, lane.standing(), applied));
+        }
+        if verb != Verb::Join {
+            return Ok(None);
+        }
+        let (account, channel) = (self.context.identity.account(), lane.name().components());
+        let taken = self.context.relay.joins.take(account, channel, Instant::now());
+        let text = "an account may join a channel by an external commit once a minute";
+        taken.map(Some).map_err(|wait| Refusal::new(Code::Rate, text).retry_after(wait))
+    }
+
+    async fn is_archived(&self, channel: &ChannelName, commit: MessageId) -> Result<bool, Refusal> {
+        Ok(self.context.relay.appending.store.find(channel, commit).await?.is_some())
     }
 
     fn bundle(&self, channel: &ChannelName, commit: MessageId, submit: Submit) -> Result<Bundle, Refusal> {
@@ -91,4 +127,8 @@ impl Native<'_> {
         let frame = Extension::new(Content::WelcomeWaits(WelcomeWaits {})).into_frame();
         self.context.relay.registry.tell(agent, &frame);
     }
+}
+
+fn unavailable(close: Close) -> Refusal {
+    Refusal::new(Code::Unavailable, close.to_string())
 }

@@ -17,6 +17,10 @@ const LOW: u32 = 50;
 /// The longest key package, in bytes.
 const KEY_PACKAGE_BYTES: usize = 16 * 1024;
 
+/// The most GroupInfos of one answer, and the bytes beyond which it has only the newest ones.
+const GROUP_INFOS: usize = 3;
+const GROUP_INFOS_BYTES: usize = 2 * 1024 * 1024;
+
 /// The most Welcomes of one answer, in number and bytes.
 const WELCOMES: u32 = 64;
 const WELCOMES_BYTES: usize = 2 * 1024 * 1024;
@@ -104,12 +108,20 @@ impl Native<'_> {
 
     async fn group_info(&self, channel: &ChannelName) -> Result<Content, Refusal> {
         self.may(Verb::Subscribe, channel)?;
+        let (mut infos, mut bytes) = (Vec::new(), 0);
         for deposit in self.context.relay.directory.group_infos(channel).await? {
-            if let Some(number) = self.accepted_as(&deposit).await? {
-                return Ok(Content::GroupInfo(GroupInfo { group_info: deposit.body, sequence: number.0 }));
+            let Some(number) = self.accepted_as(&deposit).await? else { continue };
+            bytes += deposit.body.len();
+            if infos.len() == GROUP_INFOS || (bytes > GROUP_INFOS_BYTES && !infos.is_empty()) {
+                break;
             }
+            infos.push(GroupInfo { group_info: deposit.body, sequence: number.0, older: Vec::new() });
         }
-        Err(Refusal::new(Code::NotFound, "the channel has no GroupInfo"))
+        let older = infos.split_off(infos.len().min(1));
+        match infos.pop() {
+            Some(newest) => Ok(Content::GroupInfo(GroupInfo { older, ..newest })),
+            None => Err(Refusal::new(Code::NotFound, "the channel has no GroupInfo")),
+        }
     }
 
     /// Returns the number of a deposit's commit; the archive knows it where a relay that died could not note it.

@@ -11,16 +11,17 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use skytale_core::extension::{Accepted, Code, Content, Extension, Resume};
-use skytale_core::mls::{ContentType, MlsHeader};
+use skytale_core::mls::{ContentType, MlsHeader, SenderKind};
 use skytale_core::{Body, Envelope, SequenceNumber, Verb};
 use skytale_store::{GroupEpoch, GroupId, MessageId, Precondition};
 
-pub(crate) use answer::{Refusal, accepted, refused};
+pub(crate) use answer::{Refusal, Standing, accepted, refused};
 
 use crate::channel::Start;
 use crate::close::Close;
 use crate::connect::Credentials;
 use crate::order::Order;
+use crate::policy::ExternalCommits;
 use crate::publishing::Publishing;
 use crate::session::Context;
 use crate::subscribing::Subscribing;
@@ -32,6 +33,12 @@ pub(crate) struct Native<'a> {
     pub subscribing: &'a mut Subscribing,
 }
 
+/// What a submitted message asks, and what its sender has to be permitted.
+struct Submission {
+    order: Order,
+    verb: Verb,
+}
+
 impl Native<'_> {
     /// Does what a frame asks, and answers.
     pub async fn act(mut self, envelope: Envelope, extension: Extension) -> Result<(), Close> {
@@ -40,8 +47,12 @@ impl Native<'_> {
         let answer = match (envelope.body(), extension.content.clone()) {
             (Body::Publish(_), Some(Content::Submit(submit))) => {
                 match self.submission(&envelope, &extension) {
-                    Ok(order) if order.precondition.advances() => self.commit(envelope, order, submit).await,
-                    Ok(order) => return self.publishing.publish_native(envelope, order, request),
+                    Ok(submission) if submission.order.precondition.advances() => {
+                        self.commit(envelope, submission, submit).await
+                    }
+                    Ok(Submission { order, verb }) => {
+                        return self.publishing.publish_native(envelope, order, verb, request);
+                    }
                     Err(refusal) => Err(refusal),
                 }
             }
@@ -87,28 +98,41 @@ impl Native<'_> {
     }
 
     /// Reads what a submitted message asks of the archive, from its MLS bytes alone.
-    fn submission(&self, envelope: &Envelope, extension: &Extension) -> Result<Order, Refusal> {
+    fn submission(&self, envelope: &Envelope, extension: &Extension) -> Result<Submission, Refusal> {
         let id = extension.id().ok_or(Refusal::new(Code::Invalid, "a message id has sixteen bytes"))?;
         let payload = envelope.app_payload().map(|payload| payload.blob).unwrap_or_default();
-        let Some(MlsHeader::Framed { group, epoch, content, encrypted }) = MlsHeader::read(payload) else {
+        let Some(MlsHeader::Framed { group, epoch, content, sender }) = MlsHeader::read(payload) else {
             let text = "the payload is no MLSMessage with a PrivateMessage of MLS 1.0";
             return Err(Refusal::new(Code::NotMls, text));
         };
-        if !encrypted {
-            let text = "native channels take PrivateMessages only: a PublicMessage shows who is a member";
-            return Err(Refusal::new(Code::NotPrivate, text));
-        }
+        let verb = self.needed(content, sender)?;
         let group = GroupId::new(group.to_vec()).map_err(|_| Refusal::invalid())?;
         let at = GroupEpoch { group, epoch };
         let precondition = match content {
             ContentType::Commit => Precondition::AdvanceSole(at),
-            ContentType::Proposal | ContentType::Application => Precondition::AtSole(at),
+            ContentType::Proposal => Precondition::AtSole(at),
+            ContentType::Application => self.context.relay.epochs.precondition(at),
         };
-        let verb = if content == ContentType::Application { Verb::Publish } else { Verb::Commit };
         if let Some(publish) = envelope.publish() {
             self.may(verb, &envelope.channel(&publish.header.destination))?;
         }
-        Ok(Order { precondition, message_id: Some(MessageId(id)) })
+        Ok(Submission { order: Order { precondition, message_id: Some(MessageId(id)) }, verb })
+    }
+
+    /// Returns what the sender has to be permitted. Of PublicMessages only external commits are taken, and these where
+    /// the relay is set so.
+    fn needed(&self, content: ContentType, sender: SenderKind) -> Result<Verb, Refusal> {
+        let accepts = self.context.relay.external_commits == ExternalCommits::Accept;
+        let text = match (sender, content) {
+            (SenderKind::Hidden, ContentType::Application) => return Ok(Verb::Publish),
+            (SenderKind::Hidden, _) => return Ok(Verb::Commit),
+            (SenderKind::NewMemberCommit, ContentType::Commit) if accepts => return Ok(Verb::Join),
+            (SenderKind::NewMemberCommit, ContentType::Commit) => {
+                "this relay takes no external commits: ask a member for an invitation"
+            }
+            _ => "native channels take PrivateMessages only: a PublicMessage shows who is a member",
+        };
+        Err(Refusal::new(Code::NotPrivate, text))
     }
 
     fn may(&self, verb: Verb, channel: &skytale_core::ChannelName) -> Result<(), Refusal> {

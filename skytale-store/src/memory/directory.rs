@@ -52,15 +52,16 @@ impl Content {
         }
     }
 
-    /// Drops the oldest GroupInfos of a channel.
+    /// Drops the GroupInfos of a channel that are older than the last ones of accepted commits.
     fn prune(&mut self, channel: &ChannelName) {
         let is_info = |kept: &Kept| kept.agent.is_none() && kept.deposit.channel == *channel;
-        let mut surplus =
-            self.deposits.iter().filter(|kept| is_info(kept)).count().saturating_sub(GROUP_INFOS);
+        let accepted = |kept: &&Kept| is_info(kept) && kept.deposit.accepted.is_some();
+        let Some(oldest) = self.deposits.iter().rev().filter(accepted).nth(GROUP_INFOS - 1) else { return };
+        let oldest = oldest.deposit.commit;
+        let mut reached = false;
         self.deposits.retain(|kept| {
-            let drop = surplus > 0 && is_info(kept);
-            surplus -= usize::from(drop);
-            !drop
+            reached |= is_info(kept) && kept.deposit.commit == oldest;
+            reached || !is_info(kept)
         });
     }
 }
@@ -110,7 +111,6 @@ impl Directory for MemoryStore {
         }
         if let Some(group_info) = &bundle.group_info {
             content.keep(None, &bundle, group_info.clone());
-            content.prune(&bundle.channel);
         }
         Ok(())
     }
@@ -128,6 +128,7 @@ impl Directory for MemoryStore {
         for kept in content.deposits.iter_mut().filter(|kept| kept.is_of(channel, commit)) {
             kept.deposit.accepted = accepted;
         }
+        content.prune(channel);
         Ok(())
     }
 

@@ -106,7 +106,6 @@ impl Directory for SqlStore {
 
     async fn deposit(&self, bundle: Bundle) -> Result<()> {
         let Bundle { channel, commit, welcomes, group_info } = bundle;
-        let has_info = group_info.is_some();
         let infos = group_info.map(|body| (NO_AGENT, body));
         let transaction = self.db.begin().await.map_err(StoreError::unavailable)?;
         for (agent, body) in welcomes.into_iter().map(|(agent, body)| (key(&agent), body)).chain(infos) {
@@ -123,13 +122,6 @@ impl Directory for SqlStore {
             let insert = self.statements.make(sql, values);
             transaction.execute_raw(insert).await.map_err(StoreError::unavailable)?;
         }
-        if has_info {
-            let sql = "DELETE FROM deposits WHERE channel = $1 AND agent = $2 AND id NOT IN (SELECT id FROM deposits \
-                       WHERE channel = $1 AND agent = $2 ORDER BY id DESC LIMIT $3)";
-            let values: [Value; 3] = [key(&channel).into(), NO_AGENT.into(), (GROUP_INFOS as i64).into()];
-            let prune = self.statements.make(sql, values);
-            transaction.execute_raw(prune).await.map_err(StoreError::unavailable)?;
-        }
         transaction.commit().await.map_err(StoreError::unavailable)
     }
 
@@ -143,7 +135,10 @@ impl Directory for SqlStore {
         match accepted {
             Some(number) => {
                 let sql = "UPDATE deposits SET accepted = $3 WHERE channel = $1 AND commit_id = $2";
-                self.change(sql, [channel, commit, (number.0 as i64).into()]).await
+                self.change(sql, [channel.clone(), commit, (number.0 as i64).into()]).await?;
+                let prune = "DELETE FROM deposits WHERE channel = $1 AND agent = $2 AND id < (SELECT id FROM deposits \
+                             WHERE channel = $1 AND agent = $2 AND accepted IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET $3)";
+                self.change(prune, [channel, NO_AGENT.into(), (GROUP_INFOS as i64 - 1).into()]).await
             }
             None => {
                 let sql = "DELETE FROM deposits WHERE channel = $1 AND commit_id = $2";

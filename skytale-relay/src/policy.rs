@@ -1,0 +1,40 @@
+//! What a relay lets native agents do beyond the strictest.
+
+use skytale_store::{GroupEpoch, Precondition};
+
+/// Whether native channels take external commits, by which an agent joins, or comes back, without an invitation.
+///
+/// They are PublicMessages, so that the relay sees who joins, and only members can tell whether one was due: an agent
+/// needs [`Verb::Join`](skytale_core::Verb::Join) on the channel, and each account has one a minute there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExternalCommits {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// They are decided as every commit.
+    Accept,
+}
+
+/// Which epochs native agents may send application messages in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Epochs {
+    /// The current one alone, so that a member that was removed is not heard again.
+    #[default]
+    Strict,
+    /// The current one and the three before it, so that a message that a commit overtook need not be made again.
+    /// Members have to keep the keys of past epochs.
+    Lenient,
+}
+
+impl Epochs {
+    /// Returns what must hold for an application message.
+    pub(crate) fn precondition(self, made_in: GroupEpoch) -> Precondition {
+        match self {
+            Self::Strict => Precondition::AtSole(made_in),
+            Self::Lenient => Precondition::RecentSole(made_in, PAST_EPOCHS),
+        }
+    }
+}
+
+/// How many epochs a message may be late.
+const PAST_EPOCHS: u64 = 3;
