@@ -124,9 +124,8 @@ impl ClientBuilder {
     ///
     /// [`Error::Configuration`], [`Error::StateInUse`] and [`Error::State`].
     pub async fn start(self) -> Result<Client> {
-        let name = ChannelName::parse(&self.name).map_err(|error| {
-            Error::configuration(format!("{:?} is no agent's name: {error}", self.name))
-        })?;
+        let name = ChannelName::parse(&self.name)
+            .map_err(|error| Error::configuration(format!("{:?} is no agent's name: {error}", self.name)))?;
         let roots = self.roots?;
         let dialer = match self.relay {
             Relay::Address(address) => Dialer::new(&address, &roots)?,

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::builder::ClientBuilder;
 use crate::channel::Channel;
+use crate::crash;
 use crate::credentials::Tokens;
 use crate::desk::{Desk, Hints};
 use crate::error::{Error, Result};
@@ -178,7 +179,8 @@ impl Client {
         for (_, channel) in self.0.channels.lock().await.drain() {
             channel.close().await;
         }
-        let tasks = std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let tasks =
+            std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         tasks.iter().for_each(JoinHandle::abort);
         for task in tasks {
             let _ = task.await;
@@ -193,8 +195,10 @@ impl Client {
         let mut machine = Machine::joined(name, group, commit, self.0.options);
         let used = key_package_changes(&mut stock);
         let effects = machine.take_effects()?;
+        crash::point("before-join");
         // The key package goes with the same step that the group comes by.
         self.0.records.commit(vec![(AGENT.to_owned(), used), (name.to_string(), effects.changes)]).await?;
+        crash::point("after-join");
         drop(stock);
         let channel = self.spawn(name, machine, Tickets::default());
         channels.insert(name.clone(), channel.clone());
@@ -266,11 +270,13 @@ impl Inner {
             for _ in 0..count {
                 made.push(Bytes::from(stock.generate(&self.identity, self.suite, Uses::Once)?));
             }
-            let reserve = reserve.take().map(|()| stock.generate(&self.identity, self.suite, Uses::LastResort));
+            let reserve =
+                reserve.take().map(|()| stock.generate(&self.identity, self.suite, Uses::LastResort));
             let reserve = reserve.transpose()?.map(Bytes::from);
             let changes = key_package_changes(&mut stock);
             self.records.commit(vec![(AGENT.to_owned(), changes)]).await?;
             drop(stock);
+            crash::point("before-upload");
             self.desk.upload(made, reserve).await?;
             left -= count;
         }
@@ -295,7 +301,8 @@ pub(crate) async fn identity(records: &Records, name: &ChannelName) -> Result<(I
         let identity = Identity::restore(known)?;
         if identity.name() != name {
             let known = identity.text();
-            let what = format!("this state is of {known}, not of {name}: give each agent a directory of its own");
+            let what =
+                format!("this state is of {known}, not of {name}: give each agent a directory of its own");
             return Err(Error::configuration(what));
         }
         return Ok((identity, key_packages));
@@ -316,4 +323,3 @@ impl fmt::Debug for Client {
         f.debug_tuple("Client").field(&self.0.identity.text()).finish()
     }
 }
-

@@ -109,7 +109,9 @@ mod tests {
 
     #[test]
     fn what_is_no_content_is_refused() {
-        for bytes in [&[][..], &[1], &[1, 0, 0, 0], &[1, 0, 0, 0, 1], &[3, 0, 0, 0, 0], &[1, 255, 255, 255, 255, 0]] {
+        for bytes in
+            [&[][..], &[1], &[1, 0, 0, 0], &[1, 0, 0, 0, 1], &[3, 0, 0, 0, 0], &[1, 255, 255, 255, 255, 0]]
+        {
             assert_eq!(Content::decode(bytes.to_vec()), None, "{bytes:?}");
         }
     }

@@ -106,7 +106,9 @@ impl Desk {
 fn unexpected(answer: Result<Content>) -> Error {
     match answer {
         Err(error) => error,
-        Ok(_) => Error::Unreachable { relay: "the relay".to_owned(), source: "an answer to something else".into() },
+        Ok(_) => {
+            Error::Unreachable { relay: "the relay".to_owned(), source: "an answer to something else".into() }
+        }
     }
 }
 
@@ -175,7 +177,9 @@ impl Clerk {
         loop {
             let renewal = async {
                 match renew_at {
-                    Some(at) => tokio::time::sleep(at.duration_since(SystemTime::now()).unwrap_or_default()).await,
+                    Some(at) => {
+                        tokio::time::sleep(at.duration_since(SystemTime::now()).unwrap_or_default()).await
+                    }
                     None => std::future::pending().await,
                 }
             };

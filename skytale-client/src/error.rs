@@ -85,7 +85,9 @@ pub enum Error {
         allowed: usize,
     },
     /// A change of the group lost against others' changes too often.
-    #[error("the change lost against {attempts} other commits in a row, the last one at {winner}: try again later")]
+    #[error(
+        "the change lost against {attempts} other commits in a row, the last one at {winner}: try again later"
+    )]
     Conflict {
         /// How often it was tried.
         attempts: u32,

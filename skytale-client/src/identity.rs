@@ -56,7 +56,8 @@ impl Identity {
     }
 
     pub fn to_stored(&self) -> Result<Vec<u8>> {
-        rmp_serde::to_vec(&StoredIdentityRef { name: &self.0.text, signer: &self.0.signer }).map_err(Error::state)
+        rmp_serde::to_vec(&StoredIdentityRef { name: &self.0.text, signer: &self.0.signer })
+            .map_err(Error::state)
     }
 
     pub fn name(&self) -> &ChannelName {

@@ -5,6 +5,7 @@ mod builder;
 mod channel;
 mod client;
 mod content;
+mod crash;
 mod credentials;
 mod desk;
 mod error;

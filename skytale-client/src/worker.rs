@@ -12,6 +12,7 @@ use skytale_core::extension::{Authenticate, Content, Extension};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::backoff::Backoff;
+use crate::crash;
 use crate::credentials::{Token, Tokens};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -147,9 +148,7 @@ impl Worker {
         for command in waiting.drain(..) {
             let input = match command {
                 Command::Send(body, done) => Input::Send { ticket: self.tickets.issue(done), body },
-                Command::Change(intent, done) => {
-                    Input::Change { ticket: self.tickets.issue(done), intent }
-                }
+                Command::Change(intent, done) => Input::Change { ticket: self.tickets.issue(done), intent },
                 Command::Leave(done) => Input::Leave { ticket: self.tickets.issue(done) },
                 Command::Acknowledge(key) => Input::Acknowledge(key),
                 Command::Close(done) => {
@@ -173,16 +172,22 @@ impl Worker {
             if effects.is_empty() {
                 break;
             }
+            crash::point("before-store");
             if !effects.changes.is_empty() {
                 self.records.commit(vec![(self.scope.clone(), effects.changes)]).await?;
             }
+            crash::point("after-store");
             if let Connection::Open { link, .. } = connection
                 && !effects.frames.is_empty()
             {
                 // A stream that ends is noticed by reading it.
                 let _ = link.outgoing.send(effects.frames).await;
+                crash::point("after-send");
             }
             self.publish_view(connection.is_open());
+            if !effects.events.is_empty() {
+                crash::point("before-telling");
+            }
             self.inbox.add(effects.events);
             for (ticket, outcome) in effects.done {
                 if let Some(done) = self.tickets.waiting.remove(&ticket) {
@@ -272,7 +277,10 @@ impl Worker {
         let group = self.machine.group();
         let (epoch, phase) = (group.epoch(), Some(self.machine.phase()));
         self.view.send_if_modified(|view| {
-            let changed = view.epoch != epoch || view.phase != phase || view.connected != connected || view.members.is_empty();
+            let changed = view.epoch != epoch
+                || view.phase != phase
+                || view.connected != connected
+                || view.members.is_empty();
             if changed {
                 view.members = group.members();
                 view.authenticator = group.epoch_authenticator().to_vec();
@@ -368,7 +376,9 @@ impl Clock {
         };
         let renew = async {
             match renew_at {
-                Some(at) => tokio::time::sleep(at.duration_since(SystemTime::now()).unwrap_or_default()).await,
+                Some(at) => {
+                    tokio::time::sleep(at.duration_since(SystemTime::now()).unwrap_or_default()).await
+                }
                 None => std::future::pending().await,
             }
         };

@@ -139,7 +139,12 @@ async fn show_archive(relay: &Running, directory: &Path) -> Result<()> {
     let archive = relay.archive(ROOM).await?;
     let sizes: Vec<String> = archive.sizes.iter().map(usize::to_string).collect();
     println!("\nWhat the relay saw of {ROOM}: {} records, {} bytes,", archive.records, archive.bytes);
-    println!("in envelopes of {} different sizes ({} ... {}).", sizes.len(), sizes[0], sizes[sizes.len() - 1]);
+    println!(
+        "in envelopes of {} different sizes ({} ... {}).",
+        sizes.len(),
+        sizes[0],
+        sizes[sizes.len() - 1]
+    );
     let mut everything = archive.all;
     for file in ["relay.db", "relay.db-wal"] {
         everything.extend(fs::read(directory.join(file)).unwrap_or_default());

@@ -36,8 +36,11 @@ impl Records {
         let stored = &self.stored;
         let changes = self.values(|values| {
             let written = values.iter().filter(|(key, value)| stored.get(*key) != Some(*value));
-            let mut changes: Vec<_> = written.map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
-            changes.extend(stored.keys().filter(|key| !values.contains_key(*key)).map(|key| (key.clone(), None)));
+            let mut changes: Vec<_> =
+                written.map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+            changes.extend(
+                stored.keys().filter(|key| !values.contains_key(*key)).map(|key| (key.clone(), None)),
+            );
             changes
         });
         for (key, value) in &changes {

@@ -16,7 +16,8 @@ impl Group {
     /// Where the GroupInfo is not of this group, not newer than what the agent knows, or without the agent's leaf.
     pub fn return_by(&self, sealed: &[u8]) -> Result<(Self, Built)> {
         let slot_key = self.slot_key().ok_or_else(|| Error::corrupt("the channel's group"))?;
-        let opened = slot_key.open(sealed).ok_or_else(|| Error::not_mls("the GroupInfo is of another channel"))?;
+        let opened =
+            slot_key.open(sealed).ok_or_else(|| Error::not_mls("the GroupInfo is of another channel"))?;
         let message = MlsMessageIn::tls_deserialize_exact(opened).map_err(Error::mls)?;
         let MlsMessageBodyIn::GroupInfo(group_info) = message.extract() else {
             return Err(Error::not_mls("these bytes are no GroupInfo"));

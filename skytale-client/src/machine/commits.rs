@@ -78,7 +78,9 @@ impl Machine {
         if self.check_member().is_err() || self.link != Link::Up {
             let error = match self.check_member() {
                 Err(error) => error,
-                Ok(()) => Error::Unreachable { relay: "the relay".to_owned(), source: "not connected".into() },
+                Ok(()) => {
+                    Error::Unreachable { relay: "the relay".to_owned(), source: "not connected".into() }
+                }
             };
             self.done(Some(ticket), Err(error));
             return Ok(());
@@ -139,7 +141,12 @@ impl Machine {
     /// Builds one commit for everything that is wanted and due, and is not the case already.
     fn plan(&mut self) -> Result<()> {
         let (mut plan, mut intents) = (Plan::default(), Vec::new());
-        let due: Vec<u64> = self.intents.iter().filter(|(_, wanted)| wanted.not_before <= self.now).map(|(key, _)| *key).collect();
+        let due: Vec<u64> = self
+            .intents
+            .iter()
+            .filter(|(_, wanted)| wanted.not_before <= self.now)
+            .map(|(key, _)| *key)
+            .collect();
         for key in due {
             let Some(wanted) = self.intents.get(&key) else { continue };
             match self.step(&wanted.intent, &plan) {

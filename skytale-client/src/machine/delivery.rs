@@ -62,7 +62,9 @@ impl Machine {
             // The relay accepted a commit of this agent that it does not know: its state is an older one.
             Ok(Processed::Own) if content == ContentType::Commit => self.forked(sequence),
             Ok(Processed::Own | Processed::Ignored) => Ok(()),
-            Err(_) if content == ContentType::Commit && epoch.0 == self.group.epoch() => self.forked(sequence),
+            Err(_) if content == ContentType::Commit && epoch.0 == self.group.epoch() => {
+                self.forked(sequence)
+            }
             Err(Undecryptable(reason)) => self.tell(sequence, Event::Undecryptable { sequence, reason }),
         }
     }

@@ -30,10 +30,20 @@ pub(crate) enum Kind {
 /// A change of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    Put { kind: Kind, key: Vec<u8>, value: Vec<u8> },
-    Delete { kind: Kind, key: Vec<u8> },
+    Put {
+        kind: Kind,
+        key: Vec<u8>,
+        value: Vec<u8>,
+    },
+    Delete {
+        kind: Kind,
+        key: Vec<u8>,
+    },
     /// Deletes every record of the kind whose key is at most this one.
-    DeleteThrough { kind: Kind, key: Vec<u8> },
+    DeleteThrough {
+        kind: Kind,
+        key: Vec<u8>,
+    },
 }
 
 /// A place in the order of a channel's events: the number of the message, and which of its events.

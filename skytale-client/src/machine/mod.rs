@@ -171,7 +171,12 @@ impl Machine {
     }
 
     /// Loads a channel from what was stored of it.
-    pub fn load(channel: &ChannelName, identity: &Identity, mut stored: Stored, options: Options) -> Result<Self> {
+    pub fn load(
+        channel: &ChannelName,
+        identity: &Identity,
+        mut stored: Stored,
+        options: Options,
+    ) -> Result<Self> {
         let record = stored.get(&Kind::Channel).and_then(|records| records.get(ONLY));
         let record: ChannelRecord = read(record.ok_or_else(|| Error::not_a_member(channel))?)?;
         let group = Group::load(identity, &record.group, stored.remove(&Kind::Group).unwrap_or_default())?;

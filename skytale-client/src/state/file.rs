@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::lock::{Lock, private};
 use super::place::{Durability, Left};
 use super::{Cipher, Step};
+use crate::crash;
 use crate::error::{Error, Result};
 use crate::machine::{Change, EventKey, Kind, Stored};
 
@@ -49,7 +50,8 @@ impl File {
         let (opened, wait) = oneshot::channel();
         let (sender, jobs) = mpsc::channel();
         let run = move || {
-            let open = Lock::prepare(&directory).and_then(|lock| Ok((lock, connect(&directory, durability)?)));
+            let open =
+                Lock::prepare(&directory).and_then(|lock| Ok((lock, connect(&directory, durability)?)));
             let (lock, connection, left) = match open {
                 Ok((lock, (connection, left))) => (lock, connection, left),
                 Err(error) => return drop(opened.send(Err(error))),
@@ -161,9 +163,7 @@ fn connect(directory: &Path, durability: Durability) -> Result<(Connection, Left
         .optional()
         .map_err(Error::state)?;
     let relaxed = durability == Durability::Relaxed;
-    connection
-        .execute("INSERT OR REPLACE INTO opened VALUES (1, ?1)", [relaxed])
-        .map_err(Error::state)?;
+    connection.execute("INSERT OR REPLACE INTO opened VALUES (1, ?1)", [relaxed]).map_err(Error::state)?;
     Ok((connection, if open == Some(true) { Left::Abruptly } else { Left::InOrder }))
 }
 
@@ -227,6 +227,7 @@ fn commit<'a>(
     for (scope, changes) in steps {
         for change in changes {
             make(&transaction, cipher, scope, change)?;
+            crash::point("within-transaction");
         }
     }
     transaction.commit().map_err(Error::state)
@@ -278,7 +279,8 @@ fn events(
     after: EventKey,
     most: usize,
 ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let sql = "SELECT key, value FROM records WHERE scope = ?1 AND kind = ?2 AND key > ?3 ORDER BY key LIMIT ?4";
+    let sql =
+        "SELECT key, value FROM records WHERE scope = ?1 AND kind = ?2 AND key > ?3 ORDER BY key LIMIT ?4";
     let mut statement = connection.prepare_cached(sql).map_err(Error::state)?;
     let arguments = params![scope, Kind::Event as u8, after.to_bytes(), most as i64];
     let rows = statement

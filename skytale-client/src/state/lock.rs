@@ -19,7 +19,9 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {
                 let written = file.set_len(0).and_then(|()| file.rewind());
-                written.and_then(|()| write!(file, "process {}", std::process::id())).map_err(Error::state)?;
+                written
+                    .and_then(|()| write!(file, "process {}", std::process::id()))
+                    .map_err(Error::state)?;
                 Ok(Self(file))
             }
             Err(TryLockError::WouldBlock) => {

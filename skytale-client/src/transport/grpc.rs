@@ -73,7 +73,8 @@ impl Dialer {
             Err(_) => return Err(unreachable(&self.address, "it did not answer in time")),
         };
         let address = self.address.clone();
-        let incoming = response.into_inner().map(move |frame| frame.map_err(|status| of_status(&address, &status)));
+        let incoming =
+            response.into_inner().map(move |frame| frame.map_err(|status| of_status(&address, &status)));
         Ok(Link { incoming: incoming.boxed(), outgoing })
     }
 }

@@ -150,7 +150,8 @@ impl Reader {
             return Err(unreachable(&self.relay, "it ended the stream"));
         };
         let limits = FrameLimits::default();
-        let envelope = Envelope::parse(frame, Dialect::Slim3, &limits).map_err(|error| unreachable(&self.relay, error))?;
+        let envelope = Envelope::parse(frame, Dialect::Slim3, &limits)
+            .map_err(|error| unreachable(&self.relay, error))?;
         let extension = envelope.extension().map(Extension::read).transpose();
         match extension.ok().flatten().and_then(|extension| extension.content) {
             Some(Content::Accepted(_)) => Ok(()),

@@ -38,7 +38,8 @@ impl Roots {
             Self::Only(certificates) => {
                 for certificate in certificates {
                     let added = roots.add(certificate.clone());
-                    added.map_err(|error| Error::configuration(format!("the relay's certificate: {error}")))?;
+                    added
+                        .map_err(|error| Error::configuration(format!("the relay's certificate: {error}")))?;
                 }
             }
         }

@@ -15,7 +15,12 @@ pub(super) struct BrokenGate(pub Arc<MemoryStore>);
 
 #[async_trait]
 impl Store for BrokenGate {
-    async fn append(&self, channel: &ChannelName, records: Vec<NewRecord>, _: Precondition) -> Result<Appended> {
+    async fn append(
+        &self,
+        channel: &ChannelName,
+        records: Vec<NewRecord>,
+        _: Precondition,
+    ) -> Result<Appended> {
         self.0.append(channel, records, Precondition::Any).await
     }
 

@@ -49,8 +49,7 @@ impl World {
         let relay = relay(&log, &store);
         let random = StdRng::seed_from_u64(seed);
         let (agents, said) = Default::default();
-        let mut world =
-            Self { random, channel, log, store, relay, agents, now: 0, last_ticket: 1, said };
+        let mut world = Self { random, channel, log, store, relay, agents, now: 0, last_ticket: 1, said };
         world.found().await;
         // Few large groups: what goes wrong goes wrong among two or three.
         let size: u32 = 2 + world.random.random_range(0..15).min(world.random.random_range(0..15));
@@ -182,13 +181,18 @@ impl World {
         let first = &self.agents[0].machine;
         for (number, agent) in self.agents.iter().enumerate() {
             for event in agent.events() {
-                let fine = !matches!(event, Event::Undecryptable { .. } | Event::Forked { .. } | Event::Gap { .. });
+                let fine =
+                    !matches!(event, Event::Undecryptable { .. } | Event::Forked { .. } | Event::Gap { .. });
                 assert!(fine, "agent {number} was told {event:?}");
             }
             assert_eq!(agent.failed, Vec::<String>::new(), "agent {number}");
             assert_eq!(agent.machine.group().epoch(), first.group().epoch(), "epoch of agent {number}");
             let authenticator = first.group().epoch_authenticator();
-            assert_eq!(agent.machine.group().epoch_authenticator(), authenticator, "agent {number} has forked");
+            assert_eq!(
+                agent.machine.group().epoch_authenticator(),
+                authenticator,
+                "agent {number} has forked"
+            );
             let others = self.said.iter().filter(|(by, _)| *by != number);
             let expected: BTreeSet<Vec<u8>> = others.map(|(_, body)| body.clone()).collect();
             assert_eq!(agent.heard(), expected, "what agent {number} has heard");
@@ -206,9 +210,12 @@ impl World {
             expected += 1;
             let again = ids.insert(record.message_id, record.sequence);
             assert_eq!(again, None, "a message was archived twice");
-            let envelope = Envelope::parse(record.body, record.dialect, &FrameLimits::default()).expect("parses");
+            let envelope =
+                Envelope::parse(record.body, record.dialect, &FrameLimits::default()).expect("parses");
             let blob = envelope.app_payload().expect("a payload").blob;
-            if let Some(MlsHeader::Framed { epoch: of, content: ContentType::Commit, .. }) = MlsHeader::read(blob) {
+            if let Some(MlsHeader::Framed { epoch: of, content: ContentType::Commit, .. }) =
+                MlsHeader::read(blob)
+            {
                 assert_eq!(of.0, epoch, "two commits of one epoch, or none");
                 epoch += 1;
             }
@@ -217,7 +224,8 @@ impl World {
 
     async fn found(&mut self) {
         let identity = Identity::generate(&name(0)).expect("an identity");
-        let machine = Machine::create(&self.channel, &identity, Suite::Classic, options(), 1).expect("creates");
+        let machine =
+            Machine::create(&self.channel, &identity, Suite::Classic, options(), 1).expect("creates");
         let mut agent = Agent::new(identity, machine);
         agent.settle(true);
         self.agents.push(agent);
@@ -227,7 +235,8 @@ impl World {
     async fn add_member(&mut self, number: u32) {
         let identity = Identity::generate(&name(number)).expect("an identity");
         let mut key_packages = KeyPackages::default();
-        let key_package = key_packages.generate(&identity, Suite::Classic, Uses::Once).expect("a key package");
+        let key_package =
+            key_packages.generate(&identity, Suite::Classic, Uses::Once).expect("a key package");
         self.last_ticket += 1;
         let intent = Intent::Add { agent: identity.text().to_owned(), key_package };
         self.agents[0].take(Input::Change { ticket: self.last_ticket, intent }, self.now);

@@ -1,0 +1,209 @@
+//! The process is killed (SIGKILL) at every place where a crash could tear something, and comes back.
+//!
+//! `SKYTALE_KILLS=100` kills so often at each place.
+
+mod edge;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use edge::{By, Edge, ROOM, hear};
+use futures::StreamExt;
+use skytale_client::{Client, Event, State};
+use tokio::process::Command;
+
+const WITNESS: &str = "acme/agents/witness";
+const VICTIM: &str = "globex/agents/victim";
+
+/// How many messages the victim says in all, for each time it is killed.
+const MESSAGES_A_KILL: u64 = 6;
+
+fn kills() -> u32 {
+    std::env::var("SKYTALE_KILLS").map_or(4, |kills| kills.parse().expect("a number"))
+}
+
+/// Kills the victim again and again at one place while it talks and commits; at last it finishes.
+async fn killed_while_talking(place: &str, passings: &[u32]) {
+    let edge = Edge::start().await;
+    let witness = edge.agent(WITNESS, By::Quic).start().await.expect("starts");
+    let room = witness.create_channel(ROOM).await.expect("created");
+    let visit = edge.kept(VICTIM, By::Quic).start().await.expect("starts");
+    edge::add(&room, &visit).await;
+    visit.join_channel(ROOM).await.expect("joined");
+    visit.close().await;
+
+    let total = u64::from(kills()) * MESSAGES_A_KILL;
+    let talking = async {
+        let mut interval = tokio::time::interval(Duration::from_millis(20));
+        for number in 0.. {
+            interval.tick().await;
+            if number % 7 == 3 {
+                room.rotate().await.expect("rotated");
+            }
+            room.send(format!("{number}")).await.expect("sent");
+        }
+    };
+    let killing = async {
+        let mut killed = 0;
+        for round in 0..kills() {
+            let passing = passings[round as usize % passings.len()] + round / passings.len() as u32;
+            let ended = victim(&edge, total, Some(&format!("{place}:{passing}"))).await;
+            killed += u32::from(!ended.success());
+        }
+        let ended = victim(&edge, total, None).await;
+        assert!(ended.success(), "it does not finish: {ended}");
+        killed
+    };
+    let heard = hear(&room, total as usize);
+    let killed = tokio::select! {
+        () = talking => unreachable!("it goes on for ever"),
+        (killed, heard) = async { tokio::join!(killing, heard) } => {
+            let said: Vec<u64> = heard.iter().map(|message| message.text().parse().expect("a number")).collect();
+            let expected: Vec<u64> = (1..=total).collect();
+            assert_eq!(said, expected, "each message once, in order");
+            killed
+        }
+    };
+    assert!(killed > kills() / 2, "killed {killed} of {} times", kills());
+    agrees(&edge, &room).await;
+    println!("{place}: killed {killed} times");
+}
+
+/// The victim is in the same group as the witness, and has read everything.
+async fn agrees(edge: &Edge, room: &skytale_client::Channel) {
+    let client = edge.kept(VICTIM, By::Quic).start().await.expect("starts");
+    let channel = client.open_channel(ROOM).await.expect("opened");
+    channel.reached(room.position()).await.expect("reached");
+    room.reached(channel.position()).await.expect("reached");
+    assert_eq!(channel.epoch_authenticator(), room.epoch_authenticator(), "the group has forked");
+    assert_eq!(room.members().len(), 2, "never two leaves");
+    client.close().await;
+}
+
+async fn victim(edge: &Edge, total: u64, crash_at: Option<&str>) -> ExitStatus {
+    run("talk", edge, &edge.place(VICTIM), total, crash_at).await
+}
+
+async fn run(what: &str, edge: &Edge, state: &Path, total: u64, crash_at: Option<&str>) -> ExitStatus {
+    let certificate = edge.directory.path().join("certificate.pem");
+    std::fs::write(&certificate, &edge.certificate).expect("written");
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command
+        .args(["--exact", "the_victim", "--nocapture"])
+        .env("SKYTALE_VICTIM", what)
+        .env("SKYTALE_RELAY", edge.address(By::Quic))
+        .env("SKYTALE_CERTIFICATE", certificate)
+        .env("SKYTALE_STATE", state)
+        .env("SKYTALE_TOTAL", total.to_string())
+        .stdout(Stdio::null())
+        .kill_on_drop(true);
+    if let Some(at) = crash_at {
+        command.env("SKYTALE_CRASH_AT", at);
+    }
+    let ended = tokio::time::timeout(edge::SOON, command.status()).await;
+    ended.unwrap_or_else(|_| panic!("{what} in time, to be killed at {crash_at:?}")).expect("runs")
+}
+
+/// What the killed process does; a test of its own only by name.
+#[tokio::test]
+async fn the_victim() {
+    let Ok(what) = std::env::var("SKYTALE_VICTIM") else { return };
+    let variable = |name: &str| std::env::var(name).expect("set");
+    let certificate = std::fs::read(variable("SKYTALE_CERTIFICATE")).expect("read");
+    let client = Client::builder(VICTIM, variable("SKYTALE_RELAY"))
+        .with_trusted_certificates(&certificate)
+        .with_key_packages(3)
+        .with_state(State::directory(PathBuf::from(variable("SKYTALE_STATE"))))
+        .start()
+        .await
+        .expect("starts");
+    match what.as_str() {
+        "talk" => talk(&client, variable("SKYTALE_TOTAL").parse().expect("a number")).await,
+        "visit" => client.left_key_packages().await.expect("left"),
+        _ => drop(client.join_channel(ROOM).await.expect("joined")),
+    }
+    client.close().await;
+}
+
+/// Says what is left to say, some of it with new keys, and reads meanwhile.
+async fn talk(client: &Client, total: u64) {
+    let channel = client.open_channel(ROOM).await.expect("opened");
+    let reader = channel.clone();
+    let reading = tokio::spawn(async move {
+        let mut events = reader.messages();
+        while let Some(Ok(event)) = events.next().await {
+            let fine =
+                !matches!(event, Event::Undecryptable { .. } | Event::Forked { .. } | Event::Gap { .. });
+            assert!(fine, "{event:?}");
+        }
+    });
+    let first = channel.said() + 1;
+    let says = (first..=total).map(|number| {
+        let channel = channel.clone();
+        async move {
+            if number % 4 == 0 {
+                channel.rotate().await.expect("rotated");
+            }
+            channel.send(format!("{number}")).await.expect("sent")
+        }
+    });
+    futures::stream::iter(says).buffered(1).for_each(|_| async {}).await;
+    assert!(!reading.is_finished(), "what it read was not fine");
+    // What waited from before is sent, too, once the channel has caught up.
+    channel.rotate().await.expect("rotated");
+}
+
+#[tokio::test]
+async fn killed_with_a_step_done_and_not_stored() {
+    killed_while_talking("before-store", &[3, 5, 8, 13]).await;
+}
+
+#[tokio::test]
+async fn killed_within_the_transaction() {
+    killed_while_talking("within-transaction", &[4, 11, 23, 38, 57, 81]).await;
+}
+
+#[tokio::test]
+async fn killed_with_a_step_stored_and_not_sent() {
+    killed_while_talking("after-store", &[2, 5, 9, 14]).await;
+}
+
+#[tokio::test]
+async fn killed_after_sending_and_before_the_answer() {
+    killed_while_talking("after-send", &[2, 3, 5, 7]).await;
+}
+
+#[tokio::test]
+async fn killed_with_a_message_stored_that_the_agent_has_not_seen() {
+    killed_while_talking("before-telling", &[1, 2, 4, 6]).await;
+}
+
+/// An agent that dies while it leaves key packages or joins gets in all the same.
+#[tokio::test]
+async fn killed_while_joining() {
+    let mut killed = BTreeMap::new();
+    for (what, place) in [("visit", "before-upload"), ("join", "before-join"), ("join", "after-join")] {
+        for round in 0..kills() {
+            let edge = Edge::start().await;
+            let witness = edge.agent(WITNESS, By::Quic).start().await.expect("starts");
+            let room = witness.create_channel(ROOM).await.expect("created");
+            let state = edge.place(VICTIM);
+            let at = format!("{place}:1");
+            if what == "visit" {
+                let ended = run(what, &edge, &state, 0, Some(&at)).await;
+                *killed.entry(place).or_insert(0) += u32::from(!ended.success());
+            }
+            assert!(run("visit", &edge, &state, 0, None).await.success());
+            room.add(VICTIM).await.expect("added");
+            if what == "join" {
+                let ended = run(what, &edge, &state, 0, Some(&at)).await;
+                *killed.entry(place).or_insert(0) += u32::from(!ended.success());
+            }
+            assert!(run("join", &edge, &state, 0, None).await.success(), "round {round} of {place}");
+            agrees(&edge, &room).await;
+        }
+        assert_eq!(killed.get(place), Some(&kills()), "killed at {place}");
+    }
+}

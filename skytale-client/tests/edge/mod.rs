@@ -1,0 +1,227 @@
+//! A relay over real sockets, QUIC and gRPC on the same channels, that can be stopped and started again.
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use skytale_client::{Channel, Client, ClientBuilder, Error, Event, Message, State};
+use skytale_relay::grpc::{Listener, Server};
+use skytale_relay::quic::{QuicLimits, serve, server_config};
+use skytale_relay::{AllowAnyone, AuthenticateLayer, Authenticator, Drain, ExternalCommits, Relay};
+use skytale_store::{Directory, SqlOptions, SqlStore, Store};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tower::Layer;
+
+pub const ROOM: &str = "acme/research/room";
+
+/// How long anything may take.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// A relay, its addresses, and its archive in a directory that outlives it.
+pub struct Edge {
+    pub directory: tempfile::TempDir,
+    pub certificate: String,
+    key: Vec<u8>,
+    certificate_der: rustls::pki_types::CertificateDer<'static>,
+    quic: SocketAddr,
+    grpc: SocketAddr,
+    running: Option<RunningRelay>,
+}
+
+struct RunningRelay {
+    store: Arc<SqlStore>,
+    drain: Drain,
+    stop: Vec<oneshot::Sender<()>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// The ways to reach it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Quic,
+    Grpc,
+}
+
+impl Edge {
+    pub async fn start() -> Self {
+        Self::with(AllowAnyone).await
+    }
+
+    pub async fn with(authenticator: impl Authenticator) -> Self {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        let mut edge = Self {
+            directory: tempfile::tempdir().expect("a directory"),
+            certificate: certified.cert.pem(),
+            key: certified.signing_key.serialize_der(),
+            certificate_der: certified.cert.der().clone(),
+            quic: any,
+            grpc: any,
+            running: None,
+        };
+        edge.run(authenticator).await;
+        edge
+    }
+
+    /// Starts the relay, on the addresses that it had before.
+    pub async fn run(&mut self, authenticator: impl Authenticator) {
+        let path = self.directory.path().join("relay.db");
+        let store = Arc::new(SqlStore::open_sqlite(path, SqlOptions::default()).await.expect("opens"));
+        let (log, directory): (Arc<dyn Store>, Arc<dyn Directory>) = (store.clone(), store.clone());
+        let relay = Relay::new(log).with_directory(directory).with_external_commits(ExternalCommits::Accept);
+        let drain = relay.drain();
+        let service = AuthenticateLayer::new(authenticator).layer(relay);
+
+        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(self.key.clone().into());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3")
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate_der.clone()], key)
+            .expect("a key that fits");
+        let limits = QuicLimits::default();
+        let config = server_config(tls, &limits).expect("fit for QUIC");
+        let endpoint = quinn::Endpoint::server(config, self.quic).expect("bind");
+        self.quic = endpoint.local_addr().expect("an address");
+        let (stop_quic, quic_stopped) = oneshot::channel();
+        let quic = tokio::spawn(serve(endpoint, service.clone(), limits, async { drop(quic_stopped.await) }));
+
+        let tcp = TcpListener::bind(self.grpc).await.expect("bind");
+        self.grpc = tcp.local_addr().expect("an address");
+        let server = Server::new(service, drain.clone()).with_grace(Duration::from_secs(1));
+        let (stop_grpc, grpc_stopped) = oneshot::channel();
+        let grpc = tokio::spawn(async move {
+            let _ = server.serve(Listener::new(tcp), async { drop(grpc_stopped.await) }).await;
+        });
+        let (stop, tasks) = (vec![stop_quic, stop_grpc], vec![quic, grpc]);
+        self.running = Some(RunningRelay { store, drain, stop, tasks });
+    }
+
+    /// Stops the relay; nobody is told anything but that streams end.
+    pub async fn stop(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        running.drain.start(Duration::ZERO);
+        running.stop.into_iter().for_each(|stop| drop(stop.send(())));
+        for task in running.tasks {
+            let _ = task.await;
+        }
+        // The file is free once every session has let go of it.
+        let mut store = running.store;
+        for _ in 0..600 {
+            match Arc::try_unwrap(store) {
+                Ok(store) => return drop(store),
+                Err(shared) => store = shared,
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("somebody holds the store");
+    }
+
+    pub fn store(&self) -> &Arc<SqlStore> {
+        &self.running.as_ref().expect("runs").store
+    }
+
+    pub fn address(&self, by: By) -> String {
+        match by {
+            By::Quic => format!("quic://localhost:{}", self.quic.port()),
+            By::Grpc => format!("grpc://127.0.0.1:{}", self.grpc.port()),
+        }
+    }
+
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    pub fn agent(&self, name: &str, by: By) -> ClientBuilder {
+        Client::builder(name, self.address(by))
+            .with_trusted_certificates(self.certificate.as_bytes())
+            .with_key_packages(3)
+    }
+
+    /// Returns where an agent keeps its state.
+    pub fn place(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name.replace('/', "-"))
+    }
+
+    pub fn kept(&self, name: &str, by: By) -> ClientBuilder {
+        self.agent(name, by).with_state(State::directory(self.place(name)))
+    }
+
+    /// Everything that the relay has on disk.
+    pub fn files(&self) -> Vec<u8> {
+        let read = |name: &str| std::fs::read(self.directory.path().join(name)).unwrap_or_default();
+        [read("relay.db"), read("relay.db-wal")].concat()
+    }
+}
+
+/// Adds an agent, once it has left a key package.
+pub async fn add(channel: &Channel, agent: &Client) -> u64 {
+    agent.left_key_packages().await.expect("left");
+    channel.add(&agent.name().to_string()).await.expect("added")
+}
+
+/// Makes a channel of some agents, the first of which creates it.
+pub async fn gather(agents: &[Client]) -> Vec<Channel> {
+    let first = agents[0].create_channel(ROOM).await.expect("created");
+    let mut channels = vec![first];
+    for agent in &agents[1..] {
+        add(&channels[0], agent).await;
+        channels.push(agent.join_channel(ROOM).await.expect("joined"));
+    }
+    for channel in &channels {
+        while channel.members().len() < agents.len() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    channels
+}
+
+/// Reads the next `count` messages.
+pub async fn hear(channel: &Channel, count: usize) -> Vec<Message> {
+    let read = async {
+        let (mut events, mut heard) = (channel.messages(), Vec::new());
+        while heard.len() < count {
+            match events.next().await.expect("open").expect("readable") {
+                Event::Message(message) => heard.push(message),
+                event @ (Event::Undecryptable { .. } | Event::Forked { .. } | Event::Gap { .. }) => {
+                    panic!("{event:?}")
+                }
+                _ => {}
+            }
+        }
+        heard
+    };
+    tokio::time::timeout(SOON, read).await.unwrap_or_else(|_| panic!("{count} messages in time"))
+}
+
+/// Waits for an event.
+pub async fn expect(channel: &Channel, wanted: impl Fn(&Event) -> bool) -> Event {
+    let mut events = channel.messages();
+    let read = async {
+        loop {
+            let event = events.next().await.expect("open").expect("readable");
+            if wanted(&event) {
+                return event;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, read).await.expect("the event in time")
+}
+
+pub fn is_retryable(error: &Error) -> bool {
+    error.is_retryable()
+}
+
+/// Copies a directory, as a backup does.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("listed") {
+        let entry = entry.expect("an entry");
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    }
+}
