@@ -75,6 +75,6 @@ pub fn server_config(
         .max_idle_timeout(Some(IDLE.try_into().expect("30 s is a valid idle time")))
         .keep_alive_interval(Some(KEEP_ALIVE));
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
-    config.transport_config(Arc::new(transport));
+    config.transport_config(Arc::new(transport)).max_incoming(limits.unvalidated_connections);
     Ok(config)
 }
