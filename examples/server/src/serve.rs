@@ -84,10 +84,12 @@ impl Edges {
         let grace = Duration::from_secs(config.server.drain_seconds.unwrap_or(10));
         let server =
             Server::new(service.clone(), drain.clone()).with_frame_bytes(frame_bytes).with_grace(grace);
+        let mut limits = config.limits.quic();
+        limits.grace = grace;
         let draining = async {
             drain.started().await;
         };
-        let quic = quic::serve(self.quic, service, config.limits.quic(), draining);
+        let quic = quic::serve(self.quic, service, limits, draining);
         let grpc = async {
             let served = server.serve(self.grpc, stop_signal()).await;
             if !drain.has_started() {

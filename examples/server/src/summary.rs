@@ -35,10 +35,13 @@ impl Summary {
   http listening on {http} (/health, /ready, /metrics)
   archive: {archive}; an archived message survives: {durability}
   kept: {retention}; replay on subscribe: {replay}
+  native channels: epochs {epochs}; external commits {external_commits}
   a token for an agent: skytale-server token --data-dir {data}",
             version = env!("CARGO_PKG_VERSION"),
             certificate = certificate(server),
             clients = if server.quic_client_ca.is_some() { "client certificates with " } else { "" },
+            epochs = server.epochs.as_deref().unwrap_or("strict"),
+            external_commits = if server.external_commits.unwrap_or(false) { "accepted" } else { "refused" },
             data = server.data_dir().display(),
         );
         let mut out = std::io::stdout().lock();

@@ -24,6 +24,8 @@ pub struct QuicLimits {
     pub frame_bytes: usize,
     /// How long a stream may take to present its token. Default: 10 s.
     pub first_frame: Duration,
+    /// How long streams may take to end once the edge shuts down. Default: 5 s.
+    pub grace: Duration,
 }
 
 impl Default for QuicLimits {
@@ -34,6 +36,7 @@ impl Default for QuicLimits {
             streams_per_connection: 256,
             frame_bytes: skytale_core::FrameLimits::default().frame_bytes,
             first_frame: Duration::from_secs(10),
+            grace: Duration::from_secs(5),
         }
     }
 }
