@@ -22,6 +22,7 @@ mod quotas;
 mod relay;
 mod session;
 mod subscribing;
+mod tls;
 
 pub use auth::{
     AllowAnonymous, AllowAnyone, AuthError, Authenticate, AuthenticateLayer, Authenticator, JwtAuthenticator,
@@ -37,3 +38,4 @@ pub use limits::Limits;
 pub use policy::{Epochs, ExternalCommits};
 pub use relay::{PublishedSdkExpiry, Relay};
 pub use session::Session;
+pub use tls::{TlsCertificate, TlsError};

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use skytale_core::extension::{self, Authenticate, Code, Content, Extension, Resume, Submit};
 use skytale_core::{ChannelName, Claims, Dialect, Envelope, FrameLimits, frame};
 use skytale_relay::grpc::{Listener, Server};
 use skytale_relay::quic::{ALPN, QuicLimits, serve, server_config};
-use skytale_relay::{AllowAnyone, AuthenticateLayer, Authenticator, Drain, JwtAuthenticator, Relay};
+use skytale_relay::{
+    AllowAnyone, AuthenticateLayer, Authenticator, Drain, JwtAuthenticator, Relay, TlsCertificate,
+};
 use skytale_store::{MemoryStore, Store};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -25,7 +28,7 @@ const SECRET: &[u8] = b"a secret of at least 32 bytes, for tests";
 struct Edge {
     address: SocketAddr,
     grpc: SocketAddr,
-    certificate: rustls::pki_types::CertificateDer<'static>,
+    certificate: CertificateDer<'static>,
     drain: Drain,
     stop: oneshot::Sender<()>,
     served: tokio::task::JoinHandle<()>,
@@ -33,15 +36,23 @@ struct Edge {
 
 impl Edge {
     async fn start(store: Arc<dyn Store>, authenticator: impl Authenticator, limits: QuicLimits) -> Self {
-        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
-        let certificate = certified.cert.der().clone();
+        let (certificate, key) = self_signed();
         let tls = rustls::ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("TLS 1.3")
             .with_no_client_auth()
             .with_single_cert(vec![certificate.clone()], key)
             .expect("a key that fits");
+        Self::with_tls(store, authenticator, limits, tls, certificate).await
+    }
+
+    async fn with_tls(
+        store: Arc<dyn Store>,
+        authenticator: impl Authenticator,
+        limits: QuicLimits,
+        tls: rustls::ServerConfig,
+        certificate: CertificateDer<'static>,
+    ) -> Self {
         let config = server_config(tls, &limits).expect("fit for QUIC");
         let endpoint = Endpoint::server(config, "127.0.0.1:0".parse().expect("an address")).expect("bind");
         let address = endpoint.local_addr().expect("an address");
@@ -62,19 +73,38 @@ impl Edge {
     }
 
     async fn connect(&self, protocol: &[u8]) -> Result<Connection, quinn::ConnectionError> {
+        self.connect_as(protocol, None).await
+    }
+
+    async fn connect_as(
+        &self,
+        protocol: &[u8],
+        client: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+    ) -> Result<Connection, quinn::ConnectionError> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate.clone()).expect("a root");
-        let mut tls = rustls::ClientConfig::builder_with_provider(provider())
+        let tls = rustls::ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("TLS 1.3")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut tls = match client {
+            Some((certificate, key)) => {
+                tls.with_client_auth_cert(vec![certificate], key).expect("a key that fits")
+            }
+            None => tls.with_no_client_auth(),
+        };
         tls.alpn_protocols = vec![protocol.to_vec()];
         let config =
             quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("fit for QUIC")));
         let endpoint = Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("bind");
         endpoint.connect_with(config, self.address, "localhost").expect("a name").await
     }
+}
+
+fn self_signed() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
+    (certified.cert.der().clone(), key)
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
@@ -141,7 +171,12 @@ impl Channel {
     async fn publish(&mut self, salt: u8) -> Content {
         let extension = Extension::new(Content::Submit(Submit::default())).with_request(3);
         self.send(extension::message(&room(), message(salt), &extension.with_message_id([salt; 16]))).await;
-        self.next().await.1.content.expect("an answer")
+        loop {
+            // A subscriber is told the place of its message, too.
+            if let Some(answer) = self.next().await.1.content {
+                return answer;
+            }
+        }
     }
 }
 
@@ -302,6 +337,55 @@ async fn a_frame_beyond_the_limit_ends_its_stream_with_the_reason() {
     };
     assert!(text.contains(&allowed.to_string()), "{text}");
     assert!(matches!(Channel::admitted(&connection, "").await.publish(2).await, Content::Accepted(_)));
+}
+
+/// An authority that certifies agents.
+struct Authority {
+    certificate: rcgen::Certificate,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).expect("a certificate");
+        Self { certificate, issuer: rcgen::Issuer::new(params, key) }
+    }
+
+    fn certify(&self, agent: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(vec![agent.to_owned()]).expect("a name");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        (certificate.der().clone(), PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+    }
+}
+
+#[tokio::test]
+async fn clients_have_to_present_a_certificate_where_an_authority_is_set() {
+    let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
+    let at = |name: &str| directory.path().join(name);
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    std::fs::write(at("cert.pem"), own.cert.pem()).expect("written");
+    std::fs::write(at("key.pem"), own.signing_key.serialize_pem()).expect("written");
+    std::fs::write(at("ca.pem"), authority.certificate.pem()).expect("written");
+    let tls = TlsCertificate::from_pem(at("cert.pem"), at("key.pem")).expect("readable");
+    let wrong = tls.clone().with_client_ca(at("key.pem")).expect_err("no certificate").to_string();
+    assert!(wrong.contains("key.pem"), "{wrong}");
+    let tls = tls.with_client_ca(at("ca.pem")).expect("readable").tls13();
+    let (store, trusted) = (Arc::new(MemoryStore::new()), own.cert.der().clone());
+    let edge = Edge::with_tls(store, AllowAnyone, QuicLimits::default(), tls, trusted).await;
+
+    let known = edge.connect_as(ALPN, Some(authority.certify("agent"))).await.expect("connects");
+    assert!(matches!(Channel::admitted(&known, "").await.publish(1).await, Content::Accepted(_)));
+    for stranger in [None, Some(Authority::new().certify("agent")), Some(self_signed())] {
+        // The client's part of the handshake is over before the relay has seen its certificate.
+        if let Ok(connection) = edge.connect_as(ALPN, stranger).await {
+            let why = tokio::time::timeout(SOON, connection.closed()).await.expect("in time");
+            assert!(matches!(why, quinn::ConnectionError::ConnectionClosed(_)), "{why}");
+        }
+    }
 }
 
 #[tokio::test]

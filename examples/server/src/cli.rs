@@ -11,8 +11,8 @@ use crate::span;
 
 /// Relays end-to-end-encrypted messages between agents, archives them in order, and never sees a plaintext.
 ///
-/// With no arguments everything is on: the archive in ./data, SLIM agents on 127.0.0.1:5000, health and metrics on
-/// 127.0.0.1:8443. Settings come from a TOML file, from the environment (SKYTALE_GRPC_LISTEN_ADDR and so on), and from
+/// With no arguments everything is on: the archive in ./data, SLIM agents on 127.0.0.1:5000, native agents by QUIC on
+/// 127.0.0.1:4433, health and metrics on 127.0.0.1:8443. Settings come from a TOML file, from the environment (SKYTALE_GRPC_LISTEN_ADDR and so on), and from
 /// flags; each overrides the one before.
 #[derive(Debug, Parser)]
 #[command(name = "skytale-server", version, after_help = EXAMPLES)]
@@ -46,6 +46,9 @@ pub struct Flags {
     /// Where SLIM agents connect [default: 127.0.0.1:5000]
     #[arg(long, global = true, value_name = "ADDR")]
     pub grpc_listen_addr: Option<SocketAddr>,
+    /// Where native agents connect by QUIC [default: 127.0.0.1:4433]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub quic_listen_addr: Option<SocketAddr>,
     /// Where health, readiness and metrics are served [default: 127.0.0.1:8443]
     #[arg(long, global = true, value_name = "ADDR")]
     pub health_listen_addr: Option<SocketAddr>,

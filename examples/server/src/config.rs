@@ -8,7 +8,8 @@ use anyhow::{Result, bail, ensure};
 use secrecy::SecretString;
 use serde::Deserialize;
 use skytale_relay::grpc::ConnectionLimits;
-use skytale_relay::{Limits, Replay};
+use skytale_relay::quic::QuicLimits;
+use skytale_relay::{Epochs, ExternalCommits, Limits, Replay};
 
 /// Everything a TOML file may say. Every key is optional.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Config {
 pub struct ServerConfig {
     pub data_dir: Option<PathBuf>,
     pub grpc_listen_addr: Option<SocketAddr>,
+    pub listen_port: Option<u16>,
+    pub quic_listen_addr: Option<SocketAddr>,
+    pub quic_client_ca: Option<PathBuf>,
     pub health_listen_addr: Option<SocketAddr>,
     pub jwt_secret: Option<SecretString>,
     pub jwt_keys: Vec<JwtKey>,
@@ -38,6 +42,8 @@ pub struct ServerConfig {
     pub allow_anonymous: Option<bool>,
     pub insecure_listen: Option<bool>,
     pub published_sdk_outlives_token: Option<bool>,
+    pub external_commits: Option<bool>,
+    pub epochs: Option<String>,
     pub log_format: Option<String>,
     pub drain_seconds: Option<u64>,
 }
@@ -71,12 +77,20 @@ pub struct LimitsConfig {
     pub authentication_seconds: Option<u64>,
     pub max_streams_per_connection: Option<u32>,
     pub max_pending_resets: Option<usize>,
+    pub max_quic_connections: Option<usize>,
+    pub max_quic_unvalidated_connections: Option<usize>,
+    pub max_quic_streams_per_connection: Option<u32>,
+    pub max_proposals_per_epoch: Option<usize>,
+    pub max_proposals_per_principal: Option<usize>,
 }
 
 /// Every key of `[server]`.
-pub const SERVER_KEYS: [&str; 16] = [
+pub const SERVER_KEYS: [&str; 21] = [
     "data_dir",
     "grpc_listen_addr",
+    "listen_port",
+    "quic_listen_addr",
+    "quic_client_ca",
     "health_listen_addr",
     "jwt_secret",
     "jwt_keys",
@@ -89,6 +103,8 @@ pub const SERVER_KEYS: [&str; 16] = [
     "allow_anonymous",
     "insecure_listen",
     "published_sdk_outlives_token",
+    "external_commits",
+    "epochs",
     "log_format",
     "drain_seconds",
 ];
@@ -105,6 +121,12 @@ impl ServerConfig {
     /// Returns where SLIM agents connect.
     pub fn grpc_address(&self) -> SocketAddr {
         self.grpc_listen_addr.unwrap_or_else(|| ([127, 0, 0, 1], 5000).into())
+    }
+
+    /// Returns where native agents connect.
+    pub fn quic_address(&self) -> SocketAddr {
+        let port = self.listen_port.unwrap_or(4433);
+        self.quic_listen_addr.unwrap_or_else(|| ([127, 0, 0, 1], port).into())
     }
 
     /// Returns where health is served.
@@ -129,6 +151,23 @@ impl ServerConfig {
         })
     }
 
+    /// Returns whether native channels take external commits.
+    pub fn external_commits(&self) -> ExternalCommits {
+        match self.external_commits {
+            Some(true) => ExternalCommits::Accept,
+            _ => ExternalCommits::Refuse,
+        }
+    }
+
+    /// Returns which epochs native agents may send messages in.
+    pub fn epochs(&self) -> Result<Epochs> {
+        Ok(match self.epochs.as_deref().unwrap_or("strict") {
+            "strict" => Epochs::Strict,
+            "lenient" => Epochs::Lenient,
+            other => bail!("epochs is {other:?}; it may be strict or lenient"),
+        })
+    }
+
     /// Tells whether agents without a token are let in.
     pub fn anonymous(&self) -> bool {
         self.allow_anonymous.unwrap_or(false)
@@ -141,6 +180,7 @@ impl ServerConfig {
             "grpc_tls_cert and grpc_tls_key belong together: set both, or neither"
         );
         self.replay()?;
+        self.epochs()?;
         let durability = self.durability.as_deref().unwrap_or("disk");
         ensure!(
             matches!(durability, "disk" | "process"),
@@ -148,20 +188,24 @@ impl ServerConfig {
         );
         let format = self.log_format.as_deref().unwrap_or("text");
         ensure!(matches!(format, "text" | "json"), "log_format is {format:?}; it may be text or json");
-        let exposed = !self.grpc_address().ip().is_loopback();
-        if exposed && !self.insecure_listen.unwrap_or(false) {
-            let insist = "or insist with insecure_listen = true (--insecure-listen)";
-            ensure!(
-                self.grpc_tls_cert.is_some(),
-                "grpc_listen_addr {} is not a loopback address and TLS is off: set grpc_tls_cert and grpc_tls_key, {insist}",
-                self.grpc_address()
-            );
-            ensure!(
-                !self.anonymous(),
-                "grpc_listen_addr {} is not a loopback address and allow_anonymous is on: switch it off, {insist}",
-                self.grpc_address()
-            );
+        self.check_exposure("grpc_listen_addr", self.grpc_address(), "TLS is off")?;
+        self.check_exposure("quic_listen_addr", self.quic_address(), "the certificate is self-signed")
+    }
+
+    /// Refuses a listener beyond this machine that lets anybody in, or that nobody can recognise.
+    fn check_exposure(&self, key: &str, address: SocketAddr, without_certificate: &str) -> Result<()> {
+        if address.ip().is_loopback() || self.insecure_listen.unwrap_or(false) {
+            return Ok(());
         }
+        let insist = "or insist with insecure_listen = true (--insecure-listen)";
+        ensure!(
+            self.grpc_tls_cert.is_some(),
+            "{key} {address} is not a loopback address and {without_certificate}: set grpc_tls_cert and grpc_tls_key, {insist}"
+        );
+        ensure!(
+            !self.anonymous(),
+            "{key} {address} is not a loopback address and allow_anonymous is on: switch it off, {insist}"
+        );
         Ok(())
     }
 }
@@ -192,7 +236,22 @@ impl LimitsConfig {
         set(&mut limits.queued_messages, self.max_queued_messages);
         set(&mut limits.queued_bytes, self.max_queued_bytes);
         set(&mut limits.queued_unarchived, self.max_queued_unarchived);
+        set(&mut limits.proposals_per_epoch, self.max_proposals_per_epoch);
+        set(&mut limits.proposals_per_principal, self.max_proposals_per_principal);
         limits.publish_rate = self.max_publish_rate.unwrap_or(limits.publish_rate);
+        limits
+    }
+
+    /// Returns the limits of the QUIC listener: its defaults, where nothing is set.
+    pub fn quic(&self) -> QuicLimits {
+        let mut limits = QuicLimits::default();
+        let set = |to: &mut usize, from: Option<usize>| *to = from.unwrap_or(*to);
+        set(&mut limits.connections, self.max_quic_connections);
+        set(&mut limits.unvalidated_connections, self.max_quic_unvalidated_connections);
+        set(&mut limits.frame_bytes, self.max_message_size);
+        limits.streams_per_connection =
+            self.max_quic_streams_per_connection.unwrap_or(limits.streams_per_connection);
+        limits.first_frame = self.authentication_seconds.map_or(limits.first_frame, Duration::from_secs);
         limits
     }
 

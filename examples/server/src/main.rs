@@ -1,10 +1,13 @@
 //! The reference Skytale server.
 
 mod archive;
+mod certificate;
 mod cli;
 mod config;
 mod http;
+mod kept;
 mod logging;
+mod quic;
 mod secret;
 mod serve;
 mod source;

@@ -1,11 +1,13 @@
-//! The assembly: a store, a relay over it, the gRPC edge over that, health beside it.
+//! The assembly: a store, a relay over it, the gRPC and QUIC edges over that, health beside it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
-use skytale_relay::grpc::{Listener, Server, TlsCertificate};
+use skytale_relay::grpc::{Listener, Server};
+use skytale_relay::quic;
 use skytale_relay::{
     AllowAnonymous, AuthenticateLayer, Authenticator, JwtAuthenticator, PublishedSdkExpiry, Relay,
 };
@@ -14,12 +16,16 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower::Layer;
 
+use crate::certificate::Certificates;
 use crate::config::{Config, ServerConfig};
-use crate::{http, logging, secret, summary};
+use crate::summary::Summary;
+use crate::{http, kept, logging, quic as quic_listener, secret};
 
-/// How often messages are checked for their age, and certificates for a change.
+/// How often messages are checked for their age.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
-const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
+
+/// When agents whose streams end in a drain are told to come back.
+const COME_BACK: Duration = Duration::from_secs(1);
 
 /// Serves until it is told to stop, then drains.
 pub async fn run(config: Config) -> Result<()> {
@@ -32,33 +38,69 @@ pub async fn run(config: Config) -> Result<()> {
 
     let http_listener = bind(config.server.health_address(), "health_listen_addr").await?;
     let grpc_listener = bind(config.server.grpc_address(), "grpc_listen_addr").await?;
-    let (grpc, http) = (grpc_listener.local_addr()?, http_listener.local_addr()?);
-    let listener = secure(Listener::new(grpc_listener), &config)?;
+    let certificates = Certificates::read(&config.server)?;
+    let edges = Edges::open(&config, grpc_listener, &certificates)?;
+    let summary = Summary {
+        grpc: edges.grpc_address,
+        quic: edges.quic.local_addr()?,
+        http: http_listener.local_addr()?,
+        archive: place,
+        durability: store.durability(),
+    };
 
     tokio::spawn(expire(store.clone(), directory, config.server.retention()));
     tokio::spawn(async move { axum::serve(http_listener, http::router(drain, metrics)).await });
-    summary::print(&config, grpc, http, &place, store.durability());
+    summary.print(&config.server);
     if config.server.anonymous() {
-        serve(&config, relay, AllowAnonymous::beside(tokens), listener).await
+        edges.serve(&config, relay, AllowAnonymous::beside(tokens)).await
     } else {
-        serve(&config, relay, tokens, listener).await
+        edges.serve(&config, relay, tokens).await
     }
 }
 
-async fn serve<A: Authenticator>(
-    config: &Config,
-    relay: Relay,
-    authenticator: A,
-    listener: Listener,
-) -> Result<()> {
-    let drain = relay.drain();
-    let frame_bytes = relay.limits().frame.frame_bytes;
-    let service = AuthenticateLayer::new(authenticator).layer(relay);
-    let grace = Duration::from_secs(config.server.drain_seconds.unwrap_or(10));
-    let server = Server::new(service, drain.clone()).with_frame_bytes(frame_bytes).with_grace(grace);
-    let served = server.serve(listener, stop_signal()).await;
-    tracing::info!("drained");
-    served.map_err(|error| anyhow::anyhow!(error).context("the gRPC edge failed"))
+/// Where agents connect.
+struct Edges {
+    grpc: Listener,
+    grpc_address: SocketAddr,
+    quic: quinn::Endpoint,
+}
+
+impl Edges {
+    fn open(config: &Config, grpc: TcpListener, certificates: &Certificates) -> Result<Self> {
+        let grpc_address = grpc.local_addr()?;
+        let mut grpc = Listener::new(grpc).with_limits(config.limits.connections());
+        if let Some(certificate) = &certificates.grpc {
+            grpc = grpc.with_tls(certificate.clone());
+        }
+        let quic = quic_listener::bind(&config.server, &certificates.quic, &config.limits.quic())?;
+        Ok(Self { grpc, grpc_address, quic })
+    }
+
+    /// Serves both until the process is told to stop; then both drain.
+    async fn serve<A: Authenticator>(self, config: &Config, relay: Relay, authenticator: A) -> Result<()> {
+        let drain = relay.drain();
+        let frame_bytes = relay.limits().frame.frame_bytes;
+        let service = AuthenticateLayer::new(authenticator).layer(relay);
+        let grace = Duration::from_secs(config.server.drain_seconds.unwrap_or(10));
+        let server =
+            Server::new(service.clone(), drain.clone()).with_frame_bytes(frame_bytes).with_grace(grace);
+        let mut limits = config.limits.quic();
+        limits.grace = grace;
+        let draining = async {
+            drain.started().await;
+        };
+        let quic = quic::serve(self.quic, service, limits, draining);
+        let grpc = async {
+            let served = server.serve(self.grpc, stop_signal()).await;
+            if !drain.has_started() {
+                drain.start(COME_BACK);
+            }
+            served
+        };
+        let (served, ()) = tokio::join!(grpc, quic);
+        tracing::info!("drained");
+        served.map_err(|error| anyhow::anyhow!(error).context("the gRPC edge failed"))
+    }
 }
 
 fn relay(config: &Config, store: Arc<dyn Store>, directory: Arc<dyn Directory>) -> Result<Relay> {
@@ -66,6 +108,8 @@ fn relay(config: &Config, store: Arc<dyn Store>, directory: Arc<dyn Directory>) 
     let expiry = if outlives { PublishedSdkExpiry::GoOn } else { PublishedSdkExpiry::End };
     Ok(Relay::new(store)
         .with_directory(directory)
+        .with_external_commits(config.server.external_commits())
+        .with_epochs(config.server.epochs()?)
         .with_limits(config.limits.relay())
         .with_replay(config.server.replay()?)
         .with_published_sdk_expiry(expiry))
@@ -104,7 +148,7 @@ async fn open_store(config: &ServerConfig) -> Result<Opened> {
     match config.store.as_ref().map_or("sqlite", |store| store.expose_secret()) {
         "memory" => Ok(Opened::new(MemoryStore::new(), "memory")),
         "sqlite" => {
-            secret::make_directory(&config.data_dir())?;
+            kept::make_directory(&config.data_dir())?;
             let path = config.data_dir().join("skytale.db");
             let store = SqlStore::open_sqlite(&path, options).await;
             let store = store.with_context(|| format!("cannot open the archive {}", path.display()))?;
@@ -122,33 +166,9 @@ async fn open_store(config: &ServerConfig) -> Result<Opened> {
     }
 }
 
-async fn bind(address: std::net::SocketAddr, key: &str) -> Result<TcpListener> {
+async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
     bound.with_context(|| format!("cannot listen on {address}: choose another {key}"))
-}
-
-fn secure(listener: Listener, config: &Config) -> Result<Listener> {
-    let listener = listener.with_limits(config.limits.connections());
-    let (Some(certificate), Some(key)) = (&config.server.grpc_tls_cert, &config.server.grpc_tls_key) else {
-        return Ok(listener);
-    };
-    let certificate = TlsCertificate::from_pem(certificate, key)?;
-    tokio::spawn(reload(certificate.clone()));
-    Ok(listener.with_tls(certificate))
-}
-
-/// Reads the certificate again every minute and on SIGHUP.
-async fn reload(certificate: TlsCertificate) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => tracing::info!("reading the certificate again"),
-            () = tokio::time::sleep(RELOAD_INTERVAL) => {}
-        }
-        if let Err(error) = certificate.reload() {
-            tracing::error!(%error, "the certificate was not reloaded; the old one stays in use");
-        }
-    }
 }
 
 /// Trims what is older than it may be, and the Welcomes that nobody fetched.

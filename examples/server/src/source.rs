@@ -111,6 +111,9 @@ macro_rules! merge {
 merge!(crate::config::ServerConfig {
     data_dir,
     grpc_listen_addr,
+    listen_port,
+    quic_listen_addr,
+    quic_client_ca,
     health_listen_addr,
     jwt_secret,
     grpc_tls_cert,
@@ -122,6 +125,8 @@ merge!(crate::config::ServerConfig {
     allow_anonymous,
     insecure_listen,
     published_sdk_outlives_token,
+    external_commits,
+    epochs,
     log_format,
     drain_seconds,
 });
@@ -144,6 +149,11 @@ merge!(crate::config::LimitsConfig {
     authentication_seconds,
     max_streams_per_connection,
     max_pending_resets,
+    max_quic_connections,
+    max_quic_unvalidated_connections,
+    max_quic_streams_per_connection,
+    max_proposals_per_epoch,
+    max_proposals_per_principal,
 });
 
 fn override_with(config: &mut Config, flags: &Flags) {
@@ -151,6 +161,7 @@ fn override_with(config: &mut Config, flags: &Flags) {
     config.server.merge(crate::config::ServerConfig {
         data_dir: flags.data_dir,
         grpc_listen_addr: flags.grpc_listen_addr,
+        quic_listen_addr: flags.quic_listen_addr,
         health_listen_addr: flags.health_listen_addr,
         store: flags.store.map(Into::into),
         durability: flags.durability,

@@ -5,28 +5,54 @@ use std::net::SocketAddr;
 
 use skytale_store::Durability;
 
-use crate::config::Config;
+use crate::certificate;
+use crate::config::ServerConfig;
 
-/// Prints where the server listens and what can be expected of it; never a secret.
-pub fn print(config: &Config, grpc: SocketAddr, http: SocketAddr, archive: &str, durability: Durability) {
-    let server = &config.server;
-    let tls = if server.grpc_tls_cert.is_some() { "on" } else { "off" };
-    let authentication = if server.anonymous() { "tokens, and anonymous agents" } else { "tokens" };
-    let retention = match server.retention() {
-        Some(kept) => format!("{} days", kept.as_secs() / 86_400),
-        None => "for ever".to_owned(),
-    };
-    let replay = server.replay_on_subscribe.as_deref().unwrap_or("off");
-    let summary = format!(
-        "skytale-server {version}
+/// Where the server listens, and what can be expected of it.
+pub struct Summary {
+    pub grpc: SocketAddr,
+    pub quic: SocketAddr,
+    pub http: SocketAddr,
+    pub archive: String,
+    pub durability: Durability,
+}
+
+impl Summary {
+    /// Prints it; never a secret.
+    pub fn print(&self, server: &ServerConfig) {
+        let Self { grpc, quic, http, archive, durability } = self;
+        let tls = if server.grpc_tls_cert.is_some() { "on" } else { "off" };
+        let authentication = if server.anonymous() { "tokens, and anonymous agents" } else { "tokens" };
+        let retention = match server.retention() {
+            Some(kept) => format!("{} days", kept.as_secs() / 86_400),
+            None => "for ever".to_owned(),
+        };
+        let replay = server.replay_on_subscribe.as_deref().unwrap_or("off");
+        let summary = format!(
+            "skytale-server {version}
   grpc listening on {grpc} (TLS {tls}; lets in: {authentication})
+  quic listening on {quic} ({certificate}; lets in: {clients}{authentication})
   http listening on {http} (/health, /ready, /metrics)
   archive: {archive}; an archived message survives: {durability}
   kept: {retention}; replay on subscribe: {replay}
+  native channels: epochs {epochs}; external commits {external_commits}
   a token for an agent: skytale-server token --data-dir {data}",
-        version = env!("CARGO_PKG_VERSION"),
-        data = server.data_dir().display(),
-    );
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{summary}").and_then(|()| out.flush());
+            version = env!("CARGO_PKG_VERSION"),
+            certificate = certificate(server),
+            clients = if server.quic_client_ca.is_some() { "client certificates with " } else { "" },
+            epochs = server.epochs.as_deref().unwrap_or("strict"),
+            external_commits = if server.external_commits.unwrap_or(false) { "accepted" } else { "refused" },
+            data = server.data_dir().display(),
+        );
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{summary}").and_then(|()| out.flush());
+    }
+}
+
+/// Says which certificate clients have to trust.
+fn certificate(server: &ServerConfig) -> String {
+    match &server.grpc_tls_cert {
+        Some(path) => format!("certificate {}", path.display()),
+        None => format!("self-signed, trust {}", certificate::self_signed_path(server).display()),
+    }
 }

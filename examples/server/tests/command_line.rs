@@ -68,6 +68,47 @@ fn an_exposed_listener_needs_tls_and_tokens_or_insistence() {
 }
 
 #[test]
+fn an_exposed_quic_listener_needs_a_certificate_and_tokens_or_insistence() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let said = refusal(directory.path(), &["--quic-listen-addr", "0.0.0.0:0"]);
+    assert!(said.contains("quic_listen_addr") && said.contains("self-signed"), "{said}");
+    let with_certificate = ["--grpc-tls-cert", "cert.pem", "--grpc-tls-key", "key.pem", "--allow-anonymous"];
+    let said =
+        refusal(directory.path(), &[&["--quic-listen-addr", "0.0.0.0:0"], &with_certificate[..]].concat());
+    assert!(said.contains("quic_listen_addr") && said.contains("allow_anonymous"), "{said}");
+}
+
+#[test]
+fn client_authorities_that_cannot_be_read_are_refused() {
+    let directory = with_file("[server]\nquic_client_ca = \"nobody.pem\"\nstore = \"memory\"\n");
+    let said = refusal(
+        directory.path(),
+        &["--grpc-listen-addr", "127.0.0.1:0", "--health-listen-addr", "127.0.0.1:0"],
+    );
+    assert!(said.contains("quic_client_ca") && said.contains("nobody.pem"), "{said}");
+}
+
+#[test]
+fn epochs_are_strict_or_lenient() {
+    let directory = with_file("[server]\nepochs = \"loose\"\n");
+    assert!(refusal(directory.path(), &[]).contains("strict or lenient"));
+}
+
+#[test]
+fn the_quic_port_has_the_originals_name() {
+    let directory = with_file("[server]\nlisten_port = 70000\n");
+    assert!(refusal(directory.path(), &[]).contains("skytale.toml:2:"));
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let directory = with_file(&format!("[server]\nlisten_port = {port}\nstore = \"memory\"\n"));
+    let said = refusal(
+        directory.path(),
+        &["--grpc-listen-addr", "127.0.0.1:0", "--health-listen-addr", "127.0.0.1:0"],
+    );
+    assert!(said.contains(&format!("127.0.0.1:{port} (UDP)")) && said.contains("quic_listen_addr"), "{said}");
+}
+
+#[test]
 fn flags_override_the_environment_and_that_the_file() {
     let directory = with_file("[server]\nreplay_on_subscribe = \"from the file\"\n");
     let said = refusal(directory.path(), &[]);

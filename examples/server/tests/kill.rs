@@ -23,6 +23,8 @@ fn start(directory: &Path) -> (Child, SocketAddr) {
             "--allow-anonymous",
             "--grpc-listen-addr",
             "127.0.0.1:0",
+            "--quic-listen-addr",
+            "127.0.0.1:0",
             "--health-listen-addr",
             "127.0.0.1:0",
         ])

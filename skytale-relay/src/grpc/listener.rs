@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-use super::tls::TlsCertificate;
+use crate::tls::TlsCertificate;
 
 /// What one listener allows.
 #[derive(Clone, Debug, PartialEq, Eq)]

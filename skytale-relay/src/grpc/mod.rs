@@ -5,7 +5,6 @@ mod listener;
 mod serve;
 mod service;
 mod status;
-mod tls;
 
 use std::convert::Infallible;
 
@@ -16,10 +15,10 @@ use tower::Service;
 
 use crate::connect::{Connect, ConnectError, Credentials};
 use crate::session::Session;
+pub use crate::tls::{TlsCertificate, TlsError};
 pub use listener::{ConnectionLimits, Listener};
 pub use serve::Server;
 pub use service::DataPlane;
-pub use tls::{TlsCertificate, TlsError};
 
 /// Mounts the three gRPC services over a relay: `DataPlaneService`, health, and reflection (v1 and v1alpha).
 ///

@@ -69,8 +69,8 @@ impl Refusal {
 
     /// Says that another member commits first, who lost before.
     pub fn not_your_turn(wait: Duration, standing: Option<Standing>, applied: SequenceNumber) -> Self {
-        let text = "a member that lost before commits first: send the same commit again when that member's commit has \
-                    come, or after retry_after_ms";
+        let text = "a member that lost before commits first: process its commit when it comes and make this one again, \
+                    or send the same one again after retry_after_ms";
         let more = standing.is_some_and(|standing| applied < standing.last);
         Self { standing, more, ..Self::new(Code::NotYourTurn, text).retry_after(wait) }
     }

@@ -24,6 +24,8 @@ pub struct QuicLimits {
     pub frame_bytes: usize,
     /// How long a stream may take to present its token. Default: 10 s.
     pub first_frame: Duration,
+    /// How long streams may take to end once the edge shuts down. Default: 5 s.
+    pub grace: Duration,
 }
 
 impl Default for QuicLimits {
@@ -34,6 +36,7 @@ impl Default for QuicLimits {
             streams_per_connection: 256,
             frame_bytes: skytale_core::FrameLimits::default().frame_bytes,
             first_frame: Duration::from_secs(10),
+            grace: Duration::from_secs(5),
         }
     }
 }
@@ -75,6 +78,6 @@ pub fn server_config(
         .max_idle_timeout(Some(IDLE.try_into().expect("30 s is a valid idle time")))
         .keep_alive_interval(Some(KEEP_ALIVE));
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
-    config.transport_config(Arc::new(transport));
+    config.transport_config(Arc::new(transport)).max_incoming(limits.unvalidated_connections);
     Ok(config)
 }

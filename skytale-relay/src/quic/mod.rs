@@ -19,10 +19,11 @@ use crate::connect::{Connect, ConnectError, Credentials};
 use crate::session::Session;
 pub use config::{ALPN, QuicConfigError, QuicLimits, server_config};
 
-/// How long streams may take to end once the endpoint closes.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long peers may take to learn that the endpoint has closed.
+const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Serves a relay on the host's endpoint until `shutdown`.
+/// Serves a relay on the host's endpoint until `shutdown`; from then on peers that connect are refused, and streams have
+/// [`QuicLimits::grace`] to end.
 ///
 /// Whether clients have to present certificates is the endpoint's business; who they are is the service's. The host
 /// starts the relay's [`Drain`](crate::Drain) when `shutdown` completes, so that agents are told when to come back.
@@ -60,10 +61,20 @@ pub async fn serve<S>(
     }
     closing.cancel();
     tasks.close();
-    let _ = tokio::time::timeout(GRACE, tasks.wait()).await;
+    tokio::select! {
+        _ = tokio::time::timeout(limits.grace, tasks.wait()) => {}
+        () = refuse_all(&endpoint) => {}
+    }
     ended.cancel();
     endpoint.close(0u32.into(), b"the relay is shutting down");
-    let _ = tokio::time::timeout(GRACE, endpoint.wait_idle()).await;
+    let _ = tokio::time::timeout(FAREWELL, endpoint.wait_idle()).await;
+}
+
+/// Refuses whoever connects, so that agents turn to another relay at once.
+async fn refuse_all(endpoint: &Endpoint) {
+    while let Some(incoming) = endpoint.accept().await {
+        incoming.refuse();
+    }
 }
 
 /// Under load a peer first has to show that its address is its own, and beyond the limit none is let in.

@@ -88,7 +88,7 @@ class Server:
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="skytale-"))
         self.data, self.log = self.scratch / "data", self.scratch / "log"
         command = [self.binary, "--data-dir", self.data, "--grpc-listen-addr", "127.0.0.1:0",
-                   "--health-listen-addr", "127.0.0.1:0", *self.flags]
+                   "--quic-listen-addr", "127.0.0.1:0", "--health-listen-addr", "127.0.0.1:0", *self.flags]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
