@@ -27,6 +27,8 @@ struct Inner {
     inbox: Arc<Inbox>,
     view: watch::Receiver<View>,
     desk: Desk,
+    /// Held while a message is handed over: first come, first served.
+    turn: Mutex<()>,
     /// How many messages may wait to be numbered.
     room: Semaphore,
     reading: Arc<Mutex<Reading>>,
@@ -46,8 +48,8 @@ impl Channel {
         view: watch::Receiver<View>,
         desk: Desk,
     ) -> Self {
-        let reading = Arc::default();
-        Self(Arc::new(Inner { name, commands, inbox, view, desk, room: Semaphore::new(ROOM), reading }))
+        let (turn, room, reading) = (Mutex::default(), Semaphore::new(ROOM), Arc::default());
+        Self(Arc::new(Inner { name, commands, inbox, view, desk, turn, room, reading }))
     }
 
     /// Returns the name.
@@ -65,9 +67,17 @@ impl Channel {
     /// [`Error::TooLarge`] for more than 1 MiB; [`Error::NotAMember`] where the agent was removed; [`Error::Refused`] and
     /// [`Error::NotAuthorized`] where the relay will not have it.
     pub async fn send(&self, body: impl Into<Vec<u8>>) -> Result<u64> {
-        let _room = self.0.room.acquire().await.map_err(|_| Error::Closed)?;
         let body = body.into();
-        self.command(|done| Command::Send(body, done)).await
+        let (sender, done) = oneshot::channel();
+        // Unconstrained: a call that the runtime made yield here would be overtaken by the next one.
+        let _room = tokio::task::unconstrained(async {
+            let _turn = self.0.turn.lock().await;
+            let room = self.0.room.acquire().await.map_err(|_| Error::Closed)?;
+            self.0.commands.send(Command::Send(body, sender)).await.map_err(|_| Error::Closed)?;
+            Ok::<_, Error>(room)
+        })
+        .await?;
+        done.await.map_err(|_| Error::Closed)?
     }
 
     /// Adds an agent, by a key package that it has left at the relay; it may be away. Returns the commit's number.
@@ -169,6 +179,12 @@ impl Channel {
 
     /// Ends the channel's work; what waits to be sent waits in the state.
     pub(crate) async fn close(&self) {
+        // Whoever waits for an event has dealt with all before it, and said so.
+        if let Ok(mut reading) = self.0.reading.try_lock()
+            && let Some(key) = reading.dealt_with.take()
+        {
+            let _ = self.0.commands.send(Command::Acknowledge(key)).await;
+        }
         let (sender, closed) = oneshot::channel();
         if self.0.commands.send(Command::Close(sender)).await.is_ok() {
             let _ = closed.await;

@@ -212,7 +212,7 @@ impl Client {
     fn spawn(&self, name: &ChannelName, machine: Machine, tickets: Tickets) -> Channel {
         let scope = name.to_string();
         let (commands, waiting) = mpsc::channel::<Command>(COMMANDS);
-        let (view, seen) = watch::channel(View::default());
+        let (view, seen) = watch::channel(View::of(&machine, false));
         let inbox = Arc::new(Inbox::new(scope.clone(), self.0.records.clone()));
         let worker = Worker {
             machine,

@@ -85,7 +85,6 @@ impl Worker {
         let mut backoff = Backoff::default();
         let mut waiting = Vec::new();
         let mut closing = None;
-        self.publish_view(false);
         while closing.is_none() {
             let renew_at = connection.renew_at();
             let happened = tokio::select! {
@@ -274,23 +273,34 @@ impl Worker {
     }
 
     fn publish_view(&self, connected: bool) {
-        let group = self.machine.group();
-        let (epoch, phase) = (group.epoch(), Some(self.machine.phase()));
+        let machine = &self.machine;
+        let phase = Some(machine.phase());
         self.view.send_if_modified(|view| {
-            let changed = view.epoch != epoch
-                || view.phase != phase
-                || view.connected != connected
-                || view.members.is_empty();
-            if changed {
-                view.members = group.members();
-                view.authenticator = group.epoch_authenticator().to_vec();
+            let place = (machine.cursor(), machine.said());
+            let (epoch, known) = (machine.group().epoch(), (view.phase, view.connected));
+            if view.epoch != epoch || known != (phase, connected) {
+                *view = View::of(machine, connected);
+                return true;
             }
-            (view.epoch, view.phase, view.connected) = (epoch, phase, connected);
-            let place = (self.machine.cursor(), self.machine.said());
             let moved = (view.cursor, view.said) != place;
             (view.cursor, view.said) = place;
-            changed || moved
+            moved
         });
+    }
+}
+
+impl View {
+    pub fn of(machine: &Machine, connected: bool) -> Self {
+        let group = machine.group();
+        Self {
+            members: group.members(),
+            epoch: group.epoch(),
+            authenticator: group.epoch_authenticator().to_vec(),
+            cursor: machine.cursor(),
+            said: machine.said(),
+            connected,
+            phase: Some(machine.phase()),
+        }
     }
 }
 

@@ -68,7 +68,7 @@ impl Dialer {
         }
         let (outgoing, waiting) = mpsc::channel(OUTGOING);
         tokio::spawn(write_all(sender, waiting));
-        Ok(Link { incoming: reader.into_frames().boxed(), outgoing })
+        Ok(Link { incoming: reader.into_frames().fuse().boxed(), outgoing })
     }
 
     async fn connection(&self) -> Result<Connection> {

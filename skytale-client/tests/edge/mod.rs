@@ -106,7 +106,9 @@ impl Edge {
     pub async fn stop(&mut self) {
         let Some(running) = self.running.take() else { return };
         running.drain.start(Duration::ZERO);
-        running.stop.into_iter().for_each(|stop| drop(stop.send(())));
+        for stop in running.stop {
+            let _ = stop.send(());
+        }
         for task in running.tasks {
             let _ = task.await;
         }

@@ -1,6 +1,6 @@
 //! One agent of the simulation: a machine, what is stored of it, and its stream to the relay.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
@@ -133,12 +133,12 @@ impl Agent {
         events.map(|(_, value)| read(value).expect("an event")).collect()
     }
 
-    /// Returns the bodies of all messages that the agent was told, each once.
-    pub fn heard(&self) -> BTreeSet<Vec<u8>> {
-        let mut heard = BTreeSet::new();
+    /// Returns the bodies of all messages that the agent was told, by sender, in order.
+    pub fn heard(&self) -> BTreeMap<String, Vec<Vec<u8>>> {
+        let mut heard = BTreeMap::<String, Vec<Vec<u8>>>::new();
         for event in self.events() {
             if let Event::Message(message) = event {
-                assert!(heard.insert(message.body), "a message was delivered twice");
+                heard.entry(message.sender).or_default().push(message.body);
             }
         }
         heard

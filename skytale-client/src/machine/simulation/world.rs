@@ -1,6 +1,6 @@
 //! What happens, and what has to hold in the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -193,9 +193,11 @@ impl World {
                 authenticator,
                 "agent {number} has forked"
             );
-            let others = self.said.iter().filter(|(by, _)| *by != number);
-            let expected: BTreeSet<Vec<u8>> = others.map(|(_, body)| body.clone()).collect();
-            assert_eq!(agent.heard(), expected, "what agent {number} has heard");
+            let mut expected = BTreeMap::<String, Vec<Vec<u8>>>::new();
+            for (by, body) in self.said.iter().filter(|(by, _)| *by != number) {
+                expected.entry(name(*by as u32).to_string()).or_default().push(body.clone());
+            }
+            assert_eq!(agent.heard(), expected, "what agent {number} has heard: everything once, in order");
         }
     }
 
