@@ -1,0 +1,104 @@
+//! Tokens: shown, refused, exchanged for a key, and renewed while streams are open.
+
+mod edge;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use axum::{Json, Router};
+use edge::{By, Edge, expect, gather, hear};
+use jsonwebtoken::{EncodingKey, Header, encode};
+use skytale_client::{Credentials, Error, Event};
+use skytale_core::Claims;
+use skytale_relay::JwtAuthenticator;
+
+const SECRET: &[u8] = b"a secret of at least 32 bytes, for tests";
+const ALICE: &str = "acme/agents/alice";
+const BOB: &str = "globex/agents/bob";
+
+fn token(seconds: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let claims = Claims::new("acme", now, now + seconds);
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("encodes")
+}
+
+async fn relay() -> Edge {
+    let authenticator = JwtAuthenticator::new(SECRET).expect("long enough");
+    Edge::with(authenticator.with_leeway(std::time::Duration::ZERO)).await
+}
+
+/// An API server as the published contract has it: `POST /v1/tokens` with an empty body.
+async fn api(seconds: u64) -> (String, Arc<AtomicU32>) {
+    let exchanges = Arc::new(AtomicU32::new(0));
+    let exchange = move |State(count): State<Arc<AtomicU32>>, headers: HeaderMap, body: String| async move {
+        let problem = |text: &str| Json(serde_json::json!({ "error": text, "code": "unauthorized" }));
+        let key = headers.get("authorization").and_then(|value| value.to_str().ok());
+        if key != Some("Bearer sk_live_right") || !body.is_empty() {
+            return (StatusCode::UNAUTHORIZED, problem("unknown key"));
+        }
+        count.fetch_add(1, Ordering::SeqCst);
+        (StatusCode::OK, Json(serde_json::json!({ "token": token(seconds) })))
+    };
+    let router = Router::new().route("/v1/tokens", post(exchange)).with_state(exchanges.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (address, exchanges)
+}
+
+#[tokio::test]
+async fn streams_outlive_the_tokens_they_began_with() {
+    let edge = relay().await;
+    let (api, exchanges) = api(3).await;
+    let key = || Credentials::api_key(&api, "sk_live_right");
+    let alice = edge.agent(ALICE, By::Quic).with_credentials(key()).start().await.expect("starts");
+    let bob = edge.agent(BOB, By::Grpc).with_credentials(key()).start().await.expect("starts");
+    let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(8);
+    let mut said = 0;
+    while std::time::Instant::now() < until {
+        alices.send(format!("{said}")).await.expect("sent");
+        said += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let heard = hear(&bobs, said).await;
+    assert_eq!(heard.last().expect("some").text(), format!("{}", said - 1));
+    assert!(exchanges.load(Ordering::SeqCst) >= 4, "tokens were renewed");
+}
+
+#[tokio::test]
+async fn a_refused_token_is_told_and_no_message_is_lost() {
+    let edge = relay().await;
+    let good = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let provided = good.clone();
+    let credentials = Credentials::provider(move || {
+        let good = provided.load(Ordering::SeqCst);
+        async move { Ok(if good { token(3) } else { "no.token.atall".to_owned() }) }
+    });
+    let alice = edge.agent(ALICE, By::Quic).with_credentials(credentials).start().await.expect("starts");
+    let always = Credentials::provider(|| async { Ok(token(600)) });
+    let bob = edge.agent(BOB, By::Quic).with_credentials(always).start().await.expect("starts");
+    let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
+    good.store(false, Ordering::SeqCst);
+    expect(&alices, |event| matches!(event, Event::Unauthorized { .. })).await;
+    let late = alices.clone();
+    let waiting = tokio::spawn(async move { late.send("said without a token").await });
+    good.store(true, Ordering::SeqCst);
+    waiting.await.expect("runs").expect("sent");
+    assert_eq!(hear(&bobs, 1).await[0].text(), "said without a token");
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_an_error_that_says_so() {
+    let edge = relay().await;
+    let (api, _) = api(60).await;
+    let wrong = Credentials::api_key(&api, "sk_live_wrong");
+    let alice = edge.agent(ALICE, By::Quic).with_credentials(wrong).start().await.expect("starts");
+    let Err(error @ Error::NotAuthorized { .. }) = alice.invitations().await else { panic!("let in") };
+    assert!(error.to_string().contains("check the API key"), "{error}");
+    assert!(!format!("{error:?} {alice:?}").contains("sk_live_wrong"));
+}

@@ -1,0 +1,82 @@
+//! A network that swallows everything for a while. `SKYTALE_SCALE=full` cuts it for a minute.
+
+mod edge;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use edge::{By, Edge, gather, hear};
+use skytale_client::Client;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// A way to the relay that can be cut: connections stay open, and nothing arrives.
+struct Network {
+    address: SocketAddr,
+    flows: watch::Sender<bool>,
+}
+
+impl Network {
+    async fn to(relay: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("an address");
+        let (flows, flowing) = watch::channel(true);
+        tokio::spawn(async move {
+            while let Ok((agent, _)) = listener.accept().await {
+                let Ok(relay) = TcpStream::connect(relay).await else { continue };
+                let ((from_agent, to_agent), (from_relay, to_relay)) =
+                    (agent.into_split(), relay.into_split());
+                tokio::spawn(carry(from_agent, to_relay, flowing.clone()));
+                tokio::spawn(carry(from_relay, to_agent, flowing.clone()));
+            }
+        });
+        Self { address, flows }
+    }
+}
+
+async fn carry(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    mut flowing: watch::Receiver<bool>,
+) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(count) = from.read(&mut buffer).await {
+        if count == 0 || flowing.wait_for(|flowing| *flowing).await.is_err() {
+            return;
+        }
+        if to.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cut_loses_nothing() {
+    let cut = if std::env::var("SKYTALE_SCALE").is_ok_and(|scale| scale == "full") { 60 } else { 3 };
+    let edge = Edge::start().await;
+    let network = Network::to(edge.grpc_address()).await;
+    let alice = Client::builder("acme/agents/alice", format!("grpc://{}", network.address));
+    let alice = alice.with_key_packages(1).start().await.expect("starts");
+    let bob = edge.agent("globex/agents/bob", By::Quic).start().await.expect("starts");
+    let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
+    network.flows.send_replace(false);
+    let talker = alices.clone();
+    let talking = tokio::spawn(async move {
+        for number in 0..50 {
+            talker.send(format!("{number}")).await.expect("sent");
+        }
+    });
+    for number in 0..50 {
+        bobs.send(format!("{number}")).await.expect("sent");
+    }
+    tokio::time::sleep(Duration::from_secs(cut)).await;
+    network.flows.send_replace(true);
+    for channel in [&alices, &bobs] {
+        let heard: Vec<String> =
+            hear(channel, 50).await.iter().map(|message| message.text().into_owned()).collect();
+        let expected: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+        assert_eq!(heard, expected);
+    }
+    talking.await.expect("all sent");
+}
