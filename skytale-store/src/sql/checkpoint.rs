@@ -1,60 +1,123 @@
 //! Moving SQLite's write-ahead log into the database without holding up appends.
 //!
-//! SQLite would do it inside some commit, which then takes as long as the disk needs for the whole log. Here another
-//! connection moves the bulk beside the appends; only the small rest is moved between two of them, so that the log can
-//! start again from its beginning.
+//! SQLite would do it inside some commit, which then takes as long as the disk needs for all of it. Here another connection
+//! moves the log in small passes beside the appends, and each pass is synced before the next, for SQLite itself syncs the
+//! database only in a pass that reaches the end of the log, and then everything that was moved since the last such pass.
+//! That one is made between two appends, when next to nothing is left, so that the log can start again from its
+//! beginning.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait};
+use std::fs::File;
+use std::io;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait};
 use tokio::task::JoinHandle;
 
-/// How far the log may grow before it is moved, in bytes.
-const GROWN: usize = 48 * 1024 * 1024;
+use super::broken::Broken;
 
-/// What may be left to move between two appends, in bytes, and how often the bulk is moved to get there.
-const REST: usize = 2 * 1024 * 1024;
-const PASSES: usize = 5;
+/// How much of the log is moved at a time, in bytes: what the disk takes in a few milliseconds, for which the syncs of
+/// appends wait. Smaller steps are more syncs, which on a busy disk cost more than they spare.
+const STEP: usize = 4 * 1024 * 1024;
+
+/// How far the log grows before it starts again, in bytes, and how much more there is place for.
+const GROWN: usize = 44 * 1024 * 1024;
+const SPARE: usize = 6 * 1024 * 1024;
+
+/// What may be left to move between two appends, in bytes, and how often the rest is moved beside them to get there.
+const REST: usize = 512 * 1024;
+const PASSES: usize = 8;
 
 /// What a commit writes beyond its records: the pages of indices and of the channel, in bytes.
 const COMMIT_OVERHEAD: usize = 16 * 1024;
 
+/// The database's file.
+///
+/// Never closed: the system would take the locks away that SQLite's connections of this process hold on the same file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DatabaseFile(&'static File);
+
+impl DatabaseFile {
+    pub fn keep_open(file: File) -> Self {
+        Self(Box::leak(Box::new(file)))
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Checkpoint {
     db: DatabaseConnection,
-    /// What was written since the log began, or since its bulk was last moved.
+    file: DatabaseFile,
+    broken: Broken,
+    /// The size of the log.
+    log: usize,
+    /// How much of it was written since a pass last began.
     written: usize,
+    /// How many passes were made since the log had grown.
     passes: usize,
-    bulk: Option<JoinHandle<Result<(), DbErr>>>,
+    pass: Option<JoinHandle<()>>,
 }
 
 impl Checkpoint {
-    pub fn new(db: DatabaseConnection) -> Self {
-        Self { db, written: 0, passes: 0, bulk: None }
+    pub fn new(db: DatabaseConnection, file: DatabaseFile, broken: Broken) -> Self {
+        Self { db, file, broken, log: 0, written: 0, passes: 0, pass: None }
     }
 
     /// Notes a commit, and moves the log when it is time.
     pub async fn committed(&mut self, bytes: usize) {
+        self.log += bytes + COMMIT_OVERHEAD;
         self.written += bytes + COMMIT_OVERHEAD;
-        match &self.bulk {
-            None if self.written > GROWN => self.move_bulk(),
-            Some(bulk) if bulk.is_finished() && self.written > REST && self.passes < PASSES => {
-                self.move_bulk();
+        if self.pass.as_ref().is_some_and(|pass| !pass.is_finished()) {
+            return;
+        }
+        if self.log < GROWN {
+            if self.written > STEP {
+                self.start_pass();
             }
-            Some(bulk) if bulk.is_finished() => {
-                (self.bulk, self.written, self.passes) = (None, 0, 0);
-                if let Err(error) = checkpoint(self.db.clone()).await {
-                    tracing::warn!(%error, "the write-ahead log could not be moved into the database");
-                }
-            }
-            _ => {}
+        } else if self.written > REST && self.passes < PASSES {
+            // Takes less time than the one before, and leaves less behind.
+            self.passes += 1;
+            self.start_pass();
+        } else {
+            self.restart_log().await;
         }
     }
 
-    /// Each pass takes less time than the one before, and leaves less behind.
-    fn move_bulk(&mut self) {
+    fn start_pass(&mut self) {
         self.written = 0;
-        self.passes += 1;
-        self.bulk = Some(tokio::spawn(checkpoint(self.db.clone())));
+        self.pass = Some(tokio::spawn(pass(self.db.clone(), self.file, self.broken.clone())));
     }
+
+    /// Moves the rest; where a reader keeps the log from starting again, that is tried again a few steps later.
+    async fn restart_log(&mut self) {
+        (self.written, self.passes, self.pass) = (0, 0, None);
+        self.log = match checkpoint(&self.db).await {
+            Ok(true) => 0,
+            Ok(false) => GROWN - 2 * STEP,
+            Err(error) => {
+                tracing::warn!(%error, "the write-ahead log could not be moved into the database");
+                GROWN - 2 * STEP
+            }
+        };
+    }
+}
+
+/// Moves what can be moved beside the appends, and makes it durable.
+async fn pass(db: DatabaseConnection, file: DatabaseFile, broken: Broken) {
+    if let Err(error) = checkpoint(&db).await {
+        tracing::warn!(%error, "the write-ahead log could not be moved into the database");
+    }
+    let synced = tokio::task::spawn_blocking(move || file.0.sync_data()).await;
+    if let Err(error) = synced.unwrap_or_else(|error| Err(io::Error::other(error))) {
+        broken.set("the database", &error);
+    }
+}
+
+/// Returns whether all of the log was moved.
+async fn checkpoint(db: &DatabaseConnection) -> Result<bool, DbErr> {
+    let pass = Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(PASSIVE)");
+    let row = db.query_one_raw(pass).await?;
+    let Some(row) = row else { return Ok(false) };
+    let number = |column| row.try_get_by_index::<i32>(column);
+    let (busy, log, moved) = (number(0)?, number(1)?, number(2)?);
+    Ok(busy == 0 && log == moved)
 }
 
 /// Grows the write-ahead log to its usual size.
@@ -66,12 +129,8 @@ pub(super) async fn grow_log(db: &DatabaseConnection) -> Result<(), DbErr> {
     let fill = format!(
         "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {}) \
          INSERT INTO blocks SELECT 0, n, n, 0, zeroblob(1048576) FROM numbers",
-        GROWN / 1_048_576 + 2
+        (GROWN + SPARE) / 1_048_576
     );
     transaction.execute_unprepared(&fill).await?;
     transaction.rollback().await
-}
-
-async fn checkpoint(db: DatabaseConnection) -> Result<(), DbErr> {
-    db.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await.map(drop)
 }

@@ -1,14 +1,21 @@
 //! Opening a database.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 
+use super::broken::Broken;
+use super::checkpoint::{self, Checkpoint, DatabaseFile};
 use super::held::Held;
-use super::listen;
-use super::{SqlStore, checkpoint, migration};
+use super::listen::{self, Grown};
+use super::statement::Statements;
+use super::syncing::{SyncLog, Syncing};
+use super::transaction::Target;
+use super::unsynced::Unsynced;
+use super::writer::{Work, Writer};
+use super::{SqlStore, migration};
 use crate::error::{Result, StoreError};
 use crate::store::Durability;
 
@@ -58,31 +65,41 @@ impl SqlStore {
     ///
     /// [`StoreError::InUse`] where another process has the file open as a store.
     pub async fn open_sqlite(path: impl AsRef<Path>, options: SqlOptions) -> Result<Self> {
-        let path = path.as_ref();
+        Self::open_file(path.as_ref(), options, |log| Box::new(move || log.sync_data())).await
+    }
+
+    /// Opens a file whose log is synced by what `syncing` makes of it.
+    pub(super) async fn open_file(
+        path: &Path,
+        options: SqlOptions,
+        syncing: impl FnOnce(File) -> SyncLog,
+    ) -> Result<Self> {
         let lock = FileLock::take(path)?;
-        let synchronous = match options.durability {
-            Durability::Disk => SqliteSynchronous::Full,
-            Durability::Process | Durability::Memory => SqliteSynchronous::Normal,
-        };
-        let mut connect = sqlite_options(path, "rwc", options.connections);
-        connect.map_sqlx_sqlite_opts(move |options| {
-            options
-                .page_size(PAGE)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(synchronous)
-                .busy_timeout(std::time::Duration::from_secs(30))
-                .pragma("secure_delete", "ON")
-                // The writer does it at better moments.
-                .pragma("wal_autocheckpoint", "0")
-        });
-        let db = connected(connect).await?;
-        migration::migrate(&db).await.map_err(StoreError::unavailable)?;
-        if options.durability == Durability::Disk {
-            checkpoint::grow_log(&db).await.map_err(StoreError::unavailable)?;
-        }
         let durability = options.durability.max(Durability::Process);
+        let db = connected(writing_options(path, durability, options.connections)).await?;
+        migration::migrate(&db).await.map_err(StoreError::unavailable)?;
+        let (broken, unsynced, grown) = (Broken::default(), Unsynced::default(), Grown::default());
+        let syncing = match durability {
+            Durability::Disk => {
+                checkpoint::grow_log(&db).await.map_err(StoreError::unavailable)?;
+                let log = open_existing(&beside(path, "-wal"))?;
+                log.sync_data().map_err(StoreError::unavailable)?;
+                let thread = Syncing::start(syncing(log), unsynced.clone(), grown.clone(), broken.clone());
+                Some(thread.map_err(StoreError::unavailable)?)
+            }
+            Durability::Process | Durability::Memory => None,
+        };
         let held = Held::take(&db).await.map_err(StoreError::unavailable)?;
-        Ok(Self::over_file(db, held, durability, lock, &options))
+        let mut target = Target::Own(held, None);
+        if let Some(syncing) = &syncing {
+            target.hide(Some(syncing.unsynced())).await.map_err(StoreError::unavailable)?;
+        }
+        let file = DatabaseFile::keep_open(open_existing(path)?);
+        let checkpoint = Some(Checkpoint::new(db.clone(), file, broken.clone()));
+        let statements = Statements::new(DbBackend::Sqlite);
+        let work = Work { target, statements, grown: grown.clone(), syncing, checkpoint, broken };
+        let writer = Some(Writer::spawn(work, options.waiting));
+        Ok(Self { db, statements, writer, grown, unsynced, durability, _lock: Some(lock) })
     }
 
     /// Opens a SQLite file for reading only, also while another process appends to it.
@@ -91,9 +108,13 @@ impl SqlStore {
     ///
     /// [`StoreError::Unavailable`] where there is no such file.
     pub async fn open_sqlite_read_only(path: impl AsRef<Path>) -> Result<Self> {
-        let mut connect = sqlite_options(path.as_ref(), "ro", 2);
-        connect.map_sqlx_sqlite_opts(|options| options.read_only(true));
-        Ok(Self::read_only(connected(connect).await?))
+        let path = path.as_ref().to_owned();
+        let mut connect = sqlite_options(2);
+        connect.map_sqlx_sqlite_opts(move |options| options.filename(&path).read_only(true));
+        let db = connected(connect).await?;
+        let (statements, grown, unsynced) =
+            (Statements::new(DbBackend::Sqlite), Grown::default(), Unsynced::default());
+        Ok(Self { db, statements, writer: None, grown, unsynced, durability: Durability::Disk, _lock: None })
     }
 
     /// Connects to PostgreSQL, by a URL like `postgres://user:password@host/database`.
@@ -113,15 +134,53 @@ impl SqlStore {
         migration::migrate(&db).await.map_err(StoreError::unavailable)?;
         let durability = postgres_durability(&db, options.durability).await?;
         let grown = listen::start(db.get_postgres_connection_pool().clone());
-        Ok(Self::over_server(db, grown, durability, &options))
+        let statements = Statements::new(DbBackend::Postgres);
+        let (target, broken) = (Target::Shared(db.clone()), Broken::default());
+        let work = Work { target, statements, grown: grown.clone(), syncing: None, checkpoint: None, broken };
+        let writer = Some(Writer::spawn(work, options.waiting));
+        Ok(Self { db, statements, writer, grown, unsynced: Unsynced::default(), durability, _lock: None })
     }
 }
 
-fn sqlite_options(path: &Path, mode: &str, connections: u32) -> ConnectOptions {
-    let mut options = ConnectOptions::new(format!("sqlite://{}?mode={mode}", path.display()));
+fn writing_options(path: &Path, durability: Durability, connections: u32) -> ConnectOptions {
+    let path = path.to_owned();
+    // What is not appended by the writer, which has its log synced, is synced by SQLite.
+    let synchronous = match durability {
+        Durability::Disk => SqliteSynchronous::Full,
+        Durability::Process | Durability::Memory => SqliteSynchronous::Normal,
+    };
+    let mut connect = sqlite_options(connections);
+    connect.map_sqlx_sqlite_opts(move |options| {
+        options
+            .filename(&path)
+            .create_if_missing(true)
+            .page_size(PAGE)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(synchronous)
+            .busy_timeout(std::time::Duration::from_secs(30))
+            .pragma("secure_delete", "ON")
+            // The writer does it at better moments.
+            .pragma("wal_autocheckpoint", "0")
+    });
+    connect
+}
+
+fn sqlite_options(connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new("sqlite:");
     // Only a server's connections break unnoticed.
     options.max_connections(connections).test_before_acquire(false).sqlx_logging(false);
     options
+}
+
+fn open_existing(path: &Path) -> Result<File> {
+    OpenOptions::new().read(true).write(true).open(path).map_err(StoreError::unavailable)
+}
+
+/// Returns the path of a file that SQLite or the store keeps beside the database.
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
 }
 
 async fn connected(options: ConnectOptions) -> Result<DatabaseConnection> {
@@ -139,9 +198,8 @@ async fn postgres_durability(db: &DatabaseConnection, asked: Durability) -> Resu
 
 impl FileLock {
     fn take(database: &Path) -> Result<Self> {
-        let mut path = database.as_os_str().to_owned();
-        path.push(".lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let path = beside(database, ".lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
         let file = file.map_err(StoreError::unavailable)?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),

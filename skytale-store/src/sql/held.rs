@@ -23,6 +23,11 @@ impl Held {
         connection.map(|connection| Self(Mutex::new(connection))).map_err(failed)
     }
 
+    /// Sets what a commit syncs: with `FULL` the log, with `NORMAL` nothing.
+    pub async fn set_synchronous(&self, level: &str) -> Result<(), DbErr> {
+        self.execute_unprepared(&format!("PRAGMA synchronous = {level}")).await.map(drop)
+    }
+
     /// Runs what `work` returns in a transaction that excludes every other writer from its start.
     pub async fn transaction<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
         self.execute_unprepared("BEGIN IMMEDIATE").await?;

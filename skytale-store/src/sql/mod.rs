@@ -1,6 +1,7 @@
 //! A store in SQLite or PostgreSQL, through sea-orm.
 
 mod block;
+mod broken;
 mod checkpoint;
 mod connect;
 mod directory;
@@ -9,7 +10,11 @@ mod listen;
 mod migration;
 mod page;
 mod statement;
+mod syncing;
+#[cfg(test)]
+mod tests;
 mod transaction;
+mod unsynced;
 mod writer;
 
 use std::sync::Arc;
@@ -24,25 +29,26 @@ use tokio::sync::broadcast;
 
 use crate::error::{Result, StoreError};
 use crate::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
-use checkpoint::Checkpoint;
 use connect::FileLock;
 pub use connect::SqlOptions;
-use held::Held;
 use listen::{Grown, POLL_INTERVAL};
+use page::ChannelRow;
 use statement::Statements;
-use transaction::Target;
+use unsynced::Unsynced;
 use writer::Writer;
 
 /// A [`Store`] in a SQL database.
 ///
 /// Appends of all callers are committed in groups: while one transaction is on its way to the disk, the next one
-/// gathers. On PostgreSQL any number of processes may share the database; a SQLite file belongs to one process.
+/// gathers, and on SQLite is written. On PostgreSQL any number of processes may share the database; a SQLite file belongs
+/// to one process, and what another one reads from it may not be durable yet.
 #[derive(Debug)]
 pub struct SqlStore {
     db: DatabaseConnection,
     statements: Statements,
     writer: Option<Writer>,
     grown: Grown,
+    unsynced: Unsynced,
     durability: Durability,
     _lock: Option<FileLock>,
 }
@@ -51,38 +57,18 @@ pub struct SqlStore {
 const TRIM_STEP: u64 = 1_000;
 
 impl SqlStore {
-    fn over_file(
-        db: DatabaseConnection,
-        held: Held,
-        durability: Durability,
-        lock: FileLock,
-        options: &SqlOptions,
-    ) -> Self {
-        let (statements, grown) = (Statements::new(db.get_database_backend()), Grown::default());
-        let checkpoint = Some(Checkpoint::new(db.clone()));
-        let writer = Writer::spawn(Target::Own(held), checkpoint, statements, grown.clone(), options);
-        Self { db, statements, writer: Some(writer), grown, durability, _lock: Some(lock) }
-    }
-
-    fn over_server(
-        db: DatabaseConnection,
-        grown: Grown,
-        durability: Durability,
-        options: &SqlOptions,
-    ) -> Self {
-        let statements = Statements::new(db.get_database_backend());
-        let writer = Writer::spawn(Target::Shared(db.clone()), None, statements, grown.clone(), options);
-        Self { db, statements, writer: Some(writer), grown, durability, _lock: None }
-    }
-
-    fn read_only(db: DatabaseConnection) -> Self {
-        let statements = Statements::new(db.get_database_backend());
-        let grown = Grown::default();
-        Self { db, statements, writer: None, grown, durability: Durability::Disk, _lock: None }
-    }
-
     fn pages(&self, channel: &ChannelName, after: SequenceNumber) -> page::Pages {
-        page::Pages::new(self.db.clone(), self.statements, channel.clone(), after)
+        let (db, unsynced) = (self.db.clone(), self.unsynced.clone());
+        page::Pages::new(db, self.statements, unsynced, channel.clone(), after)
+    }
+
+    /// Returns a channel's row without what is not durable yet.
+    async fn find_channel(&self, channel: &ChannelName) -> Result<Option<ChannelRow>> {
+        let mut row = page::find_channel(&self.db, &self.statements, channel).await?;
+        if let Some(row) = &mut row {
+            row.head.last = self.unsynced.cap(channel, row.head.last).max(row.head.floor);
+        }
+        Ok(row)
     }
 
     async fn trim_channel(&self, id: i64, through: i64) -> Result<()> {
@@ -113,20 +99,16 @@ impl Store for SqlStore {
     }
 
     async fn find(&self, channel: &ChannelName, id: MessageId) -> Result<Option<SequenceNumber>> {
-        let Some(row) = page::find_channel(&self.db, &self.statements, channel).await? else {
-            return Ok(None);
-        };
+        let Some(row) = self.find_channel(channel).await? else { return Ok(None) };
         let find = self.statements.find_messages(row.id, &[id]);
         let found = self.db.query_one_raw(find).await.map_err(StoreError::unavailable)?;
         let number = found.map(|row| row.try_get::<i64>("", "sequence")).transpose();
-        Ok(number.map_err(StoreError::unavailable)?.map(|number| SequenceNumber(number as u64)))
+        let number = number.map_err(StoreError::unavailable)?.map(|number| SequenceNumber(number as u64));
+        Ok(number.filter(|number| *number <= row.head.last))
     }
 
     async fn head(&self, channel: &ChannelName) -> Result<Head> {
-        Ok(page::find_channel(&self.db, &self.statements, channel)
-            .await?
-            .map(|row| row.head)
-            .unwrap_or_default())
+        Ok(self.find_channel(channel).await?.map(|row| row.head).unwrap_or_default())
     }
 
     fn read(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
@@ -159,7 +141,7 @@ impl Store for SqlStore {
     }
 
     async fn trim(&self, channel: &ChannelName, through: SequenceNumber) -> Result<()> {
-        if let Some(row) = page::find_channel(&self.db, &self.statements, channel).await? {
+        if let Some(row) = self.find_channel(channel).await? {
             let through = through.min(row.head.last).max(row.head.floor);
             self.trim_channel(row.id, through.0 as i64).await?;
         }
@@ -181,12 +163,14 @@ impl Store for SqlStore {
     }
 
     fn channels(&self) -> BoxStream<'static, Result<(ChannelName, Head)>> {
-        let (db, statements) = (self.db.clone(), self.statements);
+        let (db, statements, unsynced) = (self.db.clone(), self.statements, self.unsynced.clone());
+        let listed = move |(_, name, mut head): (i64, ChannelName, Head)| {
+            head.last = unsynced.cap(&name, head.last).max(head.floor);
+            (head.last > SequenceNumber::START).then_some(Ok((name, head)))
+        };
         stream::once(async move { page::all_channels(&db, &statements).await })
-            .flat_map(|channels| match channels {
-                Ok(channels) => stream::iter(
-                    channels.into_iter().map(|(_, name, head)| Ok((name, head))).collect::<Vec<_>>(),
-                ),
+            .flat_map(move |channels| match channels {
+                Ok(channels) => stream::iter(channels.into_iter().filter_map(&listed).collect::<Vec<_>>()),
                 Err(error) => stream::iter(vec![Err(error)]),
             })
             .boxed()

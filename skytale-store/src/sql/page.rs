@@ -7,6 +7,7 @@ use skytale_core::{ChannelName, SequenceNumber};
 
 use super::block;
 use super::statement::{Statements, components};
+use super::unsynced::Unsynced;
 use crate::error::{Result, StoreError};
 use crate::store::{Head, Record};
 
@@ -84,6 +85,7 @@ pub(super) async fn oldest_expired(
 pub(super) struct Pages {
     db: DatabaseConnection,
     statements: Statements,
+    unsynced: Unsynced,
     channel: ChannelName,
     after: SequenceNumber,
 }
@@ -92,10 +94,11 @@ impl Pages {
     pub fn new(
         db: DatabaseConnection,
         statements: Statements,
+        unsynced: Unsynced,
         channel: ChannelName,
         after: SequenceNumber,
     ) -> Self {
-        Self { db, statements, channel, after }
+        Self { db, statements, unsynced, channel, after }
     }
 
     pub fn channel(&self) -> &ChannelName {
@@ -110,10 +113,11 @@ impl Pages {
         if self.after < channel.head.floor {
             return Err(StoreError::Gone { floor: channel.head.floor });
         }
-        if self.after >= channel.head.last {
+        let last = self.unsynced.cap(&self.channel, channel.head.last);
+        if self.after >= last {
             return Ok(Vec::new());
         }
-        let records = self.load(channel.id).await?;
+        let records = self.load(channel.id, last).await?;
         for record in &records {
             if record.sequence != self.after.next() {
                 return Err(self.broken().await);
@@ -123,9 +127,9 @@ impl Pages {
         Ok(records)
     }
 
-    async fn load(&self, channel: i64) -> Result<Vec<Record>> {
+    async fn load(&self, channel: i64, last: SequenceNumber) -> Result<Vec<Record>> {
         let after = self.after.0 as i64;
-        let through = self.page_end(channel, after).await?;
+        let through = self.page_end(channel, after, last.0 as i64).await?;
         let statement = self.statements.blocks(channel, after, through);
         let rows = self.db.query_all_raw(statement).await.map_err(StoreError::unavailable)?;
         let mut records = Vec::new();
@@ -137,7 +141,7 @@ impl Pages {
     }
 
     /// Returns the last number of a page that is bounded in records and bytes.
-    async fn page_end(&self, channel: i64, after: i64) -> Result<i64> {
+    async fn page_end(&self, channel: i64, after: i64, last: i64) -> Result<i64> {
         let statement = self.statements.sizes(channel, after, PAGE_BLOCKS);
         let rows = self.db.query_all_raw(statement).await.map_err(StoreError::unavailable)?;
         let (mut through, mut bytes) = (after, 0);
@@ -146,7 +150,7 @@ impl Pages {
             let size =
                 row.try_get::<i64>("", "size").or_else(|_| row.try_get::<i32>("", "size").map(i64::from));
             bytes += size.map_err(StoreError::unavailable)?;
-            if through > after && bytes > PAGE_BYTES {
+            if sequence > last || through > after && bytes > PAGE_BYTES {
                 break;
             }
             through = sequence;

@@ -53,11 +53,25 @@ impl Statements {
         )
     }
 
-    pub fn insert_block(&self, channel: i64, block: Block, appended_at: i64) -> Statement {
-        let sql =
-            "INSERT INTO blocks (channel_id, last, first, appended_at, body) VALUES ($1, $2, $3, $4, $5)";
-        let (last, first) = (block.last.0 as i64, block.first.0 as i64);
-        self.make(sql, [channel.into(), last.into(), first.into(), appended_at.into(), block.bytes.into()])
+    /// Inserts blocks of channels, each with the time of its records.
+    pub fn insert_blocks(&self, blocks: Vec<(i64, Block, i64)>) -> Statement {
+        let place = |row: usize| {
+            let [channel, last, first, appended_at, body] =
+                std::array::from_fn(|column| row * 5 + column + 1);
+            format!("(${channel}, ${last}, ${first}, ${appended_at}, ${body})")
+        };
+        let places: Vec<_> = (0..blocks.len()).map(place).collect();
+        let sql = format!(
+            "INSERT INTO blocks (channel_id, last, first, appended_at, body) VALUES {}",
+            places.join(", ")
+        );
+        let values = blocks.into_iter().flat_map(|(channel, block, appended_at)| {
+            let (last, first) = (block.last.0 as i64, block.first.0 as i64);
+            let values: [Value; 5] =
+                [channel.into(), last.into(), first.into(), appended_at.into(), block.bytes.into()];
+            values
+        });
+        self.make(sql, values)
     }
 
     pub fn insert_messages(&self, channel: i64, ids: &[(MessageId, SequenceNumber)]) -> Statement {

@@ -10,6 +10,7 @@ use super::block::Block;
 use super::held::Held;
 use super::page::ChannelRow;
 use super::statement::{Statements, millis};
+use super::unsynced::Unsynced;
 use super::writer::Append;
 use crate::error::{Result, StoreError};
 use crate::store::{Appended, GroupId, MessageId, NewRecord, Outcome, Precondition, Unmet};
@@ -64,11 +65,24 @@ impl ChannelCache {
 pub(super) enum Target {
     /// A database that other processes append to as well.
     Shared(DatabaseConnection),
-    /// The connection that alone appends to a file.
-    Own(Held),
+    /// The connection that alone appends to a file; what it commits is hidden where the commit leaves the sync to others.
+    Own(Held, Option<Unsynced>),
 }
 
 impl Target {
+    /// Tells whether commits leave the sync to others.
+    pub fn hides(&self) -> bool {
+        matches!(self, Self::Own(_, Some(_)))
+    }
+
+    /// Has commits leave the sync to others, and hidden until then, or sync by themselves.
+    pub async fn hide(&mut self, unsynced: Option<Unsynced>) -> Result<(), DbErr> {
+        let Self::Own(held, hidden) = self else { return Ok(()) };
+        held.set_synchronous(if unsynced.is_some() { "NORMAL" } else { "FULL" }).await?;
+        *hidden = unsynced;
+        Ok(())
+    }
+
     /// Appends for every caller of a group; the outer error is the transaction's, the inner ones the callers' own.
     pub async fn commit(
         &self,
@@ -85,14 +99,15 @@ impl Target {
                 transaction.commit().await?;
                 Ok(plan.outcomes)
             }
-            Self::Own(held) => commit_own(held, statements, cache, group).await,
+            Self::Own(held, unsynced) => commit_own(held, unsynced.as_ref(), statements, cache, group).await,
         }
     }
 }
 
-/// Commits with what is remembered of the file; a lone append needs no more than its own statement.
+/// Commits with what is remembered of the file; what needs one statement needs no more than that.
 async fn commit_own(
     held: &Held,
+    unsynced: Option<&Unsynced>,
     statements: &Statements,
     cache: &mut ChannelCache,
     group: &[Append],
@@ -102,6 +117,7 @@ async fn commit_own(
     if group.iter().all(|append| cache.suffices_for(append)) {
         let mut plan = work.plan(cache, group).await?;
         if plan.is_one_statement() {
+            plan.hide_from(unsynced);
             work.write(&mut plan.channels).await?;
             return Ok(plan.settle(cache));
         }
@@ -113,11 +129,15 @@ async fn commit_own(
             Some(plan) => plan,
             None => work.plan(known, group).await?,
         };
+        plan.hide_from(unsynced);
         work.write(&mut plan.channels).await?;
         Ok(plan)
     });
     Ok(plan.await?.settle(cache))
 }
+
+/// The most blocks that one statement inserts.
+const BLOCKS: usize = 64;
 
 /// What a group comes to, before it is written.
 struct Plan<'a> {
@@ -126,8 +146,18 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
+    /// Tells it of a plan that has blocks and nothing else.
     fn is_one_statement(&self) -> bool {
-        self.channels.values().map(|channel| channel.blocks.len()).sum::<usize>() == 1
+        self.channels.values().map(|channel| channel.blocks.len()).sum::<usize>() <= BLOCKS
+    }
+
+    fn hide_from(&self, unsynced: Option<&Unsynced>) {
+        let Some(unsynced) = unsynced else { return };
+        for (components, channel) in &self.channels {
+            if let (Some(first), Some(last)) = (channel.blocks.first(), channel.blocks.last()) {
+                unsynced.hide(*components, SequenceNumber(first.first.0 - 1), last.last);
+            }
+        }
     }
 
     fn settle(self, cache: &mut ChannelCache) -> Vec<Result<Appended>> {
@@ -161,6 +191,7 @@ struct Work<'a, C> {
 impl<C: ConnectionTrait> Work<'_, C> {
     async fn plan<'g>(&self, cache: &ChannelCache, group: &'g [Append]) -> Result<Plan<'g>, DbErr> {
         let mut channels = self.open_all(cache, group).await?;
+        self.load_repetitions(&mut channels, group).await?;
         let mut outcomes = Vec::with_capacity(group.len());
         for append in group {
             let channel = channels.get_mut(&append.channel.components()).expect("opened above");
@@ -207,7 +238,6 @@ impl<C: ConnectionTrait> Work<'_, C> {
     }
 
     async fn append(&self, channel: &mut Open<'_>, append: &Append) -> Result<Result<Appended>, DbErr> {
-        self.load_repetitions(channel, &append.records).await?;
         let repeated = |record: &NewRecord| record.message_id.is_some_and(|id| channel.ids.contains_key(&id));
         if !append.records.is_empty() && append.records.iter().all(repeated) {
             return Ok(Ok(append.records.iter().map(|record| channel.push(record)).collect()));
@@ -222,18 +252,33 @@ impl<C: ConnectionTrait> Work<'_, C> {
         }
     }
 
-    async fn load_repetitions(&self, channel: &mut Open<'_>, records: &[NewRecord]) -> Result<(), DbErr> {
-        let unknown = records.iter().filter_map(|record| record.message_id);
-        let unknown: Vec<_> = unknown.filter(|id| !channel.ids.contains_key(id)).collect();
-        for ids in chunks(&unknown) {
-            for row in
-                self.connection.query_all_raw(self.statements.find_messages(channel.row.id, ids)).await?
-            {
-                let (id, sequence): (Vec<u8>, i64) =
-                    (row.try_get("", "message_id")?, row.try_get("", "sequence")?);
-                if let Ok(id) = id.try_into() {
-                    channel.ids.insert(MessageId(id), SequenceNumber(sequence as u64));
-                }
+    /// Finds which of a group's message ids its channels hold already.
+    async fn load_repetitions(
+        &self,
+        channels: &mut BTreeMap<[u64; 3], Open<'_>>,
+        group: &[Append],
+    ) -> Result<(), DbErr> {
+        let mut ids = BTreeMap::<_, Vec<MessageId>>::new();
+        for append in group {
+            for id in append.records.iter().filter_map(|record| record.message_id) {
+                ids.entry(append.channel.components()).or_default().push(id);
+            }
+        }
+        for (components, ids) in ids {
+            let channel = channels.get_mut(&components).expect("opened before");
+            for ids in chunks(&ids) {
+                self.load_ids(channel, ids).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_ids(&self, channel: &mut Open<'_>, ids: &[MessageId]) -> Result<(), DbErr> {
+        for row in self.connection.query_all_raw(self.statements.find_messages(channel.row.id, ids)).await? {
+            let (id, sequence): (Vec<u8>, i64) =
+                (row.try_get("", "message_id")?, row.try_get("", "sequence")?);
+            if let Ok(id) = id.try_into() {
+                channel.ids.insert(MessageId(id), SequenceNumber(sequence as u64));
             }
         }
         Ok(())
@@ -280,11 +325,9 @@ impl<C: ConnectionTrait> Work<'_, C> {
     }
 
     async fn write(&self, channels: &mut BTreeMap<[u64; 3], Open<'_>>) -> Result<(), DbErr> {
-        for channel in channels.values_mut().filter(|channel| !channel.blocks.is_empty()) {
-            let ChannelRow { id, last_appended_at, .. } = channel.row;
-            for block in channel.blocks.drain(..) {
-                self.execute(self.statements.insert_block(id, block, last_appended_at)).await?;
-            }
+        self.write_blocks(channels).await?;
+        for channel in channels.values_mut() {
+            let id = channel.row.id;
             for ids in chunks(&std::mem::take(&mut channel.new_ids)) {
                 self.execute(self.statements.insert_messages(id, ids)).await?;
             }
@@ -293,6 +336,19 @@ impl<C: ConnectionTrait> Work<'_, C> {
                 let (epoch, winner) = (state.epoch.0 as i64, state.winner.0 as i64);
                 self.execute(self.statements.set_epoch(id, group.as_bytes(), epoch, winner)).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn write_blocks(&self, channels: &mut BTreeMap<[u64; 3], Open<'_>>) -> Result<(), DbErr> {
+        let mut blocks = Vec::new();
+        for channel in channels.values_mut() {
+            let ChannelRow { id, last_appended_at, .. } = channel.row;
+            blocks.extend(channel.blocks.drain(..).map(|block| (id, block, last_appended_at)));
+        }
+        while !blocks.is_empty() {
+            let some = blocks.drain(..blocks.len().min(BLOCKS)).collect();
+            self.execute(self.statements.insert_blocks(some)).await?;
         }
         Ok(())
     }

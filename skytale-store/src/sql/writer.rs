@@ -1,16 +1,15 @@
 //! The one task that appends: it gathers what callers want and commits it in groups.
 
-use std::sync::Arc;
-
 use sea_orm::DbErr;
 use skytale_core::ChannelName;
 use tokio::sync::{mpsc, oneshot};
 
+use super::broken::Broken;
 use super::checkpoint::Checkpoint;
 use super::listen::Grown;
 use super::statement::Statements;
+use super::syncing::{Committed, Syncing, refuse};
 use super::transaction::{ChannelCache, Target};
-use super::{Shared, SqlOptions};
 use crate::error::{Result, StoreError};
 use crate::store::{Appended, NewRecord, Precondition};
 
@@ -33,17 +32,26 @@ const TRIES: usize = 5;
 #[derive(Debug)]
 pub(super) struct Writer(mpsc::Sender<Append>);
 
+/// What the task works with.
+pub(super) struct Work {
+    pub target: Target,
+    pub statements: Statements,
+    pub grown: Grown,
+    /// Only where the target may leave the sync of its commits to it.
+    pub syncing: Option<Syncing>,
+    /// Only where the log is moved by the writer.
+    pub checkpoint: Option<Checkpoint>,
+    pub broken: Broken,
+}
+
+/// After how many commits in a row that speak for it the sync changes its place.
+const STREAK: u32 = 16;
+
 impl Writer {
-    pub fn spawn(
-        target: Target,
-        checkpoint: Option<Checkpoint>,
-        statements: Statements,
-        grown: Grown,
-        options: &SqlOptions,
-    ) -> Self {
-        let (sender, receiver) = mpsc::channel(options.waiting.max(1));
-        let gathering = Gathering { receiver, held: None };
-        tokio::spawn(run(gathering, target, checkpoint, statements, grown));
+    /// Starts the task; at most `waiting` appends wait for it.
+    pub fn spawn(work: Work, waiting: usize) -> Self {
+        let (sender, receiver) = mpsc::channel(waiting.max(1));
+        tokio::spawn(work.run(Gathering { receiver, held: None }));
         Self(sender)
     }
 
@@ -60,23 +68,55 @@ impl Writer {
     }
 }
 
-async fn run(
-    mut gathering: Gathering,
-    target: Target,
-    mut checkpoint: Option<Checkpoint>,
-    statements: Statements,
-    grown: Grown,
-) {
-    let mut cache = ChannelCache::default();
-    while let Some(group) = gathering.next().await {
-        let outcome = commit(&target, &statements, &mut cache, &group).await;
-        if outcome.is_err() {
-            cache.clear();
+impl Append {
+    /// Tells the caller what became of it.
+    pub fn answer(self, outcome: Result<Appended>) {
+        let _ = self.reply.send(outcome);
+    }
+}
+
+impl Work {
+    async fn run(mut self, mut gathering: Gathering) {
+        let (mut cache, mut streak) = (ChannelCache::default(), 0);
+        while let Some(group) = gathering.next().await {
+            if let Some(why) = self.broken.reason() {
+                refuse(group, || StoreError::unavailable(why));
+                continue;
+            }
+            let outcome = commit(&self.target, &self.statements, &mut cache, &group).await;
+            if outcome.is_err() {
+                cache.clear();
+            }
+            let bytes = group.iter().map(|append| size(append).1).sum();
+            let others_wait = gathering.has_more();
+            self.answer(Committed { group, outcome }).await;
+            if let Some(checkpoint) = &mut self.checkpoint {
+                checkpoint.committed(bytes).await;
+            }
+            self.place_sync(others_wait, &mut streak).await;
         }
-        let bytes = group.iter().map(|append| size(append).1).sum();
-        answer(group, outcome, &grown);
-        if let Some(checkpoint) = &mut checkpoint {
-            checkpoint.committed(bytes).await;
+    }
+
+    async fn answer(&self, committed: Committed) {
+        match &self.syncing {
+            Some(syncing) if self.target.hides() => syncing.answer(committed).await,
+            _ => committed.answer(&self.grown, &self.broken),
+        }
+    }
+
+    /// Has commits synced beside the next ones while there are next ones, else inside, which is two changes of threads
+    /// less.
+    async fn place_sync(&mut self, others_wait: bool, streak: &mut u32) {
+        let Some(syncing) = &self.syncing else { return };
+        *streak = if others_wait == self.target.hides() { 0 } else { *streak + 1 };
+        if *streak < STREAK {
+            return;
+        }
+        *streak = 0;
+        // Answers stay in order.
+        syncing.reach().await;
+        if let Err(error) = self.target.hide(others_wait.then(|| syncing.unsynced())).await {
+            tracing::warn!(%error, "the place of the sync could not be changed");
         }
     }
 }
@@ -108,25 +148,6 @@ fn is_contention(error: &DbErr) -> bool {
         .any(|sign| text.contains(sign))
 }
 
-fn answer(group: Vec<Append>, outcome: Result<Vec<Result<Appended>>, DbErr>, grown: &Grown) {
-    match outcome {
-        Ok(outcomes) => {
-            for (append, outcome) in group.into_iter().zip(outcomes) {
-                if outcome.is_ok() {
-                    grown.wake(append.channel.components());
-                }
-                let _ = append.reply.send(outcome);
-            }
-        }
-        Err(error) => {
-            let shared = Shared(Arc::new(error));
-            for append in group {
-                let _ = append.reply.send(Err(StoreError::unavailable(shared.clone())));
-            }
-        }
-    }
-}
-
 /// Takes what waits, up to the bounds of one transaction.
 struct Gathering {
     receiver: mpsc::Receiver<Append>,
@@ -134,6 +155,11 @@ struct Gathering {
 }
 
 impl Gathering {
+    /// Tells whether somebody waits already.
+    fn has_more(&self) -> bool {
+        self.held.is_some() || !self.receiver.is_empty()
+    }
+
     async fn next(&mut self) -> Option<Vec<Append>> {
         let first = match self.held.take() {
             Some(held) => held,

@@ -1,0 +1,118 @@
+//! What only shows when the sync of the log is in a test's hands.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use skytale_core::{ChannelName, Dialect, SequenceNumber};
+
+use super::syncing::SyncLog;
+use super::{SqlOptions, SqlStore};
+use crate::store::{Head, MessageId, NewRecord, Outcome, Precondition, Store};
+
+const ID: MessageId = MessageId([7; 16]);
+
+fn channel() -> ChannelName {
+    ChannelName::from_strings(["test", "sync", "room"])
+}
+
+fn record() -> NewRecord {
+    NewRecord::new(Dialect::Slim3, "body".into()).with_message_id(ID)
+}
+
+/// Opens a store whose every sync waits for its outcome.
+async fn open(path: &Path) -> (Arc<SqlStore>, mpsc::Sender<io::Result<()>>) {
+    let (outcome, outcomes) = mpsc::channel::<io::Result<()>>();
+    let syncing = |log: File| -> SyncLog {
+        Box::new(move || outcomes.recv().unwrap_or(Ok(())).and_then(|()| log.sync_data()))
+    };
+    let store = SqlStore::open_file(path, SqlOptions::default(), syncing).await.expect("open");
+    (Arc::new(store), outcome)
+}
+
+/// Waits until a second view of the file, which does not wait for syncs, holds the first record.
+async fn committed(path: &Path) {
+    let other = SqlStore::open_sqlite_read_only(path).await.expect("open for reading");
+    while other.head(&channel()).await.expect("head").last < SequenceNumber(1) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_is_not_readable_before_it_is_synced() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("log.db");
+    let (store, outcome) = open(&path).await;
+    let mut followed = store.follow(&channel(), SequenceNumber::START);
+    let appending = store.clone();
+    let append =
+        tokio::spawn(async move { appending.append(&channel(), vec![record()], Precondition::Any).await });
+    committed(&path).await;
+
+    assert!(!append.is_finished());
+    assert_eq!(store.head(&channel()).await.expect("head"), Head::default());
+    assert_eq!(store.find(&channel(), ID).await.expect("find"), None);
+    assert_eq!(store.read(&channel(), SequenceNumber::START).count().await, 0);
+    assert_eq!(store.channels().count().await, 0);
+
+    outcome.send(Ok(())).expect("the thread waits");
+    let appended = append.await.expect("no panic").expect("append");
+    assert_eq!(appended, [Outcome::Fresh(SequenceNumber(1))]);
+    assert_eq!(store.find(&channel(), ID).await.expect("find"), Some(SequenceNumber(1)));
+    assert_eq!(followed.try_next().await.expect("follow").expect("a record").sequence, SequenceNumber(1));
+    assert_eq!(store.channels().count().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_failed_sync_nothing_is_appended_until_the_store_is_opened_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("log.db");
+    let (store, outcome) = open(&path).await;
+    outcome.send(Err(io::Error::other("no such sector"))).expect("the thread waits");
+    drop(outcome);
+    for _ in 0..2 {
+        let refused = store.append(&channel(), vec![record()], Precondition::Any).await.expect_err("refused");
+        let source = std::error::Error::source(&refused).expect("a cause").to_string();
+        assert!(source.contains("no such sector") && source.contains("opened again"), "{source}");
+    }
+    assert_eq!(store.head(&channel()).await.expect("head"), Head::default());
+    drop(store);
+
+    let store = SqlStore::open_sqlite(&path, SqlOptions::default()).await.expect("opens again");
+    store.append(&channel(), vec![record()], Precondition::Any).await.expect("append");
+}
+
+/// Lone appends and appends of many callers in turn, so that the sync changes its place: numbers and answers agree.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_stay_in_order_wherever_they_are_synced() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("log.db");
+    let store = SqlStore::open_sqlite(&path, SqlOptions::default()).await.expect("open");
+    let (store, channel) = (&store, &channel());
+    let append = |number: u64| async move {
+        let record = NewRecord::new(Dialect::Slim3, number.to_be_bytes().to_vec().into());
+        let appended = store.append(channel, vec![record], Precondition::Any).await.expect("append");
+        let head = store.head(channel).await.expect("head").last;
+        assert!(head >= appended[0].sequence(), "an answered record is readable");
+        (appended[0].sequence(), number)
+    };
+    let mut answered = Vec::new();
+    for round in 0..4 {
+        let first = round * 1_000;
+        for number in first..first + 40 {
+            answered.push(append(number).await);
+        }
+        let many = futures::stream::iter(first + 40..first + 1_000).map(append);
+        answered.extend(many.buffer_unordered(64).collect::<Vec<_>>().await);
+    }
+    answered.sort_unstable();
+    let records: Vec<_> = store.read(channel, SequenceNumber::START).try_collect().await.expect("read");
+    let kept = records.iter().map(|record| {
+        let number = record.body[..].try_into().expect("eight bytes");
+        (record.sequence, u64::from_be_bytes(number))
+    });
+    assert!(kept.eq(answered), "what was answered is what is kept");
+}
