@@ -117,7 +117,7 @@ async fn commits(size: usize) {
     let adds = names.iter().map(|name| alices.add(name));
     stream::iter(adds)
         .buffer_unordered(64)
-        .for_each(|added| async { assert!(added.is_ok(), "{added:?}") })
+        .for_each(|added| async move { assert!(added.is_ok(), "{added:?}") })
         .await;
     let adding = began.elapsed();
     let mut times = Vec::new();
@@ -160,5 +160,5 @@ async fn pair(edge: &Edge, by: By) -> [Client; 2] {
 
 async fn say(channel: &Channel, count: usize, length: usize) {
     let sends = (0..count).map(|_| channel.send(vec![7; length]));
-    stream::iter(sends).buffered(WINDOW).for_each(|sent| async { assert!(sent.is_ok(), "{sent:?}") }).await;
+    stream::iter(sends).buffered(WINDOW).for_each(|sent| async move { assert!(sent.is_ok(), "{sent:?}") }).await;
 }

@@ -24,9 +24,11 @@ pub(super) const NAME: &str = "agent.db";
 #[derive(Clone)]
 pub(crate) struct File(mpsc::Sender<Job>);
 
+type Read = Box<dyn FnOnce(&Connection, &Cipher) + Send>;
+
 enum Job {
     Commit(Vec<Step>, oneshot::Sender<Result<()>>),
-    Read(Box<dyn FnOnce(&Connection, &Cipher) + Send>),
+    Read(Read),
     Close(oneshot::Sender<()>),
 }
 
