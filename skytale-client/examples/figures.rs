@@ -160,5 +160,8 @@ async fn pair(edge: &Edge, by: By) -> [Client; 2] {
 
 async fn say(channel: &Channel, count: usize, length: usize) {
     let sends = (0..count).map(|_| channel.send(vec![7; length]));
-    stream::iter(sends).buffered(WINDOW).for_each(|sent| async move { assert!(sent.is_ok(), "{sent:?}") }).await;
+    stream::iter(sends)
+        .buffered(WINDOW)
+        .for_each(|sent| async move { assert!(sent.is_ok(), "{sent:?}") })
+        .await;
 }
