@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it.
-.PHONY: help demo test lint rust-test interop
+.PHONY: help demo test lint rust-test interop bench
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -23,3 +23,6 @@ rust-test: ## Run the Rust tests, with cargo-nextest if it is installed
 
 interop: ## Run unmodified SLIM agents and the published SDK against the server
 	python3 examples/server/tests/interop/run.py
+
+bench: ## Measure the relay beside a SLIM node, with the same loads in turn (a quarter of an hour)
+	@python3 examples/bench/compare.py

@@ -1,0 +1,81 @@
+//! What the command line says.
+
+use clap::{Parser, Subcommand};
+
+/// Measures a node that speaks SLIM's wire.
+#[derive(Debug, Parser)]
+pub struct Args {
+    #[command(flatten)]
+    pub node: Node,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub mode: Mode,
+}
+
+/// The node to measure.
+#[derive(Clone, Debug, Parser)]
+pub struct Node {
+    /// Host and port of the node's gRPC endpoint, without TLS.
+    #[arg(long)]
+    pub endpoint: String,
+    /// A token, where the node wants one.
+    #[arg(long)]
+    pub token: Option<String>,
+    /// The node's process, whose processor time and memory are reported.
+    #[arg(long)]
+    pub pid: Option<u32>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Mode {
+    /// Keep a number of messages on the way: the next one is sent when one has reached every subscriber.
+    Window {
+        /// How many messages.
+        #[arg(long, default_value_t = 256)]
+        window: u64,
+        #[command(flatten)]
+        load: Load,
+    },
+    /// Send at a steady rate, whatever becomes of the messages; times count from when a message was due.
+    Rate {
+        /// Messages per second.
+        #[arg(long, default_value_t = 2000.0)]
+        rate: f64,
+        #[command(flatten)]
+        load: Load,
+    },
+    /// Open connections that do nothing but be there.
+    Idle {
+        /// How many.
+        #[arg(long, default_value_t = 1000)]
+        connections: usize,
+        /// Seconds to hold them before memory is read.
+        #[arg(long, default_value_t = 3.0)]
+        hold: f64,
+    },
+}
+
+/// Who receives what, and for how long.
+#[derive(Clone, Debug, Parser)]
+pub struct Load {
+    /// How many subscribers; with more than one every message goes to all of them.
+    #[arg(long, default_value_t = 1)]
+    pub subscribers: usize,
+    /// How many further subscribers stop reading after they have subscribed.
+    #[arg(long, default_value_t = 0)]
+    pub stuck: usize,
+    /// The size of a payload, in bytes.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(32..))]
+    pub bytes: u32,
+    /// Seconds to measure.
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
+    /// Seconds before, which do not count.
+    #[arg(long, default_value_t = 1.0)]
+    pub warmup: f64,
+    /// Seconds to wait for late messages at the end.
+    #[arg(long, default_value_t = 5.0)]
+    pub drain: f64,
+}

@@ -1,0 +1,144 @@
+//! One run: connects everybody, sends, and counts what arrives.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context;
+use futures::{StreamExt, TryStreamExt, stream};
+use skytale_core::generated::slim3::Name;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::args::{Load, Node};
+use crate::connection::Connection;
+use crate::load::{Pace, Progress, Sending};
+use crate::message::{Reader, Template, name, now};
+use crate::process;
+use crate::report::Report;
+use crate::tally::Tally;
+
+/// The fan-out that a message for all asks for; more than there are subscribers.
+const EVERYBODY: u32 = 4096;
+
+/// How many connections are opened at the same time.
+const OPENING: usize = 16;
+
+/// Runs a load against a node.
+pub async fn measure(node: &Node, load: &Load, pace: Pace) -> anyhow::Result<Report> {
+    let run = format!("run-{:08x}", rand::random::<u32>());
+    let room = name(["skytale", "bench", &run], 1);
+    let mut healthy = subscribe(node, &run, &room, 0..load.subscribers).await?;
+    let stuck = subscribe(node, &run, &room, load.subscribers..load.subscribers + load.stuck).await?;
+    let publisher = Connection::open(node).await.context("the publisher")?;
+    let only = (healthy.len() == 1 && stuck.is_empty()).then(|| healthy[0].0.clone());
+    let (destination, fanout) = only.map_or((room, EVERYBODY), |name| (name, 1));
+    let source = name(["skytale", "bench", &run], 2);
+    let template = Template::new(&publisher.key, &source, &destination, fanout, load.bytes as usize);
+
+    let copies = load.subscribers as u64;
+    let window = if let Pace::Window(window) = pace { window } else { 0 };
+    let progress = Arc::new(Progress::with_credit(window * copies));
+    let nanoseconds = |seconds: f64| (seconds * 1e9) as u64;
+    let from = now() + nanoseconds(load.warmup);
+    let measured = from..from + nanoseconds(load.seconds);
+    let (stop, stopped) = watch::channel(());
+    let mut receivers = JoinSet::new();
+    for (_, connection) in healthy.drain(..) {
+        let reader = Reader::new(connection.key.clone(), load.bytes as usize);
+        let receiver = Receiver { connection, reader, measured: measured.clone(), stopped: stopped.clone() };
+        receivers.spawn(receiver.run(progress.clone()));
+    }
+    let Connection { outgoing, incoming, .. } = publisher;
+    let keep = outgoing.clone();
+    tokio::spawn(incoming.for_each(|_| async {}));
+    Sending { template, copies, until: measured.end, progress: progress.clone() }.begin(pace, outgoing);
+
+    let mut report = watch_node(node, &progress, &measured).await;
+    await_late(&progress, copies, load.drain).await;
+    drop(stop);
+    let tally = receivers.join_all().await.iter().fold(Tally::default(), |mut sum, tally| {
+        sum.add(tally);
+        sum
+    });
+    report.complete(&tally, progress.sent.load(Ordering::Relaxed) * copies);
+    drop((keep, stuck));
+    Ok(report)
+}
+
+/// Opens the connections of subscribers, each under a name of its own and in the room.
+async fn subscribe(
+    node: &Node,
+    run: &str,
+    room: &Name,
+    numbers: Range<usize>,
+) -> anyhow::Result<Vec<(Name, Connection)>> {
+    let opened = stream::iter(numbers).map(|number| async move {
+        let own = name(["skytale", run, &format!("subscriber-{number}")], number as u64 + 1);
+        let mut connection = Connection::open(node).await?;
+        connection.subscribe(&own, &own).await?;
+        connection.subscribe(&own, room).await?;
+        anyhow::Ok((own, connection))
+    });
+    opened.buffered(OPENING).try_collect().await.context("a subscriber")
+}
+
+struct Receiver {
+    connection: Connection,
+    reader: Reader,
+    measured: Range<u64>,
+    stopped: watch::Receiver<()>,
+}
+
+impl Receiver {
+    async fn run(mut self, progress: Arc<Progress>) -> Tally {
+        let mut tally = Tally::default();
+        loop {
+            let frame = tokio::select! {
+                biased;
+                frame = self.connection.incoming.message() => frame,
+                _ = self.stopped.changed() => return tally,
+            };
+            let Ok(Some(frame)) = frame else {
+                tally.ended += 1;
+                return tally;
+            };
+            if tally.count(&self.reader.read(&frame), now(), &self.measured) {
+                progress.deliver();
+            }
+        }
+    }
+}
+
+/// Measures what the node delivers and uses.
+async fn watch_node(node: &Node, progress: &Progress, measured: &Range<u64>) -> Report {
+    let read = || {
+        let delivered = progress.delivered.load(Ordering::Relaxed);
+        (now(), delivered, node.pid.and_then(process::processor_seconds))
+    };
+    sleep_until(measured.start).await;
+    let (start, before, used_before) = read();
+    sleep_until(measured.end).await;
+    let (end, after, used) = read();
+    let (deliveries, seconds) = ((after - before) as f64, (end - start) as f64 / 1e9);
+    let used = used.zip(used_before).map(|(used, before)| (used - before) * 1e6 / deliveries.max(1.0));
+    Report {
+        deliveries_per_second: deliveries / seconds,
+        processor_us_per_delivery: used,
+        peak_kib: node.pid.and_then(process::peak_kib),
+        ..Report::default()
+    }
+}
+
+async fn sleep_until(time: u64) {
+    tokio::time::sleep(Duration::from_nanos(time.saturating_sub(now()))).await;
+}
+
+async fn await_late(progress: &Progress, copies: u64, seconds: f64) {
+    let deadline = now() + (seconds * 1e9) as u64;
+    let late = || progress.delivered.load(Ordering::Relaxed) < progress.sent.load(Ordering::Relaxed) * copies;
+    while late() && now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
