@@ -14,10 +14,10 @@ use skytale_core::{ChannelName, Dialect, Envelope, FrameLimits};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::backoff::Backoff;
+use crate::connection::open;
 use crate::credentials::Tokens;
 use crate::error::{Error, Result};
 use crate::transport::{Dialer, Link};
-use crate::worker::open;
 
 /// Asks the relay for an agent. Clones share one stream.
 #[derive(Clone, Debug)]

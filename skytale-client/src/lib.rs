@@ -4,6 +4,7 @@ mod backoff;
 mod builder;
 mod channel;
 mod client;
+mod connection;
 mod content;
 mod crash;
 mod credentials;

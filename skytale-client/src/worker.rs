@@ -2,18 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
-use rand::RngExt;
+use futures::FutureExt;
 use skytale_core::extension::{Authenticate, Content, Extension};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::backoff::Backoff;
+use crate::connection::{Clock, Connection, Happened, open};
 use crate::crash;
-use crate::credentials::{Token, Tokens};
+use crate::credentials::Tokens;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::group::Member;
@@ -21,7 +20,7 @@ use crate::identity::Identity;
 use crate::inbox::Inbox;
 use crate::machine::{EventKey, Input, Intent, Machine, Options, Phase, Ticket};
 use crate::state::Records;
-use crate::transport::{Dialer, Link};
+use crate::transport::Dialer;
 
 /// What the agent wants of a channel.
 #[derive(Debug)]
@@ -66,16 +65,9 @@ pub(crate) struct Worker {
 
 /// How much is taken in before it is stored and acted on, together.
 const COMMANDS: usize = 256;
-const FRAMES: usize = 256;
 
 /// How long after a failure of the state it is tried again.
 const STATE_RETRY: Duration = Duration::from_secs(1);
-
-/// Where the connection of a channel is.
-enum Connection {
-    Dialing(BoxFuture<'static, Result<(Link, Option<Token>)>>),
-    Open { link: Link, renew_at: Option<SystemTime> },
-}
 
 impl Worker {
     /// Works until the channel is closed.
@@ -302,113 +294,6 @@ impl View {
             phase: Some(machine.phase()),
         }
     }
-}
-
-/// Something that the task has to deal with.
-enum Happened {
-    Commands,
-    Frames(Vec<Bytes>),
-    Connected(Link, Option<Token>),
-    Lost(Option<Error>),
-    Tick,
-    Cover,
-    Renew,
-}
-
-impl Connection {
-    fn is_open(&self) -> bool {
-        matches!(self, Self::Open { .. })
-    }
-
-    fn renew_at(&self) -> Option<SystemTime> {
-        match self {
-            Self::Open { renew_at, .. } => *renew_at,
-            Self::Dialing(_) => None,
-        }
-    }
-
-    async fn next(&mut self) -> Happened {
-        match self {
-            Self::Dialing(dialing) => match dialing.await {
-                Ok((link, token)) => Happened::Connected(link, token),
-                Err(error) => Happened::Lost(Some(error)),
-            },
-            Self::Open { link, .. } => {
-                let mut frames = Vec::new();
-                match link.incoming.next().await {
-                    Some(Ok(frame)) => frames.push(frame),
-                    Some(Err(error)) => return Happened::Lost(Some(error)),
-                    None => return Happened::Lost(None),
-                }
-                while frames.len() < FRAMES
-                    && let Some(Some(Ok(frame))) = link.incoming.next().now_or_never()
-                {
-                    frames.push(frame);
-                }
-                Happened::Frames(frames)
-            }
-        }
-    }
-}
-
-/// Opens a stream with a fresh token.
-pub(crate) async fn open(dialer: &Dialer, tokens: &Tokens) -> Result<(Link, Option<Token>)> {
-    let token = tokens.fresh().await?;
-    let opened = dialer.open(token.as_ref().map(|token| token.text.as_str())).await;
-    if let Err(Error::NotAuthorized { .. }) = opened {
-        tokens.forget().await;
-    }
-    Ok((opened?, token))
-}
-
-/// Time, as the machine has it.
-struct Clock {
-    began: Instant,
-    cover: Option<Duration>,
-}
-
-impl Clock {
-    fn new(cover: Option<Duration>) -> Self {
-        Self { began: Instant::now(), cover }
-    }
-
-    fn now(&self) -> u64 {
-        self.began.elapsed().as_millis() as u64
-    }
-
-    /// Waits until something is to be done though nothing happens.
-    async fn next(&self, wakes_at: Option<u64>, renew_at: Option<SystemTime>) -> Happened {
-        let tick = async {
-            match wakes_at {
-                Some(at) => tokio::time::sleep(Duration::from_millis(at.saturating_sub(self.now()))).await,
-                None => std::future::pending().await,
-            }
-        };
-        let renew = async {
-            match renew_at {
-                Some(at) => {
-                    tokio::time::sleep(at.duration_since(SystemTime::now()).unwrap_or_default()).await
-                }
-                None => std::future::pending().await,
-            }
-        };
-        let cover = async {
-            match self.cover {
-                Some(average) => tokio::time::sleep(around(average)).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = tick => Happened::Tick,
-            () = renew => Happened::Renew,
-            () = cover => Happened::Cover,
-        }
-    }
-}
-
-/// Returns anything up to twice a time.
-fn around(average: Duration) -> Duration {
-    average.mul_f64(rand::rng().random_range(0.0..2.0))
 }
 
 /// Callers that wait to be told what became of their requests.

@@ -90,18 +90,32 @@ async fn story(directory: &Path, began: Instant) -> Result<()> {
         println!("           {name:22} {} messages of the others, numbers {first} to {last}", read.len());
     }
 
+    part(&room, &carols, &mut process, &bob, began).await?;
+    show_archive(&relay, directory).await?;
+    alice.close().await;
+    carol.close().await;
+    Ok(())
+}
+
+/// Removes Bob, who can read nothing of what comes after.
+async fn part(
+    room: &Channel,
+    carols: &Channel,
+    process: &mut tokio::process::Child,
+    bob: &Setup,
+    began: Instant,
+) -> Result<()> {
     let removed = room.remove(BOB).await?;
     for _ in 0..10 {
         room.send("this is not for bob").await?;
     }
     ensure!(process.wait().await?.success(), "{BOB} failed");
     let after = fs::read_to_string(bob.state.with_extension("evicted"))?;
-    tell(format!("{BOB} is removed by commit {removed}, and of the 10 messages after it has read {after}."));
+    let text =
+        format!("{BOB} is removed by commit {removed}, and of the 10 messages after it has read {after}.");
+    println!("{:5.2} s  {text}", began.elapsed().as_secs_f64());
     carols.reached(room.position()).await?;
     ensure!(room.epoch_authenticator() == carols.epoch_authenticator(), "the group has forked");
-    show_archive(&relay, directory).await?;
-    alice.close().await;
-    carol.close().await;
     Ok(())
 }
 

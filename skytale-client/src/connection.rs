@@ -1,0 +1,128 @@
+//! A channel's stream to the relay, and time: what its task waits for.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use rand::RngExt;
+
+use crate::credentials::{Token, Tokens};
+use crate::error::{Error, Result};
+use crate::transport::{Dialer, Link};
+
+/// How many frames are taken in before they are stored and acted on, together.
+const FRAMES: usize = 256;
+
+/// Where the connection of a channel is.
+pub(crate) enum Connection {
+    Dialing(BoxFuture<'static, Result<(Link, Option<Token>)>>),
+    Open { link: Link, renew_at: Option<SystemTime> },
+}
+
+/// Something that the task has to deal with.
+pub(crate) enum Happened {
+    Commands,
+    Frames(Vec<Bytes>),
+    Connected(Link, Option<Token>),
+    Lost(Option<Error>),
+    Tick,
+    Cover,
+    Renew,
+}
+
+impl Connection {
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+
+    pub fn renew_at(&self) -> Option<SystemTime> {
+        match self {
+            Self::Open { renew_at, .. } => *renew_at,
+            Self::Dialing(_) => None,
+        }
+    }
+
+    pub async fn next(&mut self) -> Happened {
+        match self {
+            Self::Dialing(dialing) => match dialing.await {
+                Ok((link, token)) => Happened::Connected(link, token),
+                Err(error) => Happened::Lost(Some(error)),
+            },
+            Self::Open { link, .. } => {
+                let mut frames = Vec::new();
+                match link.incoming.next().await {
+                    Some(Ok(frame)) => frames.push(frame),
+                    Some(Err(error)) => return Happened::Lost(Some(error)),
+                    None => return Happened::Lost(None),
+                }
+                while frames.len() < FRAMES
+                    && let Some(Some(Ok(frame))) = link.incoming.next().now_or_never()
+                {
+                    frames.push(frame);
+                }
+                Happened::Frames(frames)
+            }
+        }
+    }
+}
+
+/// Opens a stream with a fresh token.
+pub(crate) async fn open(dialer: &Dialer, tokens: &Tokens) -> Result<(Link, Option<Token>)> {
+    let token = tokens.fresh().await?;
+    let opened = dialer.open(token.as_ref().map(|token| token.text.as_str())).await;
+    if let Err(Error::NotAuthorized { .. }) = opened {
+        tokens.forget().await;
+    }
+    Ok((opened?, token))
+}
+
+/// Time, as the machine has it.
+pub(crate) struct Clock {
+    began: Instant,
+    cover: Option<Duration>,
+}
+
+impl Clock {
+    pub fn new(cover: Option<Duration>) -> Self {
+        Self { began: Instant::now(), cover }
+    }
+
+    pub fn now(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+
+    /// Waits until something is to be done though nothing happens.
+    pub async fn next(&self, wakes_at: Option<u64>, renew_at: Option<SystemTime>) -> Happened {
+        let tick = async {
+            match wakes_at {
+                Some(at) => tokio::time::sleep(Duration::from_millis(at.saturating_sub(self.now()))).await,
+                None => std::future::pending().await,
+            }
+        };
+        let renew = async {
+            match renew_at {
+                Some(at) => {
+                    tokio::time::sleep(at.duration_since(SystemTime::now()).unwrap_or_default()).await
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let cover = async {
+            match self.cover {
+                Some(average) => tokio::time::sleep(around(average)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tick => Happened::Tick,
+            () = renew => Happened::Renew,
+            () = cover => Happened::Cover,
+        }
+    }
+}
+
+/// Returns anything up to twice a time.
+fn around(average: Duration) -> Duration {
+    average.mul_f64(rand::rng().random_range(0.0..2.0))
+}
