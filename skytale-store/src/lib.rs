@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod accounts;
+mod agents;
+mod channels;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod directory;
@@ -8,7 +11,11 @@ mod memory;
 #[cfg(feature = "sql")]
 mod sql;
 mod store;
+mod usage;
 
+pub use accounts::{Account, Accounts, ApiKey, Revocation, Revoked};
+pub use agents::{Agent, AgentQuery, Agents};
+pub use channels::{ChannelEntry, Channels, Invite, Member, NewRequest, Request, Role};
 pub use directory::{Bundle, ClaimedKeyPackage, Deposit, Directory, GROUP_INFOS};
 pub use error::{Result, Source, StoreError};
 pub use memory::{MemoryCapacity, MemoryStore};
@@ -18,3 +25,4 @@ pub use store::{
     Appended, Durability, GroupEpoch, GroupId, Head, MessageId, NewRecord, Outcome, Precondition, Record,
     Store, Unmet,
 };
+pub use usage::{Day, DayUsage, Usage, Used};

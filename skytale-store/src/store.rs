@@ -1,6 +1,7 @@
 //! The channel log: its contract and its words.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -22,6 +23,8 @@ use crate::error::{Result, StoreError};
 /// - **Idempotency.** A record whose message id the channel holds already is not appended again; its outcome is
 ///   [`Outcome::Repeated`] with the first number. This holds inside one call, too, and before any precondition.
 /// - **Preconditions.** See [`Precondition`]. A conflict changes nothing and reports where the group stands.
+/// - **Usage.** A record that names an account counts in its [`Usage`](crate::Usage) in the same step that appends it; a
+///   repetition does not count, and a store that keeps no usage ignores it.
 /// - **Reading.** `read` yields the records after a number in order and ends at the head; `follow` goes on with what
 ///   is appended later, by this or any other process over the same storage.
 /// - **Trimming.** A reader that asks for records at or below the floor gets one [`StoreError::Gone`] and nothing else.
@@ -95,17 +98,25 @@ pub struct NewRecord {
     pub message_id: Option<MessageId>,
     /// The frame. Its bytes are kept as they are.
     pub body: Bytes,
+    /// The account whose [`Usage`](crate::Usage) it counts in.
+    pub account: Option<Arc<str>>,
 }
 
 impl NewRecord {
     /// Makes a record without a message id.
     pub fn new(dialect: Dialect, body: Bytes) -> Self {
-        Self { dialect, message_id: None, body }
+        Self { dialect, message_id: None, body, account: None }
     }
 
     /// Sets the id by which a repetition is recognised.
     pub fn with_message_id(mut self, id: MessageId) -> Self {
         self.message_id = Some(id);
+        self
+    }
+
+    /// Sets the account whose [`Usage`](crate::Usage) it counts in. Default: nobody's.
+    pub fn with_account(mut self, account: impl Into<Arc<str>>) -> Self {
+        self.account = Some(account.into());
         self
     }
 }

@@ -92,7 +92,7 @@ impl Log {
         if let Some(id) = record.message_id {
             self.ids.insert(id, self.last);
         }
-        let NewRecord { dialect, message_id, body } = record;
+        let NewRecord { dialect, message_id, body, .. } = record;
         self.records.push_back(Record { sequence: self.last, appended_at, dialect, message_id, body });
         Outcome::Fresh(self.last)
     }

@@ -1,7 +1,11 @@
 //! A store that forgets everything when the process ends.
 
+mod accounts;
+mod agents;
+mod channels;
 mod directory;
 mod log;
+mod usage;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -42,6 +46,10 @@ pub struct MemoryStore {
     hasher: std::hash::RandomState,
     capacity: MemoryCapacity,
     shelves: directory::Shelves,
+    accounts: accounts::Book,
+    agents: agents::Book,
+    rooms: channels::Book,
+    meters: usage::Meters,
 }
 
 const SHARDS: usize = 16;
@@ -69,6 +77,10 @@ impl MemoryStore {
             hasher: std::hash::RandomState::new(),
             capacity: MemoryCapacity::default(),
             shelves: Default::default(),
+            accounts: Default::default(),
+            agents: Default::default(),
+            rooms: Default::default(),
+            meters: Default::default(),
         }
     }
 
@@ -126,7 +138,9 @@ impl Store for MemoryStore {
         precondition: Precondition,
     ) -> Result<Appended> {
         let channel = self.channel(channel);
+        let metered = usage::metered(&records);
         let appended = channel.log().append(records, &precondition, self.capacity)?;
+        self.meters.count(metered, &appended);
         if channel.grown.receiver_count() > 0 {
             channel.grown.send_replace(());
         }

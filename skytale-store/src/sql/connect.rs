@@ -14,6 +14,7 @@ use super::statement::Statements;
 use super::syncing::{SyncLog, Syncing};
 use super::transaction::Target;
 use super::unsynced::Unsynced;
+use super::usage::MeterId;
 use super::writer::{Work, Writer};
 use super::{SqlStore, migration};
 use crate::error::{Result, StoreError};
@@ -96,10 +97,10 @@ impl SqlStore {
         }
         let file = DatabaseFile::keep_open(open_existing(path)?);
         let checkpoint = Some(Checkpoint::new(db.clone(), file, broken.clone()));
-        let statements = Statements::new(DbBackend::Sqlite);
+        let (statements, meter) = (Statements::new(DbBackend::Sqlite), MeterId::SOLE);
         let work = Work { target, statements, grown: grown.clone(), syncing, checkpoint, broken };
         let writer = Some(Writer::spawn(work, options.waiting));
-        Ok(Self { db, statements, writer, grown, unsynced, durability, _lock: Some(lock) })
+        Ok(Self { db, statements, meter, writer, grown, unsynced, durability, _lock: Some(lock) })
     }
 
     /// Opens a SQLite file for reading only, also while another process appends to it.
@@ -114,7 +115,8 @@ impl SqlStore {
         let db = connected(connect).await?;
         let (statements, grown, unsynced) =
             (Statements::new(DbBackend::Sqlite), Grown::default(), Unsynced::default());
-        Ok(Self { db, statements, writer: None, grown, unsynced, durability: Durability::Disk, _lock: None })
+        let (meter, durability) = (MeterId::SOLE, Durability::Disk);
+        Ok(Self { db, statements, meter, writer: None, grown, unsynced, durability, _lock: None })
     }
 
     /// Connects to PostgreSQL, by a URL like `postgres://user:password@host/database`.
@@ -134,11 +136,13 @@ impl SqlStore {
         migration::migrate(&db).await.map_err(StoreError::unavailable)?;
         let durability = postgres_durability(&db, options.durability).await?;
         let grown = listen::start(db.get_postgres_connection_pool().clone());
-        let statements = Statements::new(DbBackend::Postgres);
-        let (target, broken) = (Target::Shared(db.clone()), Broken::default());
+        // Each process counts in rows of its own, so that none waits for another's.
+        let (statements, meter) = (Statements::new(DbBackend::Postgres), MeterId::random());
+        let (target, broken) = (Target::Shared(db.clone(), meter), Broken::default());
         let work = Work { target, statements, grown: grown.clone(), syncing: None, checkpoint: None, broken };
         let writer = Some(Writer::spawn(work, options.waiting));
-        Ok(Self { db, statements, writer, grown, unsynced: Unsynced::default(), durability, _lock: None })
+        let unsynced = Unsynced::default();
+        Ok(Self { db, statements, meter, writer, grown, unsynced, durability, _lock: None })
     }
 }
 

@@ -17,18 +17,8 @@ use crate::store::MessageId;
 const NO_AGENT: Vec<u8> = Vec::new();
 
 impl SqlStore {
-    async fn query(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Option<QueryResult>> {
-        let statement = self.statements.make(sql, values);
-        self.db.query_one_raw(statement).await.map_err(StoreError::unavailable)
-    }
-
-    async fn change(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64> {
-        self.execute(self.statements.make(sql, values)).await
-    }
-
     async fn deposits(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<Deposit>> {
-        let rows = self.db.query_all_raw(self.statements.make(sql, values)).await;
-        rows.map_err(StoreError::unavailable)?.iter().map(read_deposit).collect()
+        self.query_all(sql, values).await?.iter().map(read_deposit).collect()
     }
 }
 
@@ -78,7 +68,7 @@ impl Directory for SqlStore {
 
     async fn count_key_packages(&self, agent: &ChannelName) -> Result<u32> {
         let sql = "SELECT COUNT(*) AS many FROM key_packages WHERE agent = $1 AND last_resort = 0";
-        let row = self.query(sql, [key(agent).into()]).await?;
+        let row = self.query_one(sql, [key(agent).into()]).await?;
         let count: i64 = row.map_or(Ok(0), |row| row.try_get("", "many")).map_err(StoreError::unavailable)?;
         Ok(count as u32)
     }
@@ -89,13 +79,13 @@ impl Directory for SqlStore {
             "DELETE FROM key_packages WHERE id = (SELECT id FROM key_packages WHERE agent = $1 AND \
              last_resort = 0 ORDER BY id LIMIT 1{lock}) RETURNING body"
         );
-        let single_use = self.query(&take, [key(agent).into()]).await?;
+        let single_use = self.query_one(&take, [key(agent).into()]).await?;
         let is_last_resort = single_use.is_none();
         let row = match single_use {
             Some(row) => Some(row),
             None => {
                 let sql = "SELECT body FROM key_packages WHERE agent = $1 AND last_resort = 1";
-                self.query(sql, [key(agent).into()]).await?
+                self.query_one(sql, [key(agent).into()]).await?
             }
         };
         let Some(row) = row else { return Ok(None) };

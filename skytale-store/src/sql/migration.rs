@@ -18,7 +18,7 @@ struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(ChannelLog), Box::new(Shelves)]
+        vec![Box::new(ChannelLog), Box::new(Shelves), Box::new(Ledger)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -155,4 +155,141 @@ fn epochs() -> TableCreateStatement {
         .col(ColumnDef::new("winner").big_integer().not_null())
         .primary_key(Index::create().col("channel_id").col("group_id"))
         .to_owned()
+}
+
+struct Ledger;
+
+impl MigrationName for Ledger {
+    fn name(&self) -> &str {
+        "m0003_ledger"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Ledger {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for table in [
+            accounts(),
+            api_keys(),
+            revocations(),
+            usage_days(),
+            registered_channels(),
+            channel_members(),
+            invites(),
+            join_requests(),
+            agents(),
+        ] {
+            manager.create_table(table).await?;
+        }
+        let index = |name, table, column| Index::create().name(name).table(table).col(column).to_owned();
+        manager.create_index(index("api_keys_by_account", "api_keys", "account")).await?;
+        manager.create_index(index("revocations_by_time", "revocations", "at")).await?;
+        manager.create_index(index("channel_members_by_account", "channel_members", "account")).await?;
+        manager.create_index(index("join_requests_by_channel", "join_requests", "channel")).await
+    }
+}
+
+/// Begins a table whose rows are numbered in the order they come.
+fn numbered(name: &'static str) -> TableCreateStatement {
+    let number = ColumnDef::new("number").big_integer().not_null().auto_increment().primary_key().to_owned();
+    Table::create().table(name).col(number).to_owned()
+}
+
+fn text(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).text().not_null().to_owned()
+}
+
+fn optional_text(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).text().to_owned()
+}
+
+fn number(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).big_integer().not_null().to_owned()
+}
+
+fn flag(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).integer().not_null().to_owned()
+}
+
+fn bytes(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).blob().not_null().to_owned()
+}
+
+fn unique(columns: &[&'static str]) -> IndexCreateStatement {
+    let mut index = Index::create().unique().to_owned();
+    columns.iter().for_each(|column| {
+        index.col(*column);
+    });
+    index
+}
+
+fn table(
+    mut table: TableCreateStatement,
+    columns: impl IntoIterator<Item = ColumnDef>,
+    key: &[&'static str],
+) -> TableCreateStatement {
+    columns.into_iter().for_each(|column| {
+        table.col(column);
+    });
+    table.index(&mut unique(key));
+    table
+}
+
+fn accounts() -> TableCreateStatement {
+    let texts = ["id", "email", "name", "plan"].map(text);
+    table(numbered("accounts"), texts.into_iter().chain([number("created_at"), flag("closed")]), &["id"])
+}
+
+fn api_keys() -> TableCreateStatement {
+    let texts = ["id", "account", "prefix", "name"].map(text);
+    let times = ["expires_at", "last_used_at"].map(|name| ColumnDef::new(name).big_integer().to_owned());
+    let rest = [bytes("digest"), optional_text("scopes"), number("created_at"), flag("revoked")];
+    table(numbered("api_keys"), texts.into_iter().chain(rest).chain(times), &["id"])
+}
+
+fn revocations() -> TableCreateStatement {
+    table(numbered("revocations"), [text("kind"), text("subject"), number("at")], &["kind", "subject"])
+}
+
+fn usage_days() -> TableCreateStatement {
+    let columns = ["day", "meter", "messages", "bytes", "tokens"].map(number);
+    let all = std::iter::once(text("account")).chain(columns);
+    table(numbered("usage_days"), all, &["account", "day", "meter"])
+}
+
+fn registered_channels() -> TableCreateStatement {
+    let columns = [bytes("channel"), optional_text("name"), text("id"), text("owner"), number("created_at")];
+    table(numbered("registered_channels"), columns, &["channel"])
+}
+
+fn channel_members() -> TableCreateStatement {
+    let columns = [bytes("channel"), text("account"), flag("is_owner"), number("since")];
+    table(numbered("channel_members"), columns, &["channel", "account"])
+}
+
+fn invites() -> TableCreateStatement {
+    let columns = [bytes("digest"), bytes("channel"), number("uses"), number("expires_at")];
+    table(numbered("invites"), columns, &["digest"])
+}
+
+fn join_requests() -> TableCreateStatement {
+    let columns = [
+        text("id"),
+        bytes("channel"),
+        optional_text("name"),
+        text("account"),
+        text("identity"),
+        bytes("key_package"),
+        number("created_at"),
+        number("leased_until"),
+        ColumnDef::new("welcome").blob().to_owned(),
+    ];
+    table(numbered("join_requests"), columns, &["id"])
+}
+
+fn agents() -> TableCreateStatement {
+    let texts = ["did", "account", "capabilities"].map(text);
+    let optional = ["display_name", "endpoint", "metadata"].map(optional_text);
+    let rest = [number("created_at"), number("updated_at"), flag("active")];
+    table(numbered("agents"), texts.into_iter().chain(optional).chain(rest), &["did"])
 }

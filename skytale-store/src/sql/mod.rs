@@ -1,7 +1,10 @@
 //! A store in SQLite or PostgreSQL, through sea-orm.
 
+mod accounts;
+mod agents;
 mod block;
 mod broken;
+mod channels;
 mod checkpoint;
 mod connect;
 mod directory;
@@ -15,6 +18,7 @@ mod syncing;
 mod tests;
 mod transaction;
 mod unsynced;
+mod usage;
 mod writer;
 
 use std::sync::Arc;
@@ -23,7 +27,9 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, QueryResult, Statement, TransactionTrait, TryGetable, Value,
+};
 use skytale_core::{ChannelName, SequenceNumber};
 use tokio::sync::broadcast;
 
@@ -35,6 +41,7 @@ use listen::{Grown, POLL_INTERVAL};
 use page::ChannelRow;
 use statement::Statements;
 use unsynced::Unsynced;
+use usage::MeterId;
 use writer::Writer;
 
 /// A [`Store`] in a SQL database.
@@ -46,6 +53,7 @@ use writer::Writer;
 pub struct SqlStore {
     db: DatabaseConnection,
     statements: Statements,
+    meter: MeterId,
     writer: Option<Writer>,
     grown: Grown,
     unsynced: Unsynced,
@@ -76,6 +84,38 @@ impl SqlStore {
         self.execute(self.statements.delete_messages(id, through)).await?;
         while self.execute(self.statements.delete_blocks(id, through, TRIM_STEP)).await? == TRIM_STEP {}
         Ok(())
+    }
+
+    async fn query_one(
+        &self,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Option<QueryResult>> {
+        let statement = self.statements.make(sql, values);
+        self.db.query_one_raw(statement).await.map_err(StoreError::unavailable)
+    }
+
+    async fn query_all(
+        &self,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<QueryResult>> {
+        let statement = self.statements.make(sql, values);
+        self.db.query_all_raw(statement).await.map_err(StoreError::unavailable)
+    }
+
+    /// Returns how many rows a statement has changed.
+    async fn change(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64> {
+        self.execute(self.statements.make(sql, values)).await
+    }
+
+    /// Runs statements of which all count, or none.
+    async fn change_all(&self, statements: impl IntoIterator<Item = Statement>) -> Result<()> {
+        let transaction = self.db.begin().await.map_err(StoreError::unavailable)?;
+        for statement in statements {
+            transaction.execute_raw(statement).await.map_err(StoreError::unavailable)?;
+        }
+        transaction.commit().await.map_err(StoreError::unavailable)
     }
 
     async fn execute(&self, statement: Statement) -> Result<u64> {
@@ -206,3 +246,18 @@ impl std::fmt::Display for Shared {
 }
 
 impl std::error::Error for Shared {}
+
+/// Reads a column of a row.
+fn column<T: TryGetable>(row: &QueryResult, name: &str) -> Result<T> {
+    row.try_get("", name).map_err(StoreError::unavailable)
+}
+
+/// Reads a column that holds a time.
+fn time_column(row: &QueryResult, name: &str) -> Result<SystemTime> {
+    column(row, name).map(statement::time)
+}
+
+/// Reads a column that may hold a time.
+fn optional_time(row: &QueryResult, name: &str) -> Result<Option<SystemTime>> {
+    Ok(column::<Option<i64>>(row, name)?.map(statement::time))
+}

@@ -11,6 +11,7 @@ use super::held::Held;
 use super::page::ChannelRow;
 use super::statement::{Statements, millis};
 use super::unsynced::Unsynced;
+use super::usage::{self, Amounts, MeterId};
 use super::writer::Append;
 use crate::error::{Result, StoreError};
 use crate::store::{Appended, GroupId, MessageId, NewRecord, Outcome, Precondition, Unmet};
@@ -64,7 +65,7 @@ impl ChannelCache {
 #[derive(Debug)]
 pub(super) enum Target {
     /// A database that other processes append to as well.
-    Shared(DatabaseConnection),
+    Shared(DatabaseConnection, MeterId),
     /// The connection that alone appends to a file; what it commits is hidden where the commit leaves the sync to others.
     Own(Held, Option<Unsynced>),
 }
@@ -91,11 +92,11 @@ impl Target {
         group: &[Append],
     ) -> Result<Vec<Result<Appended>>, DbErr> {
         match self {
-            Self::Shared(db) => {
+            Self::Shared(db, meter) => {
                 let transaction = db.begin().await?;
-                let work = Work { connection: &transaction, statements };
+                let work = Work { connection: &transaction, statements, meter: *meter };
                 let mut plan = work.plan(cache, group).await?;
-                work.write(&mut plan.channels).await?;
+                work.write(&mut plan).await?;
                 transaction.commit().await?;
                 Ok(plan.outcomes)
             }
@@ -112,13 +113,13 @@ async fn commit_own(
     cache: &mut ChannelCache,
     group: &[Append],
 ) -> Result<Vec<Result<Appended>>, DbErr> {
-    let work = Work { connection: held, statements };
+    let work = Work { connection: held, statements, meter: MeterId::SOLE };
     let mut planned = None;
     if group.iter().all(|append| cache.suffices_for(append)) {
         let mut plan = work.plan(cache, group).await?;
         if plan.is_one_statement() {
             plan.hide_from(unsynced);
-            work.write(&mut plan.channels).await?;
+            work.write(&mut plan).await?;
             return Ok(plan.settle(cache));
         }
         planned = Some(plan);
@@ -130,7 +131,7 @@ async fn commit_own(
             None => work.plan(known, group).await?,
         };
         plan.hide_from(unsynced);
-        work.write(&mut plan.channels).await?;
+        work.write(&mut plan).await?;
         Ok(plan)
     });
     Ok(plan.await?.settle(cache))
@@ -142,13 +143,15 @@ const BLOCKS: usize = 64;
 /// What a group comes to, before it is written.
 struct Plan<'a> {
     channels: BTreeMap<[u64; 3], Open<'a>>,
+    used: Amounts,
     outcomes: Vec<Result<Appended>>,
 }
 
 impl Plan<'_> {
     /// Tells it of a plan that has blocks and nothing else.
     fn is_one_statement(&self) -> bool {
-        self.channels.values().map(|channel| channel.blocks.len()).sum::<usize>() <= BLOCKS
+        self.used.is_empty()
+            && self.channels.values().map(|channel| channel.blocks.len()).sum::<usize>() <= BLOCKS
     }
 
     fn hide_from(&self, unsynced: Option<&Unsynced>) {
@@ -186,18 +189,21 @@ struct Group {
 struct Work<'a, C> {
     connection: &'a C,
     statements: &'a Statements,
+    meter: MeterId,
 }
 
 impl<C: ConnectionTrait> Work<'_, C> {
     async fn plan<'g>(&self, cache: &ChannelCache, group: &'g [Append]) -> Result<Plan<'g>, DbErr> {
         let mut channels = self.open_all(cache, group).await?;
         self.load_repetitions(&mut channels, group).await?;
-        let mut outcomes = Vec::with_capacity(group.len());
+        let (mut outcomes, mut used) = (Vec::with_capacity(group.len()), Amounts::new());
         for append in group {
             let channel = channels.get_mut(&append.channel.components()).expect("opened above");
-            outcomes.push(self.append(channel, append).await?);
+            let outcome = self.append(channel, append).await?;
+            usage::count(&mut used, append, &outcome);
+            outcomes.push(outcome);
         }
-        Ok(Plan { channels, outcomes })
+        Ok(Plan { channels, used, outcomes })
     }
 
     /// Opens the channels of a group, in the order of their keys so that two processes never wait for each other.
@@ -324,9 +330,12 @@ impl<C: ConnectionTrait> Work<'_, C> {
         Ok(())
     }
 
-    async fn write(&self, channels: &mut BTreeMap<[u64; 3], Open<'_>>) -> Result<(), DbErr> {
-        self.write_blocks(channels).await?;
-        for channel in channels.values_mut() {
+    async fn write(&self, plan: &mut Plan<'_>) -> Result<(), DbErr> {
+        self.write_blocks(&mut plan.channels).await?;
+        for ((account, day), used) in std::mem::take(&mut plan.used) {
+            self.execute(self.statements.add_usage(self.meter, &account, day, used)).await?;
+        }
+        for channel in plan.channels.values_mut() {
             let id = channel.row.id;
             for ids in chunks(&std::mem::take(&mut channel.new_ids)) {
                 self.execute(self.statements.insert_messages(id, ids)).await?;

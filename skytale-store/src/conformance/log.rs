@@ -1,20 +1,15 @@
-//! The contracts of [`Store`] and [`Directory`] as runnable checks, for any implementor.
-//!
-//! Each check uses channels of its own, so that all can run one after the other against one store, and again. A check
-//! panics with the clause that does not hold.
+//! The contract of [`Store`].
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use skytale_core::{ChannelName, Dialect, Epoch, SequenceNumber};
 
-use crate::directory::{Bundle, Directory, GROUP_INFOS};
+use super::{channel, id};
 use crate::error::StoreError;
-use crate::store::{GroupEpoch, GroupId, MessageId, NewRecord, Outcome, Precondition, Record, Store};
+use crate::store::{GroupEpoch, GroupId, NewRecord, Outcome, Precondition, Record, Store};
 
 /// Runs every check.
 pub async fn all(store: &Arc<dyn Store>) {
@@ -44,134 +39,11 @@ pub async fn all(store: &Arc<dyn Store>) {
     large_bodies_are_kept(store).await;
 }
 
-/// Runs every check of [`Directory`].
-pub async fn directory(directory: &Arc<dyn Directory>) {
-    a_key_package_is_given_once(directory).await;
-    the_last_resort_is_given_again(directory).await;
-    a_bundle_is_kept_once_until_it_is_settled(directory).await;
-    a_refused_bundle_is_forgotten(directory).await;
-    group_infos_are_listed_newest_first(directory).await;
-    commits_that_lose_push_no_group_info_out(directory).await;
-}
-
-/// However many claim at once, each key package is given once, and then there is none.
-pub async fn a_key_package_is_given_once(directory: &Arc<dyn Directory>) {
-    let agent = channel();
-    let packages = (0..100u8).map(|number| Bytes::from(vec![number; 300])).collect();
-    assert_eq!(directory.add_key_packages(&agent, packages, None).await.expect("add"), 100);
-    let claims = (0..120).map(|_| directory.claim_key_package(&agent));
-    let claims = futures::future::join_all(claims).await;
-    let given: Vec<_> = claims.into_iter().filter_map(|claim| claim.expect("claim")).collect();
-    let distinct: BTreeSet<_> = given.iter().map(|claimed| claimed.key_package.clone()).collect();
-    assert_eq!((given.len(), distinct.len()), (100, 100));
-    assert!(given.iter().all(|claimed| !claimed.is_last_resort));
-    assert_eq!(directory.count_key_packages(&agent).await.expect("count"), 0);
-}
-
-/// The key package of last resort is given when there is no other, again and again, until it is replaced.
-pub async fn the_last_resort_is_given_again(directory: &Arc<dyn Directory>) {
-    let agent = channel();
-    let claim = || async { directory.claim_key_package(&agent).await.expect("claim") };
-    assert_eq!(claim().await, None);
-    directory.add_key_packages(&agent, vec!["one".into()], Some("last".into())).await.expect("add");
-    assert_eq!(claim().await.map(|claimed| (claimed.is_last_resort, claimed.left)), Some((false, 0)));
-    for _ in 0..2 {
-        let claimed = claim().await.expect("the last resort");
-        assert_eq!((&claimed.key_package[..], claimed.is_last_resort), (&b"last"[..], true));
-    }
-    directory.add_key_packages(&agent, vec![], Some("newer".into())).await.expect("add");
-    assert_eq!(claim().await.expect("the newer one").key_package, "newer");
-}
-
-fn bundle(channel: &ChannelName, commit: u8, agents: &[&ChannelName]) -> Bundle {
-    let welcome = |agent: &&ChannelName| ((*agent).clone(), Bytes::from(vec![commit; 10]));
-    Bundle {
-        channel: channel.clone(),
-        commit: id(commit),
-        welcomes: agents.iter().map(welcome).collect(),
-        group_info: Some(vec![commit; 20].into()),
-    }
-}
-
-/// A deposit that is repeated is kept once, tells whether its commit was accepted, and goes when it is dropped.
-pub async fn a_bundle_is_kept_once_until_it_is_settled(directory: &Arc<dyn Directory>) {
-    let (room, first, second) = (channel(), channel(), channel());
-    for _ in 0..2 {
-        directory.deposit(bundle(&room, 1, &[&first, &second])).await.expect("deposit");
-    }
-    let welcomes = || async { directory.welcomes(&first, 10).await.expect("welcomes") };
-    assert_eq!(welcomes().await.iter().map(|deposit| deposit.accepted).collect::<Vec<_>>(), [None]);
-    directory.settle(&room, id(1), Some(SequenceNumber(7))).await.expect("settle");
-    let kept = welcomes().await;
-    assert_eq!((kept[0].accepted, &kept[0].channel), (Some(SequenceNumber(7)), &room));
-    directory.drop_welcome(&first, id(1)).await.expect("drop");
-    assert!(welcomes().await.is_empty());
-    assert_eq!(directory.welcomes(&second, 10).await.expect("welcomes").len(), 1, "another agent's own");
-    directory.expire_deposits(SystemTime::now() + Duration::from_secs(60)).await.expect("expire");
-    assert!(directory.welcomes(&second, 10).await.expect("welcomes").is_empty());
-    assert_eq!(directory.group_infos(&room).await.expect("infos").len(), 1, "not a Welcome");
-}
-
-/// What a refused commit would have brought is gone; another commit's is not.
-pub async fn a_refused_bundle_is_forgotten(directory: &Arc<dyn Directory>) {
-    let (room, agent) = (channel(), channel());
-    directory.deposit(bundle(&room, 1, &[&agent])).await.expect("deposit");
-    directory.deposit(bundle(&room, 2, &[&agent])).await.expect("deposit");
-    directory.settle(&room, id(1), None).await.expect("settle");
-    let left = directory.welcomes(&agent, 10).await.expect("welcomes");
-    assert_eq!(left.iter().map(|deposit| deposit.commit).collect::<Vec<_>>(), [id(2)]);
-    assert_eq!(directory.group_infos(&room).await.expect("infos").len(), 1);
-}
-
-/// The last GroupInfos of a channel's accepted commits are kept, the newest first.
-pub async fn group_infos_are_listed_newest_first(directory: &Arc<dyn Directory>) {
-    let room = channel();
-    for commit in 0..GROUP_INFOS as u8 + 3 {
-        directory.deposit(bundle(&room, commit, &[])).await.expect("deposit");
-        directory.settle(&room, id(commit), Some(SequenceNumber(commit.into()))).await.expect("settle");
-    }
-    let infos = directory.group_infos(&room).await.expect("infos");
-    let expected: Vec<_> = (3..GROUP_INFOS as u8 + 3).rev().map(id).collect();
-    assert_eq!(infos.iter().map(|deposit| deposit.commit).collect::<Vec<_>>(), expected);
-}
-
-/// However many commits race, what the accepted ones brought stays.
-pub async fn commits_that_lose_push_no_group_info_out(directory: &Arc<dyn Directory>) {
-    let room = channel();
-    let rivals = GROUP_INFOS as u8 * 3;
-    for commit in 0..rivals {
-        directory.deposit(bundle(&room, commit, &[])).await.expect("deposit");
-    }
-    assert_eq!(
-        directory.group_infos(&room).await.expect("infos").len(),
-        usize::from(rivals),
-        "none is decided"
-    );
-    directory.settle(&room, id(0), Some(SequenceNumber(1))).await.expect("settle");
-    for commit in 1..rivals {
-        directory.settle(&room, id(commit), None).await.expect("settle");
-    }
-    let infos = directory.group_infos(&room).await.expect("infos");
-    assert_eq!(infos.iter().map(|deposit| deposit.commit).collect::<Vec<_>>(), [id(0)]);
-}
-
-/// Makes a channel that no other check uses.
-fn channel() -> ChannelName {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-    let unique = format!("{}-{now}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    ChannelName::from_strings(["conformance", "store", &unique])
-}
-
 fn record(body: impl Into<Bytes>) -> NewRecord {
     NewRecord::new(Dialect::Slim3, body.into())
 }
 
-fn id(number: u8) -> MessageId {
-    MessageId([number; 16])
-}
-
-fn at(epoch: u64) -> GroupEpoch {
+pub(super) fn at(epoch: u64) -> GroupEpoch {
     group_at(b"group", epoch)
 }
 

@@ -1,0 +1,170 @@
+//! Whose channels are whose, in memory.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use skytale_core::ChannelName;
+
+use super::MemoryStore;
+use crate::channels::{ChannelEntry, Channels, Invite, Member, NewRequest, Request, Role};
+use crate::error::Result;
+
+#[derive(Debug, Default)]
+pub(super) struct Book(Mutex<Content>);
+
+#[derive(Debug, Default)]
+struct Content {
+    channels: HashMap<ChannelName, Room>,
+    invites: HashMap<[u8; 32], Invite>,
+    /// In the order they came.
+    requests: Vec<Asked>,
+}
+
+#[derive(Debug)]
+struct Room {
+    entry: ChannelEntry,
+    members: Vec<(String, SystemTime)>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    request: Request,
+    leased_until: Option<SystemTime>,
+}
+
+impl Book {
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Room {
+    fn role(&self, account: &str) -> Option<Role> {
+        if self.entry.owner == account {
+            return Some(Role::Owner);
+        }
+        self.members.iter().any(|(member, _)| member == account).then_some(Role::Member)
+    }
+}
+
+#[async_trait]
+impl Channels for MemoryStore {
+    async fn register_channel(&self, channel: ChannelEntry) -> Result<ChannelEntry> {
+        let mut content = self.rooms.lock();
+        let room = content.channels.entry(channel.name.clone());
+        Ok(room.or_insert(Room { entry: channel, members: Vec::new() }).entry.clone())
+    }
+
+    async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelEntry>> {
+        Ok(self.rooms.lock().channels.get(name).map(|room| room.entry.clone()))
+    }
+
+    async fn role(&self, channel: &ChannelName, account: &str) -> Result<Option<Role>> {
+        Ok(self.rooms.lock().channels.get(channel).and_then(|room| room.role(account)))
+    }
+
+    async fn channels_of(&self, account: &str, after: &str, most: u32) -> Result<Vec<(ChannelEntry, Role)>> {
+        let content = self.rooms.lock();
+        let mine =
+            content.channels.values().filter_map(|room| Some((room.entry.clone(), room.role(account)?)));
+        let mut mine: Vec<_> = mine.filter(|(entry, _)| entry.name.to_string().as_str() > after).collect();
+        mine.sort_by_key(|(entry, _)| entry.name.to_string());
+        mine.truncate(most as usize);
+        Ok(mine)
+    }
+
+    async fn members(&self, channel: &ChannelName) -> Result<Vec<Member>> {
+        let content = self.rooms.lock();
+        let Some(room) = content.channels.get(channel) else { return Ok(Vec::new()) };
+        let owner = (&room.entry.owner, Role::Owner, room.entry.created_at);
+        let members = room.members.iter().map(|(account, since)| (account, Role::Member, *since));
+        let all = std::iter::once(owner).chain(members);
+        Ok(all.map(|(account, role, since)| Member { account: account.clone(), role, since }).collect())
+    }
+
+    async fn remove_member(&self, channel: &ChannelName, account: &str) -> Result<bool> {
+        let mut content = self.rooms.lock();
+        let Some(room) = content.channels.get_mut(channel) else { return Ok(false) };
+        let count = room.members.len();
+        room.members.retain(|(member, _)| member != account);
+        Ok(room.members.len() < count)
+    }
+
+    async fn add_invite(&self, invite: Invite) -> Result<()> {
+        self.rooms.lock().invites.insert(invite.digest, invite);
+        Ok(())
+    }
+
+    async fn join(&self, wanted: NewRequest) -> Result<bool> {
+        let mut content = self.rooms.lock();
+        if content.requests.iter().any(|asked| asked.request.id == wanted.id) {
+            return Ok(true);
+        }
+        let Some(invite) = content.invites.get_mut(&wanted.invite) else { return Ok(false) };
+        if invite.channel != wanted.channel || invite.uses == 0 || invite.expires_at <= wanted.at {
+            return Ok(false);
+        }
+        invite.uses -= 1;
+        if let Some(room) = content.channels.get_mut(&wanted.channel)
+            && room.role(&wanted.account).is_none()
+        {
+            room.members.push((wanted.account.clone(), wanted.at));
+        }
+        let NewRequest { id, channel, account, identity, key_package, at, .. } = wanted;
+        let request = Request { id, channel, account, identity, key_package, created_at: at, welcome: None };
+        content.requests.push(Asked { request, leased_until: None });
+        Ok(true)
+    }
+
+    async fn lease_requests(
+        &self,
+        channel: &ChannelName,
+        now: SystemTime,
+        until: SystemTime,
+        most: u32,
+    ) -> Result<Vec<Request>> {
+        let mut content = self.rooms.lock();
+        let free = content.requests.iter_mut().filter(|asked| {
+            asked.request.channel == *channel
+                && asked.request.welcome.is_none()
+                && asked.leased_until.is_none_or(|leased| leased <= now)
+        });
+        Ok(free
+            .take(most as usize)
+            .map(|asked| {
+                asked.leased_until = Some(until);
+                asked.request.clone()
+            })
+            .collect())
+    }
+
+    async fn request(&self, id: &str) -> Result<Option<Request>> {
+        let content = self.rooms.lock();
+        let found = content.requests.iter().find(|asked| asked.request.id == id);
+        Ok(found.map(|asked| asked.request.clone()))
+    }
+
+    async fn answer_request(&self, id: &str, welcome: Bytes) -> Result<Option<Bytes>> {
+        let mut content = self.rooms.lock();
+        let found = content.requests.iter_mut().find(|asked| asked.request.id == id);
+        Ok(found.map(|asked| asked.request.welcome.get_or_insert(welcome).clone()))
+    }
+
+    async fn drop_request(&self, id: &str) -> Result<bool> {
+        let mut content = self.rooms.lock();
+        let count = content.requests.len();
+        content.requests.retain(|asked| asked.request.id != id);
+        Ok(content.requests.len() < count)
+    }
+
+    async fn expire_requests(&self, before: SystemTime) -> Result<u64> {
+        let mut content = self.rooms.lock();
+        let count = content.requests.len() + content.invites.len();
+        content.requests.retain(|asked| asked.request.created_at >= before);
+        content.invites.retain(|_, invite| invite.expires_at >= before);
+        Ok((count - content.requests.len() - content.invites.len()) as u64)
+    }
+}

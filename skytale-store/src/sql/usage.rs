@@ -1,0 +1,79 @@
+//! Usage in a SQL database.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use sea_orm::{Statement, Value};
+
+use super::statement::Statements;
+use super::writer::Append;
+use super::{SqlStore, column};
+use crate::error::Result;
+use crate::store::{Appended, Outcome};
+use crate::usage::{Day, DayUsage, Usage, Used};
+
+/// The rows that one process counts in, so that no process waits for another's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MeterId(i64);
+
+/// What a transaction adds.
+pub(super) type Amounts = BTreeMap<(Arc<str>, Day), Used>;
+
+impl MeterId {
+    /// The rows of a file's only process.
+    pub const SOLE: Self = Self(0);
+
+    pub fn random() -> Self {
+        Self(std::hash::RandomState::new().build_hasher().finish() as i64)
+    }
+}
+
+/// Counts what an append has added.
+pub(super) fn count(used: &mut Amounts, append: &Append, outcome: &Result<Appended>) {
+    let Ok(outcomes) = outcome else { return };
+    for (record, outcome) in append.records.iter().zip(outcomes) {
+        if let (Some(account), Outcome::Fresh(_)) = (&record.account, outcome) {
+            let amount = Used { messages: 1, bytes: record.body.len() as u64, tokens: 0 };
+            *used.entry((account.clone(), Day::of(SystemTime::now()))).or_default() += amount;
+        }
+    }
+}
+
+impl Statements {
+    pub fn add_usage(&self, meter: MeterId, account: &str, day: Day, used: Used) -> Statement {
+        let sql = "INSERT INTO usage_days (account, day, meter, messages, bytes, tokens) \
+                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account, day, meter) DO UPDATE SET \
+                   messages = usage_days.messages + $4, bytes = usage_days.bytes + $5, \
+                   tokens = usage_days.tokens + $6";
+        let number = |amount: u64| Value::from(amount as i64);
+        let day = Value::from(i64::from(day.0));
+        let Used { messages, bytes, tokens } = used;
+        self.make(sql, [account.into(), day, meter.0.into(), number(messages), number(bytes), number(tokens)])
+    }
+}
+
+#[async_trait]
+impl Usage for SqlStore {
+    async fn count_token(&self, account: &str, day: Day) -> Result<()> {
+        let used = Used { tokens: 1, ..Used::default() };
+        self.execute(self.statements.add_usage(self.meter, account, day, used)).await.map(drop)
+    }
+
+    async fn usage(&self, account: &str, first: Day, last: Day) -> Result<Vec<DayUsage>> {
+        let sql = "SELECT day, CAST(SUM(messages) AS BIGINT) AS messages, CAST(SUM(bytes) AS BIGINT) AS bytes, \
+                   CAST(SUM(tokens) AS BIGINT) AS tokens \
+                   FROM usage_days WHERE account = $1 AND day >= $2 AND day <= $3 GROUP BY day ORDER BY day";
+        let days = [i64::from(first.0).into(), i64::from(last.0).into()];
+        let rows = self.query_all(sql, std::iter::once(account.into()).chain(days)).await?;
+        let read = |row: &_| {
+            let number = |name| column::<i64>(row, name).map(|number| number as u64);
+            let used =
+                Used { messages: number("messages")?, bytes: number("bytes")?, tokens: number("tokens")? };
+            Ok(DayUsage { day: Day(number("day")? as u32), used })
+        };
+        rows.iter().map(read).collect()
+    }
+}
