@@ -31,6 +31,9 @@ pub struct Claims {
     /// The token's own id, by which it can be revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jti: Option<String>,
+    /// The id of the API key that the token was made with, by which it can be revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// What the token permits. A token without grants permits what its verifier's default permits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grants: Option<Vec<Grant>>,
@@ -46,6 +49,7 @@ impl Claims {
             exp: expires,
             plan: None,
             jti: None,
+            key: None,
             grants: None,
         }
     }
@@ -59,6 +63,12 @@ impl Claims {
     /// Sets the token's id.
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.jti = Some(id.into());
+        self
+    }
+
+    /// Sets the API key that the token is made with.
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
         self
     }
 
@@ -254,19 +264,44 @@ pub struct Principal {
     pub permissions: Permissions,
     /// When the peer's credentials expire; `None` is never.
     pub expires: Option<SystemTime>,
+    /// When the peer's credentials were issued; `None` is always.
+    pub issued: Option<SystemTime>,
     /// The id of the peer's token, by which it can be revoked.
     pub token: Option<Arc<str>>,
+    /// The id of the API key that the peer's token was made with, by which it can be revoked.
+    pub key: Option<Arc<str>>,
+    /// The account's plan. What the account sends is metered if it has one.
+    pub plan: Option<Arc<str>>,
 }
 
 impl Principal {
     /// Makes a principal that never expires.
     pub fn new(account: impl Into<Arc<str>>, permissions: Permissions) -> Self {
-        Self { account: account.into(), permissions, expires: None, token: None }
+        let (expires, issued, token, key, plan) = Default::default();
+        Self { account: account.into(), permissions, expires, issued, token, key, plan }
     }
 
     /// Sets when the credentials expire.
     pub fn with_expiry(mut self, expires: SystemTime) -> Self {
         self.expires = Some(expires);
+        self
+    }
+
+    /// Sets when the credentials were issued.
+    pub fn with_issue(mut self, issued: SystemTime) -> Self {
+        self.issued = Some(issued);
+        self
+    }
+
+    /// Sets the id of the API key.
+    pub fn with_key(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Sets the account's plan.
+    pub fn with_plan(mut self, plan: impl Into<Arc<str>>) -> Self {
+        self.plan = Some(plan.into());
         self
     }
 

@@ -65,6 +65,20 @@ pub enum Close {
     /// The credentials have expired.
     #[error("the token has expired: reconnect with a fresh one")]
     Expired,
+    /// The credentials were revoked.
+    #[error("the token was revoked: reconnect with a fresh one")]
+    Revoked,
+    /// The account has sent what its plan allows.
+    #[error(
+        "the plan allows {allowed} messages a month, and they are sent: it begins again in {} s",
+        .resets_in.as_secs()
+    )]
+    QuotaExceeded {
+        /// How many messages are allowed in a month.
+        allowed: u64,
+        /// When the next month begins.
+        resets_in: Duration,
+    },
     /// The archive cannot take or give messages.
     #[error("the archive is unavailable; nothing that was acknowledged is lost; reconnect to go on")]
     ArchiveUnavailable,
@@ -90,6 +104,8 @@ impl Close {
             Self::CommitRefused { .. } => "commit_refused",
             Self::NotMls => "not_mls",
             Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::QuotaExceeded { .. } => "quota_exceeded",
             Self::ArchiveUnavailable => "archive_unavailable",
             Self::Draining { .. } => "draining",
         }

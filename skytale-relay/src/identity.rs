@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use skytale_core::{ChannelName, Principal, Verb};
+use skytale_core::Principal;
 use tokio::sync::Notify;
 
 use crate::auth::AuthError;
@@ -23,8 +23,9 @@ impl Identity {
         Self { principal: ArcSwap::from_pointee(principal), renewal, renewed: Notify::new() }
     }
 
-    pub fn may(&self, verb: Verb, channel: &ChannelName) -> bool {
-        self.principal.load().may(verb, channel)
+    /// Returns who the session acts for.
+    pub fn principal(&self) -> Arc<Principal> {
+        self.principal.load_full()
     }
 
     pub fn account(&self) -> Arc<str> {

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
+mod allowance;
 pub mod auth;
 mod channel;
 mod close;
@@ -24,9 +26,11 @@ mod session;
 mod subscribing;
 mod tls;
 
+pub use access::{Access, AccountAccess};
+pub use allowance::PlanLimits;
 pub use auth::{
     AllowAnonymous, AllowAnyone, AuthError, Authenticate, AuthenticateLayer, Authenticator, JwtAuthenticator,
-    JwtError,
+    JwtError, Revocations,
 };
 pub use channel::{Frame, Outbound};
 pub use close::Close;

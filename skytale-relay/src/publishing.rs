@@ -7,6 +7,7 @@ use skytale_core::{Dialect, Envelope, MessageKind, Publish, SequenceNumber, Verb
 use skytale_store::{Outcome, StoreError};
 use tokio::sync::oneshot;
 
+use crate::allowance::Balance;
 use crate::channel::{Channel, Item};
 use crate::close::Close;
 use crate::handling::Handling;
@@ -24,6 +25,15 @@ pub(crate) struct Publishing {
     waiting: VecDeque<Step>,
     in_flight: usize,
     ordering: bool,
+    /// The account that messages count for; known once one was sent.
+    meter: Option<Metered>,
+}
+
+/// What a session's messages count for.
+#[derive(Debug)]
+struct Metered {
+    account: Option<Arc<str>>,
+    balance: Option<Arc<Balance>>,
 }
 
 /// A channel the session publishes to, and what it may do there.
@@ -69,6 +79,7 @@ impl Publishing {
             waiting: VecDeque::new(),
             in_flight: 0,
             ordering: false,
+            meter: None,
         }
     }
 
@@ -82,7 +93,7 @@ impl Publishing {
     }
 
     /// Sends a message on.
-    pub fn publish(&mut self, envelope: Envelope) -> Result<(), Close> {
+    pub async fn publish(&mut self, envelope: Envelope) -> Result<(), Close> {
         let Some(publish) = envelope.publish() else { return Ok(()) };
         self.context.relay.appending.meter.received.increment(1);
         if is_cover(&envelope, publish) || is_used_up(publish, envelope.dialect()) {
@@ -90,9 +101,12 @@ impl Publishing {
         }
         let handling = Handling::of(publish.session.kind);
         let verb = if handling == Handling::Order { Verb::Commit } else { Verb::Publish };
-        let channel = self.route(&envelope, publish, verb)?;
+        let channel = self.route(&envelope, publish, verb).await?;
         match handling {
-            Handling::Archive => self.archive(channel, envelope),
+            Handling::Archive => {
+                self.count().await?;
+                self.archive(channel, envelope);
+            }
             Handling::Order => self.order(channel, envelope)?,
             Handling::Forward => self.forward(channel, Arc::new(envelope)),
             Handling::Pong => self.pong(channel, envelope),
@@ -103,7 +117,7 @@ impl Publishing {
     /// Sends a native message on; its publisher is answered once it is archived.
     ///
     /// `verb` is what its sender has to be permitted.
-    pub fn publish_native(
+    pub async fn publish_native(
         &mut self,
         envelope: Envelope,
         order: Order,
@@ -112,7 +126,10 @@ impl Publishing {
     ) -> Result<(), Close> {
         let Some(publish) = envelope.publish() else { return Ok(()) };
         self.context.relay.appending.meter.received.increment(1);
-        let channel = self.route(&envelope, publish, verb)?;
+        let channel = self.route(&envelope, publish, verb).await?;
+        if verb == Verb::Publish {
+            self.count().await?;
+        }
         let proposer = (verb == Verb::Commit).then(|| self.context.identity.account());
         let item = self.native_item(envelope, order, request);
         self.gather(channel, Item { proposer, ..item });
@@ -120,9 +137,9 @@ impl Publishing {
     }
 
     /// Finds the channel that a commit goes to; `verb` is what its sender has to be permitted.
-    pub fn channel(&mut self, envelope: &Envelope, verb: Verb) -> Result<Arc<Channel>, Close> {
+    pub async fn channel(&mut self, envelope: &Envelope, verb: Verb) -> Result<Arc<Channel>, Close> {
         let publish = envelope.publish().ok_or(Close::NotMls)?;
-        self.route(envelope, publish, verb)
+        self.route(envelope, publish, verb).await
     }
 
     /// Sends a native commit on, and waits for what becomes of it.
@@ -141,7 +158,7 @@ impl Publishing {
         done.await.map_err(|_| Close::ArchiveUnavailable)
     }
 
-    fn native_item(&self, mut envelope: Envelope, order: Order, request: u64) -> Item {
+    fn native_item(&mut self, mut envelope: Envelope, order: Order, request: u64) -> Item {
         if envelope.frame().len() < DETACH_BELOW {
             envelope.detach();
         }
@@ -154,6 +171,7 @@ impl Publishing {
     /// Forgets what the session may do where, since it acts for another principal now.
     pub fn forget_permissions(&mut self) {
         self.submit();
+        self.meter = None;
         for route in self.routes.drain(..) {
             self.context.relay.registry.close(route.channel);
         }
@@ -192,6 +210,17 @@ impl Publishing {
             self.step().await?;
         }
         Ok(())
+    }
+
+    /// Counts a message against the account's plan.
+    async fn count(&mut self) -> Result<(), Close> {
+        let Some(plans) = &self.context.relay.plans else { return Ok(()) };
+        let balance = self.meter.get_or_insert_with(|| Metered::of(&self.context)).balance.clone();
+        let Some(balance) = balance else { return Ok(()) };
+        plans.take(&balance).await.map_err(|exceeded| Close::QuotaExceeded {
+            allowed: exceeded.allowed,
+            resets_in: exceeded.retry_after(),
+        })
     }
 
     fn archive(&mut self, channel: Arc<Channel>, mut envelope: Envelope) {
@@ -264,13 +293,14 @@ impl Publishing {
     }
 
     fn item(
-        &self,
+        &mut self,
         envelope: Arc<Envelope>,
         order: Option<Order>,
         done: Option<oneshot::Sender<Result<Outcome, StoreError>>>,
     ) -> Item {
         let publisher = self.context.outbox.clone();
-        Item { envelope, publisher, order, request: None, proposer: None, done }
+        let account = self.meter.get_or_insert_with(|| Metered::of(&self.context)).account.clone();
+        Item { envelope, publisher, order, account, request: None, proposer: None, done }
     }
 
     /// Does what is no longer held up.
@@ -334,11 +364,16 @@ impl Publishing {
     }
 
     /// Finds the channel of a message and checks what the principal may do there.
-    fn route(&mut self, envelope: &Envelope, publish: &Publish, verb: Verb) -> Result<Arc<Channel>, Close> {
+    async fn route(
+        &mut self,
+        envelope: &Envelope,
+        publish: &Publish,
+        verb: Verb,
+    ) -> Result<Arc<Channel>, Close> {
         let components = publish.header.destination.name.components;
         let index = match self.routes.iter().position(|route| route.components == components) {
             Some(index) => index,
-            None => self.add_route(envelope, publish),
+            None => self.add_route(envelope, publish).await,
         };
         let route = &self.routes[index];
         if route.permits(verb) {
@@ -347,14 +382,13 @@ impl Publishing {
         Err(Close::Forbidden { verb, channel: envelope.channel(&publish.header.destination) })
     }
 
-    fn add_route(&mut self, envelope: &Envelope, publish: &Publish) -> usize {
+    async fn add_route(&mut self, envelope: &Envelope, publish: &Publish) -> usize {
         let name = envelope.channel(&publish.header.destination);
-        let identity = &self.context.identity;
         let route = Route {
             components: name.components(),
-            publish: identity.may(Verb::Publish, &name),
-            commit: identity.may(Verb::Commit, &name),
-            join: identity.may(Verb::Join, &name),
+            publish: self.context.may(Verb::Publish, &name).await,
+            commit: self.context.may(Verb::Commit, &name).await,
+            join: self.context.may(Verb::Join, &name).await,
             channel: self.context.relay.registry.open(&name),
         };
         if self.routes.len() < ROUTES {
@@ -366,6 +400,15 @@ impl Publishing {
         let old = std::mem::replace(&mut self.routes[index], route);
         self.context.relay.registry.close(old.channel);
         index
+    }
+}
+
+impl Metered {
+    fn of(context: &Context) -> Self {
+        let principal = context.identity.principal();
+        let account = principal.plan.is_some().then(|| principal.account.clone());
+        let balance = context.relay.plans.as_ref().and_then(|plans| plans.balance(&principal));
+        Self { account, balance }
     }
 }
 

@@ -8,6 +8,9 @@ use skytale_core::Principal;
 use skytale_store::{Directory, MemoryStore, Store};
 use tower::Service;
 
+use crate::access::Access;
+use crate::allowance::PlanLimits;
+use crate::auth::Revocations;
 use crate::channel::{Appending, Registry};
 use crate::connect::{Connect, ConnectError};
 use crate::cursors::{Cursors, Replay};
@@ -42,6 +45,9 @@ pub(crate) struct Shared {
     pub directory: Arc<dyn Directory>,
     pub cursors: Cursors,
     pub quotas: Quotas,
+    pub access: Option<Arc<dyn Access>>,
+    pub revocations: Revocations,
+    pub plans: Option<PlanLimits>,
     pub drain: Drain,
 }
 
@@ -73,6 +79,9 @@ impl Relay {
                 directory: Arc::new(MemoryStore::new()),
                 cursors: Cursors::default(),
                 quotas: Quotas::default(),
+                access: None,
+                revocations: Revocations::new(),
+                plans: None,
                 drain: Drain::default(),
             }),
         }
@@ -121,6 +130,24 @@ impl Relay {
     /// Sets which epochs native agents may send application messages in. Default: [`Epochs::Strict`].
     pub fn with_epochs(mut self, epochs: Epochs) -> Self {
         self.configure().epochs = epochs;
+        self
+    }
+
+    /// Sets who decides which channels a principal may touch, beside its permissions. Default: nobody.
+    pub fn with_access(mut self, access: impl Access) -> Self {
+        self.configure().access = Some(Arc::new(access));
+        self
+    }
+
+    /// Sets what is revoked. Default: nothing.
+    pub fn with_revocations(mut self, revocations: Revocations) -> Self {
+        self.configure().revocations = revocations;
+        self
+    }
+
+    /// Sets how much accounts may send in a month. Default: whatever they like.
+    pub fn with_plan_limits(mut self, plans: PlanLimits) -> Self {
+        self.configure().plans = Some(plans);
         self
     }
 

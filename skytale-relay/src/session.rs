@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use skytale_core::extension::Extension;
-use skytale_core::{Body, Envelope, Principal};
+use skytale_core::{Body, ChannelName, Envelope, Principal, Verb};
 
+use crate::auth::AuthError;
 use crate::channel::{Outbound, Outbox};
 use crate::close::Close;
 use crate::connect::{Connect, ConnectError};
@@ -46,10 +47,50 @@ const FINISH: Duration = Duration::from_secs(5);
 /// The most frames that are read at once.
 const READ_AHEAD: usize = 128;
 
+impl Context {
+    /// Tells whether the principal may do `verb` on `channel`.
+    pub async fn may(&self, verb: Verb, channel: &ChannelName) -> bool {
+        self.permits(&self.identity.principal(), verb, channel).await
+    }
+
+    /// Tells whether a principal would be allowed to do `verb` on `channel`.
+    pub async fn permits(&self, principal: &Principal, verb: Verb, channel: &ChannelName) -> bool {
+        principal.may(verb, channel)
+            && match &self.relay.access {
+                Some(access) => access.allows(principal, verb, channel).await,
+                None => true,
+            }
+    }
+
+    /// Tells whether the principal may leave a Welcome to `channel` for `agent`.
+    pub async fn may_welcome(&self, channel: &ChannelName, agent: &ChannelName) -> bool {
+        match &self.relay.access {
+            Some(access) => access.allows_welcome(&self.identity.principal(), channel, agent).await,
+            None => self.may(Verb::Publish, agent).await,
+        }
+    }
+
+    /// Waits until the principal's token is revoked.
+    async fn revoked(&self) {
+        let mut changed = self.relay.revocations.watch();
+        while !self.relay.revocations.cover(&self.identity.principal()) {
+            if changed.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
 impl Session {
     pub(crate) fn admit(relay: &Arc<Shared>, connect: Connect<Principal>) -> Result<Self, ConnectError> {
         if relay.drain.has_started() {
             return Err(ConnectError::Draining);
+        }
+        if relay.revocations.are_stale() {
+            return Err(AuthError::Unavailable.into());
+        }
+        if relay.revocations.cover(&connect.peer) {
+            return Err(AuthError::Revoked.into());
         }
         let share = relay.quotas.admit(&connect.peer.account, &relay.limits)?;
         let outbox = Arc::new(Outbox::new(&relay.limits));
@@ -147,7 +188,7 @@ impl Session {
             }
             Body::Publish(_) => {
                 self.rate.count()?;
-                self.publishing.publish(envelope)
+                self.publishing.publish(envelope).await
             }
             _ => Ok(()),
         }
@@ -174,6 +215,7 @@ async fn ended(context: &Context) -> Close {
 async fn until_closed_or_drained(context: &Context) -> Close {
     tokio::select! {
         () = context.outbox.closed() => context.outbox.reason().unwrap_or(Close::ByPeer),
+        () = context.revoked() => Close::Revoked,
         retry_after = context.relay.drain.started() => Close::Draining { retry_after },
     }
 }

@@ -66,7 +66,7 @@ impl Subscribing {
 
     async fn add(&mut self, envelope: &Envelope, header: &Header, id: u64) -> Result<(), String> {
         let channel = envelope.channel(&header.destination);
-        if !self.context.identity.may(Verb::Subscribe, &channel) {
+        if !self.context.may(Verb::Subscribe, &channel).await {
             return Err(Close::Forbidden { verb: Verb::Subscribe, channel }.to_string());
         }
         let (name, source) = (header.destination.name, header.source.name);
@@ -154,8 +154,13 @@ impl Subscribing {
     }
 
     /// Tells whether a principal may have every subscription that the session holds.
-    pub fn are_permitted(&self, principal: &Principal) -> bool {
-        self.names.values().all(|held| principal.may(Verb::Subscribe, held.channel.name()))
+    pub async fn are_permitted(&self, principal: &Principal) -> bool {
+        for held in self.names.values() {
+            if !self.context.permits(principal, Verb::Subscribe, held.channel.name()).await {
+                return false;
+            }
+        }
+        true
     }
 
     fn give_up(&mut self, name: Name) {

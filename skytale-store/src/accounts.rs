@@ -49,6 +49,9 @@ pub trait Accounts: fmt::Debug + Send + Sync + 'static {
     /// Notes a revocation, for every relay over this store. A repetition moves its time forward.
     async fn revoke(&self, revocation: Revocation) -> Result<()>;
 
+    /// Returns until when a subject was revoked.
+    async fn revocation(&self, subject: &Revoked) -> Result<Option<SystemTime>>;
+
     /// Returns what was revoked at `since` or later.
     async fn revocations(&self, since: SystemTime) -> Result<Vec<Revocation>>;
 

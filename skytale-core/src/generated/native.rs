@@ -249,6 +249,8 @@ pub enum Code {
     NotFound = 12,
     /// Another member, who has lost before, commits first: the same commit may be sent again after `retry_after_ms`.
     NotYourTurn = 13,
+    /// The account has sent what its plan allows in a month, which begins again after `retry_after_ms`.
+    Quota = 14,
 }
 impl Code {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -271,6 +273,7 @@ impl Code {
             Self::Invalid => "CODE_INVALID",
             Self::NotFound => "CODE_NOT_FOUND",
             Self::NotYourTurn => "CODE_NOT_YOUR_TURN",
+            Self::Quota => "CODE_QUOTA",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -290,6 +293,7 @@ impl Code {
             "CODE_INVALID" => Some(Self::Invalid),
             "CODE_NOT_FOUND" => Some(Self::NotFound),
             "CODE_NOT_YOUR_TURN" => Some(Self::NotYourTurn),
+            "CODE_QUOTA" => Some(Self::Quota),
             _ => None,
         }
     }

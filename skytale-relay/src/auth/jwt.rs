@@ -121,6 +121,9 @@ impl JwtAuthenticator {
         };
         let lifetime = Duration::from_secs(claims.exp.saturating_add(self.validation.leeway));
         let mut principal = Principal::new(claims.sub, permissions);
+        principal.issued = UNIX_EPOCH.checked_add(Duration::from_secs(claims.iat));
+        principal.plan = claims.plan.map(Into::into);
+        principal.key = claims.key.map(Into::into);
         if let Some(expires) = UNIX_EPOCH.checked_add(lifetime) {
             principal = principal.with_expiry(expires);
         }

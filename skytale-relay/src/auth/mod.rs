@@ -3,6 +3,7 @@
 mod anyone;
 mod jwt;
 mod layer;
+mod revocation;
 
 use std::future::Future;
 
@@ -13,6 +14,7 @@ use crate::connect::Credentials;
 pub use anyone::{AllowAnonymous, AllowAnyone};
 pub use jwt::{JwtAuthenticator, JwtError, MIN_SECRET};
 pub use layer::{Authenticate, AuthenticateLayer};
+pub use revocation::Revocations;
 
 /// Verifies what a peer presents.
 pub trait Authenticator: Send + Sync + 'static {
@@ -40,6 +42,9 @@ pub enum AuthError {
     /// It was valid once.
     #[error("the token has expired: get a fresh one")]
     Expired,
+    /// It was revoked.
+    #[error("the token was revoked: get a fresh one, with an API key that is valid")]
+    Revoked,
     /// It cannot be checked now.
     #[error("credentials cannot be checked at the moment; try again")]
     Unavailable,

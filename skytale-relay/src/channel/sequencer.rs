@@ -22,6 +22,8 @@ pub(crate) struct Item {
     pub publisher: Arc<Outbox>,
     /// What must hold; `None` for a message that only wants a number.
     pub order: Option<Order>,
+    /// The account whose use it counts in.
+    pub account: Option<Arc<str>>,
     /// The number under which a native publisher is answered.
     pub request: Option<u64>,
     /// The account, for a native proposal, of which so many are allowed.
@@ -198,6 +200,7 @@ fn records(batch: &[Item]) -> (Vec<NewRecord>, Precondition) {
         dialect: item.envelope.dialect(),
         message_id: item.order.as_ref().and_then(|order| order.message_id),
         body: Bytes::clone(item.envelope.frame()),
+        account: item.account.clone(),
     };
     let precondition = batch.first().map_or(&Precondition::Any, Item::precondition).clone();
     (batch.iter().map(record).collect(), precondition)

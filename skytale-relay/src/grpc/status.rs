@@ -16,9 +16,9 @@ pub(super) fn of_close(close: &Close) -> Status {
         Close::Transport(_) => Code::Cancelled,
         Close::Frame(_) | Close::Integrity(_) | Close::WrongTag | Close::NotMls => Code::InvalidArgument,
         Close::Forbidden { .. } => Code::PermissionDenied,
-        Close::PublishRate { .. } => Code::ResourceExhausted,
+        Close::PublishRate { .. } | Close::QuotaExceeded { .. } => Code::ResourceExhausted,
         Close::CommitRefused { .. } => Code::Aborted,
-        Close::Expired => Code::Unauthenticated,
+        Close::Expired | Close::Revoked => Code::Unauthenticated,
         Close::SlowConsumer { .. } | Close::ArchiveUnavailable | Close::Draining { .. } => Code::Unavailable,
     };
     Status::new(code, close.to_string())

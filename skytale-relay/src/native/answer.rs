@@ -6,6 +6,8 @@ use skytale_core::SequenceNumber;
 use skytale_core::extension::{Accepted, Code, Content, Missed, Refused};
 use skytale_store::StoreError;
 
+use crate::close::Close;
+
 /// Why a native agent's request was refused.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -89,6 +91,22 @@ impl Refusal {
     /// Returns the channel's last number, where the refusal is about an epoch.
     pub fn last(&self) -> Option<SequenceNumber> {
         self.standing.map(|standing| standing.last)
+    }
+}
+
+impl From<Close> for Refusal {
+    fn from(close: Close) -> Self {
+        let code = match close {
+            Close::Forbidden { .. } => Code::NotAuthorized,
+            Close::QuotaExceeded { .. } => Code::Quota,
+            Close::NotMls => Code::NotMls,
+            _ => Code::Unavailable,
+        };
+        let refusal = Self::new(code, close.to_string());
+        match close {
+            Close::QuotaExceeded { resets_in, .. } => refusal.retry_after(resets_in),
+            _ => refusal,
+        }
     }
 }
 

@@ -29,7 +29,7 @@ impl Native<'_> {
         let applied = SequenceNumber(submit.applied);
         let made_in = order.epoch();
         let commit = order.message_id.ok_or_else(Refusal::invalid)?;
-        let lane = self.publishing.channel(&envelope, verb).map_err(unavailable)?;
+        let lane = self.publishing.channel(&envelope, verb).await?;
         let ticket = match self.admit(&lane, verb, applied) {
             Ok(ticket) => ticket,
             // A repetition is answered whoever's turn it is.
@@ -41,14 +41,14 @@ impl Native<'_> {
                 return Err(refusal);
             }
         };
-        let bundle = self.bundle(&channel, commit, submit)?;
+        let bundle = self.bundle(&channel, commit, submit).await?;
         let agents: Vec<_> = bundle.welcomes.iter().map(|(agent, _)| agent.clone()).collect();
         let brings = !agents.is_empty() || bundle.group_info.is_some();
         let directory = self.context.relay.directory.clone();
         if brings {
             directory.deposit(bundle).await?;
         }
-        let decided = self.publishing.commit_native(&lane, envelope, order).await.map_err(unavailable)?;
+        let decided = self.publishing.commit_native(&lane, envelope, order).await?;
         if let (Some(ticket), Ok(Outcome::Fresh(_))) = (ticket, &decided) {
             ticket.used();
         }
@@ -85,11 +85,18 @@ impl Native<'_> {
         Ok(self.context.relay.appending.store.find(channel, commit).await?.is_some())
     }
 
-    fn bundle(&self, channel: &ChannelName, commit: MessageId, submit: Submit) -> Result<Bundle, Refusal> {
+    async fn bundle(
+        &self,
+        channel: &ChannelName,
+        commit: MessageId,
+        submit: Submit,
+    ) -> Result<Bundle, Refusal> {
         let mut welcomes = Vec::with_capacity(submit.welcomes.len());
         for addressed in submit.welcomes {
             let agent = ChannelName::parse(&addressed.agent).map_err(|_| Refusal::invalid())?;
-            self.may(Verb::Publish, &agent)?;
+            if !self.context.may_welcome(channel, &agent).await {
+                return Err(Close::Forbidden { verb: Verb::Publish, channel: agent }.into());
+            }
             welcomes.push((agent, addressed.welcome));
         }
         let group_info = Some(submit.group_info).filter(|info| !info.is_empty());
@@ -127,8 +134,4 @@ impl Native<'_> {
         let frame = Extension::new(Content::WelcomeWaits(WelcomeWaits {})).into_frame();
         self.context.relay.registry.tell(agent, &frame);
     }
-}
-
-fn unavailable(close: Close) -> Refusal {
-    Refusal::new(Code::Unavailable, close.to_string())
 }

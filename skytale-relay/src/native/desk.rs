@@ -34,14 +34,14 @@ impl Native<'_> {
             Content::FetchWelcomes(fetch) => self.welcomes(&name(&fetch.agent)?).await,
             Content::DropWelcome(drop) => {
                 let agent = name(&drop.agent)?;
-                self.may(Verb::Subscribe, &agent)?;
+                self.may(Verb::Subscribe, &agent).await?;
                 self.context.relay.directory.drop_welcome(&agent, id(&drop.id)?).await?;
                 Ok(accepted(SequenceNumber::START, false))
             }
             Content::FetchGroupInfo(fetch) => self.group_info(&name(&fetch.channel)?).await,
             Content::Find(find) => {
                 let channel = name(&find.channel)?;
-                self.may(Verb::Subscribe, &channel)?;
+                self.may(Verb::Subscribe, &channel).await?;
                 let found = self.context.relay.appending.store.find(&channel, id(&find.message_id)?).await?;
                 Ok(accepted(found.unwrap_or_default(), found.is_some()))
             }
@@ -51,7 +51,7 @@ impl Native<'_> {
 
     async fn upload(&self, upload: UploadKeyPackages) -> Result<Content, Refusal> {
         let agent = name(&upload.agent)?;
-        self.may(Verb::Subscribe, &agent)?;
+        self.may(Verb::Subscribe, &agent).await?;
         let last_resort = Some(upload.last_resort).filter(|package| !package.is_empty());
         if upload.key_packages.iter().chain(&last_resort).any(|package| !is_key_package(package)) {
             let text = format!("a key package is an MLSMessage of at most {KEY_PACKAGE_BYTES} bytes");
@@ -68,7 +68,7 @@ impl Native<'_> {
     }
 
     async fn claim(&self, agent: &ChannelName) -> Result<Content, Refusal> {
-        self.may(Verb::Publish, agent)?;
+        self.may(Verb::Publish, agent).await?;
         let claimed = self.context.relay.directory.claim_key_package(agent).await?;
         let Some(claimed) = claimed else {
             let text = format!("{agent} has left no key package here: it has to connect once");
@@ -85,7 +85,7 @@ impl Native<'_> {
 
     /// Returns the Welcomes whose commits were accepted.
     async fn welcomes(&self, agent: &ChannelName) -> Result<Content, Refusal> {
-        self.may(Verb::Subscribe, agent)?;
+        self.may(Verb::Subscribe, agent).await?;
         let deposits = self.context.relay.directory.welcomes(agent, WELCOMES).await?;
         let (mut welcomes, mut bytes) = (Vec::new(), 0);
         let mut more = deposits.len() == WELCOMES as usize;
@@ -107,7 +107,7 @@ impl Native<'_> {
     }
 
     async fn group_info(&self, channel: &ChannelName) -> Result<Content, Refusal> {
-        self.may(Verb::Subscribe, channel)?;
+        self.may(Verb::Subscribe, channel).await?;
         let (mut infos, mut bytes) = (Vec::new(), 0);
         for deposit in self.context.relay.directory.group_infos(channel).await? {
             let Some(number) = self.accepted_as(&deposit).await? else { continue };

@@ -12,11 +12,12 @@ use std::time::UNIX_EPOCH;
 
 use skytale_core::extension::{Accepted, Code, Content, Extension, Resume};
 use skytale_core::mls::{ContentType, MlsHeader, SenderKind};
-use skytale_core::{Body, Envelope, SequenceNumber, Verb};
+use skytale_core::{Body, ChannelName, Envelope, SequenceNumber, Verb};
 use skytale_store::{GroupEpoch, GroupId, MessageId, Precondition};
 
 pub(crate) use answer::{Refusal, Standing, accepted, refused};
 
+use crate::auth::AuthError;
 use crate::channel::Start;
 use crate::close::Close;
 use crate::connect::Credentials;
@@ -46,12 +47,17 @@ impl Native<'_> {
         let request = extension.request;
         let answer = match (envelope.body(), extension.content.clone()) {
             (Body::Publish(_), Some(Content::Submit(submit))) => {
-                match self.submission(&envelope, &extension) {
+                match self.submission(&envelope, &extension).await {
                     Ok(submission) if submission.order.precondition.advances() => {
                         self.commit(envelope, submission, submit).await
                     }
                     Ok(Submission { order, verb }) => {
-                        return self.publishing.publish_native(envelope, order, verb, request);
+                        match self.publishing.publish_native(envelope, order, verb, request).await {
+                            Err(close @ (Close::Forbidden { .. } | Close::QuotaExceeded { .. })) => {
+                                Err(close.into())
+                            }
+                            published => return published,
+                        }
                     }
                     Err(refusal) => Err(refusal),
                 }
@@ -71,7 +77,10 @@ impl Native<'_> {
         let refused = |text: String| Refusal::new(Code::NotAuthorized, text);
         let verified = self.context.identity.verify(Credentials::bearer(token)).await;
         let principal = verified.map_err(|error| refused(error.to_string()))?;
-        if !self.subscribing.are_permitted(&principal) {
+        if self.context.relay.revocations.cover(&principal) {
+            return Err(refused(AuthError::Revoked.to_string()));
+        }
+        if !self.subscribing.are_permitted(&principal).await {
             return Err(refused("the token does not grant what this stream is subscribed to".to_owned()));
         }
         let since_1970 = principal.expires.and_then(|expires| expires.duration_since(UNIX_EPOCH).ok());
@@ -85,7 +94,7 @@ impl Native<'_> {
     async fn resume(&mut self, envelope: &Envelope, resume: Resume) -> Result<Content, Refusal> {
         let Body::Subscribe(subscription) = envelope.body() else { return Err(Refusal::invalid()) };
         let channel = envelope.channel(&subscription.header.destination);
-        self.may(Verb::Subscribe, &channel)?;
+        self.may(Verb::Subscribe, &channel).await?;
         let head = self.context.relay.appending.store.head(&channel).await?;
         if resume.after.is_some_and(|after| after > head.last.0) {
             let text = format!("the channel ends at {}: the position is of another archive", head.last);
@@ -98,7 +107,11 @@ impl Native<'_> {
     }
 
     /// Reads what a submitted message asks of the archive, from its MLS bytes alone.
-    fn submission(&self, envelope: &Envelope, extension: &Extension) -> Result<Submission, Refusal> {
+    async fn submission(
+        &mut self,
+        envelope: &Envelope,
+        extension: &Extension,
+    ) -> Result<Submission, Refusal> {
         let id = extension.id().ok_or(Refusal::new(Code::Invalid, "a message id has sixteen bytes"))?;
         let payload = envelope.app_payload().map(|payload| payload.blob).unwrap_or_default();
         let Some(MlsHeader::Framed { group, epoch, content, sender }) = MlsHeader::read(payload) else {
@@ -113,9 +126,7 @@ impl Native<'_> {
             ContentType::Proposal => Precondition::AtSole(at),
             ContentType::Application => self.context.relay.epochs.precondition(at),
         };
-        if let Some(publish) = envelope.publish() {
-            self.may(verb, &envelope.channel(&publish.header.destination))?;
-        }
+        self.publishing.channel(envelope, verb).await?;
         Ok(Submission { order: Order { precondition, message_id: Some(MessageId(id)) }, verb })
     }
 
@@ -135,11 +146,10 @@ impl Native<'_> {
         Err(Refusal::new(Code::NotPrivate, text))
     }
 
-    fn may(&self, verb: Verb, channel: &skytale_core::ChannelName) -> Result<(), Refusal> {
-        if self.context.identity.may(verb, channel) {
-            return Ok(());
+    async fn may(&self, verb: Verb, channel: &ChannelName) -> Result<(), Refusal> {
+        match self.context.may(verb, channel).await {
+            true => Ok(()),
+            false => Err(Close::Forbidden { verb, channel: channel.clone() }.into()),
         }
-        let text = Close::Forbidden { verb, channel: channel.clone() }.to_string();
-        Err(Refusal::new(Code::NotAuthorized, text))
     }
 }

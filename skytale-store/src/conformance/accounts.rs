@@ -121,6 +121,8 @@ pub async fn revocations_are_told_from_a_time_on(accounts: &Arc<dyn Accounts>) {
     revoke(&key, later(5)).await;
     revoke(&key, later(3)).await;
     revoke(&token, later(4)).await;
+    assert_eq!(accounts.revocation(&key).await.expect("find"), Some(later(5)));
+    assert_eq!(accounts.revocation(&Revoked::Key(unique("none"))).await.expect("find"), None);
     let told = accounts.revocations(later(2)).await.expect("list");
     for (subject, at) in [(&key, later(5)), (&account, later(2)), (&token, later(4))] {
         let found: Vec<_> = told.iter().filter(|revocation| revocation.subject == *subject).collect();

@@ -107,6 +107,10 @@ impl Accounts for MemoryStore {
         Ok(())
     }
 
+    async fn revocation(&self, subject: &Revoked) -> Result<Option<SystemTime>> {
+        Ok(self.accounts.lock().revocations.get(subject).copied())
+    }
+
     async fn revocations(&self, since: SystemTime) -> Result<Vec<Revocation>> {
         let content = self.accounts.lock();
         let newer = content.revocations.iter().filter(|(_, at)| **at >= since);

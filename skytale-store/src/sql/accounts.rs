@@ -138,6 +138,12 @@ impl Accounts for SqlStore {
         self.change(sql, [subject.word().into(), subject.id().into(), millis(at).into()]).await.map(drop)
     }
 
+    async fn revocation(&self, subject: &Revoked) -> Result<Option<SystemTime>> {
+        let sql = "SELECT at FROM revocations WHERE kind = $1 AND subject = $2";
+        let row = self.query_one(sql, [subject.word().into(), subject.id().into()]).await?;
+        row.as_ref().map(|row| time_column(row, "at")).transpose()
+    }
+
     async fn revocations(&self, since: SystemTime) -> Result<Vec<Revocation>> {
         let sql = "SELECT kind, subject, at FROM revocations WHERE at >= $1";
         self.query_all(sql, [millis(since).into()]).await?.iter().map(read_revocation).collect()

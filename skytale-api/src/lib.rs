@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+mod api;
+mod body;
+mod caller;
+mod description;
+mod error;
+mod invite;
+mod key;
+mod key_package;
+mod limiter;
+mod moment;
+mod router;
+mod routes;
+mod token;
+
+pub use api::{Api, ApiError, Rates};
+pub use error::Problem;
+pub use limiter::Rate;
+pub use token::{Issuer, IssuerError, MIN_SECRET};
+
+/// Returns the OpenAPI 3.1 description of the API, as it is served at `/openapi.json`.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    router::description()
+}

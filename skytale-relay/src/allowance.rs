@@ -1,0 +1,171 @@
+//! What plans allow in a month.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use dashmap::DashMap;
+use skytale_core::Principal;
+use skytale_store::{Day, Usage};
+
+/// How many messages accounts may send in a calendar month (UTC), by the plan that their tokens name.
+///
+/// Commits, proposals and Welcomes count, and are never refused, so that a group is not left halfway. A plan that is not
+/// known has no limit.
+#[derive(Debug)]
+pub struct PlanLimits {
+    usage: Arc<dyn Usage>,
+    plans: HashMap<String, u64>,
+    balances: DashMap<Arc<str>, Arc<Balance>>,
+}
+
+/// What an account has sent in a month, as far as this relay knows.
+#[derive(Debug)]
+pub(crate) struct Balance {
+    account: Arc<str>,
+    allowed: u64,
+    sent: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    counted: Option<Instant>,
+    resets_at: SystemTime,
+}
+
+/// An account has sent what its plan allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exceeded {
+    pub allowed: u64,
+    pub resets_at: SystemTime,
+}
+
+/// After which time the archive's count is read again, since other relays count as well.
+const COUNT_AGAIN: Duration = Duration::from_secs(10);
+
+/// The same for an account that has nothing left.
+const COUNT_AGAIN_AT_THE_LIMIT: Duration = Duration::from_secs(1);
+
+/// The number of accounts at which those are forgotten that nobody acts for.
+const FORGET_AT: usize = 10_000;
+
+impl PlanLimits {
+    /// Makes it of where use is counted; no plan has a limit.
+    pub fn new(usage: Arc<dyn Usage>) -> Self {
+        Self { usage, plans: HashMap::new(), balances: DashMap::new() }
+    }
+
+    /// Sets how many messages a plan allows in a month.
+    pub fn with_plan(mut self, plan: impl Into<String>, messages: u64) -> Self {
+        self.plans.insert(plan.into(), messages);
+        self
+    }
+
+    /// Returns the balance of a principal's account; `None` where its plan has no limit.
+    pub(crate) fn balance(&self, principal: &Principal) -> Option<Arc<Balance>> {
+        let allowed = *self.plans.get(&**principal.plan.as_ref()?)?;
+        if self.balances.len() > FORGET_AT {
+            self.balances.retain(|_, balance| Arc::strong_count(balance) > 1);
+        }
+        let mut balance = self.balances.entry(principal.account.clone()).or_insert_with(|| {
+            let state = State { counted: None, resets_at: UNIX_EPOCH };
+            let (account, sent) = (principal.account.clone(), AtomicU64::new(0));
+            Arc::new(Balance { account, allowed, sent, state: Mutex::new(state) })
+        });
+        if balance.allowed != allowed {
+            // The account has changed its plan.
+            let (state, sent) = (*balance.state(), balance.sent.load(Ordering::Relaxed));
+            let (account, sent) = (principal.account.clone(), AtomicU64::new(sent));
+            *balance = Arc::new(Balance { account, allowed, sent, state: Mutex::new(state) });
+        }
+        Some(balance.clone())
+    }
+
+    /// Counts a message that is about to be sent.
+    pub(crate) async fn take(&self, balance: &Balance) -> Result<(), Exceeded> {
+        let state = *balance.state();
+        let sent = balance.sent.fetch_add(1, Ordering::Relaxed) + 1;
+        let (mut sent, mut resets_at) = (sent, state.resets_at);
+        let is_over = sent > balance.allowed;
+        let again = if is_over { COUNT_AGAIN_AT_THE_LIMIT } else { COUNT_AGAIN };
+        if state.counted.is_none_or(|counted| counted.elapsed() >= again) {
+            (sent, resets_at) = self.count(balance).await.unwrap_or((sent, resets_at));
+        }
+        if sent <= balance.allowed {
+            return Ok(());
+        }
+        balance.sent.fetch_sub(1, Ordering::Relaxed);
+        Err(Exceeded { allowed: balance.allowed, resets_at })
+    }
+
+    /// Reads how many messages the archive has counted, and counts the one that is about to be sent.
+    async fn count(&self, balance: &Balance) -> Option<(u64, SystemTime)> {
+        let now = SystemTime::now();
+        let (first, next) = month(Day::of(now));
+        let days = self.usage.usage(&balance.account, first, Day(next.0 - 1)).await;
+        let days = days
+            .inspect_err(|error| {
+                tracing::error!(error = error as &dyn std::error::Error, "use could not be read");
+            })
+            .ok()?;
+        let sent = days.iter().map(|day| day.used.messages).sum::<u64>() + 1;
+        let resets_at = UNIX_EPOCH + Duration::from_secs(u64::from(next.0) * 86_400);
+        balance.sent.store(sent, Ordering::Relaxed);
+        *balance.state() = State { counted: Some(Instant::now()), resets_at };
+        Some((sent, resets_at))
+    }
+}
+
+impl Balance {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Exceeded {
+    /// Says what was wrong and what is allowed.
+    pub fn retry_after(&self) -> Duration {
+        self.resets_at.duration_since(SystemTime::now()).unwrap_or_default()
+    }
+}
+
+/// Returns the first day of a day's month, and of the next one.
+fn month(day: Day) -> (Day, Day) {
+    let date = time::OffsetDateTime::UNIX_EPOCH.date() + time::Duration::days(i64::from(day.0));
+    let first = day.0 - u32::from(date.day() - 1);
+    (Day(first), Day(first + u32::from(date.month().length(date.year()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use skytale_core::{ChannelName, Dialect, Permissions};
+    use skytale_store::{MemoryStore, NewRecord, Precondition, Store};
+
+    use super::*;
+
+    #[test]
+    fn a_month_has_its_days() {
+        // 2026-11-25, 2024-02-29, 1970-01-01.
+        assert_eq!(month(Day(20_782)), (Day(20_758), Day(20_788)));
+        assert_eq!(month(Day(19_782)), (Day(19_754), Day(19_783)));
+        assert_eq!(month(Day(0)), (Day(0), Day(31)));
+    }
+
+    #[tokio::test]
+    async fn what_the_archive_counted_counts() {
+        let store = Arc::new(MemoryStore::new());
+        let room = ChannelName::from_strings(["a", "b", "c"]);
+        let record = || NewRecord::new(Dialect::Slim3, "x".into()).with_account("acme");
+        store.append(&room, vec![record(), record()], Precondition::Any).await.expect("append");
+        let limits = PlanLimits::new(store).with_plan("free", 3);
+        let acme = Principal::new("acme", Permissions::All).with_plan("free");
+        let balance = limits.balance(&acme).expect("a limited plan");
+        assert_eq!(limits.take(&balance).await, Ok(()));
+        let exceeded = limits.take(&balance).await.expect_err("three are allowed");
+        assert_eq!(exceeded.allowed, 3);
+        assert!(exceeded.resets_at > SystemTime::now());
+        assert!(limits.balance(&Principal::new("acme", Permissions::All).with_plan("pro")).is_none());
+    }
+}
