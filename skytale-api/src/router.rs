@@ -54,10 +54,11 @@ pub(crate) fn make(api: Api) -> Router {
     let json = [(http::header::CONTENT_TYPE, "application/json")];
     let router = router.route("/openapi.json", get(async move || (json, written)));
     #[cfg(feature = "docs-page")]
-    let router = router.merge(
-        utoipa_swagger_ui::SwaggerUi::new("/docs")
-            .external_url_unchecked("/openapi.json", serde_json::to_value(&description).unwrap_or_default()),
-    );
+    let router = {
+        // Relative to the page, wherever the host has nested it.
+        let config = utoipa_swagger_ui::Config::from("../openapi.json");
+        router.merge(utoipa_swagger_ui::SwaggerUi::new("/docs").config(config))
+    };
     let router = router
         .fallback(async || Problem::not_found("there is no such path: /openapi.json lists all paths"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())

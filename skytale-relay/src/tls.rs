@@ -80,9 +80,10 @@ impl TlsCertificate {
         Ok(())
     }
 
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+    /// Makes what agrees on keys with clients that speak one of some protocols (ALPN), the first of which is preferred.
+    pub fn acceptor(&self, protocols: &[&[u8]]) -> TlsAcceptor {
         let mut config = self.config(rustls::DEFAULT_VERSIONS);
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
     }
 

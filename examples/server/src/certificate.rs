@@ -21,6 +21,8 @@ const THIS_MACHINE: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 pub struct Certificates {
     /// Of the gRPC listener; without one it is not encrypted.
     pub grpc: Option<TlsCertificate>,
+    /// Of the HTTP listener; without one it is not encrypted.
+    pub http: Option<TlsCertificate>,
     /// Of the QUIC listener, which always has one.
     pub quic: TlsCertificate,
 }
@@ -33,6 +35,13 @@ impl Certificates {
             (Some(certificate), Some(key)) => Some(TlsCertificate::from_pem(certificate, key)?),
             _ => None,
         };
+        let http = match (&config.http_tls_cert, &config.http_tls_key) {
+            (Some(certificate), Some(key)) => Some(TlsCertificate::from_pem(certificate, key)?),
+            _ => None,
+        };
+        if let Some(certificate) = &http {
+            tokio::spawn(reload(certificate.clone()));
+        }
         let mut quic = match &grpc {
             Some(certificate) => certificate.clone(),
             None => self_signed(config)?,
@@ -41,7 +50,7 @@ impl Certificates {
         if let Some(authorities) = &config.quic_client_ca {
             quic = quic.with_client_ca(authorities).context("quic_client_ca")?;
         }
-        Ok(Self { grpc, quic })
+        Ok(Self { grpc, http, quic })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The settings, and what they mean together.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// What to allow.
     pub limits: LimitsConfig,
+    /// How many messages each plan allows in a month; 0 is whatever one likes.
+    pub plans: BTreeMap<String, u64>,
 }
 
 /// The table `[server]`.
@@ -33,6 +36,12 @@ pub struct ServerConfig {
     pub health_listen_addr: Option<SocketAddr>,
     pub jwt_secret: Option<SecretString>,
     pub jwt_keys: Vec<JwtKey>,
+    pub api: Option<bool>,
+    pub key_pepper: Option<SecretString>,
+    pub token_signing: Option<String>,
+    pub token_ttl_seconds: Option<u64>,
+    pub http_tls_cert: Option<PathBuf>,
+    pub http_tls_key: Option<PathBuf>,
     pub grpc_tls_cert: Option<PathBuf>,
     pub grpc_tls_key: Option<PathBuf>,
     pub message_ttl_days: Option<u32>,
@@ -53,7 +62,8 @@ pub struct ServerConfig {
 #[serde(deny_unknown_fields)]
 pub struct JwtKey {
     pub kid: String,
-    pub secret: SecretString,
+    pub secret: Option<SecretString>,
+    pub public: Option<String>,
 }
 
 /// The table `[limits]`.
@@ -85,7 +95,7 @@ pub struct LimitsConfig {
 }
 
 /// Every key of `[server]`.
-pub const SERVER_KEYS: [&str; 21] = [
+pub const SERVER_KEYS: [&str; 27] = [
     "data_dir",
     "grpc_listen_addr",
     "listen_port",
@@ -94,6 +104,12 @@ pub const SERVER_KEYS: [&str; 21] = [
     "health_listen_addr",
     "jwt_secret",
     "jwt_keys",
+    "api",
+    "key_pepper",
+    "token_signing",
+    "token_ttl_seconds",
+    "http_tls_cert",
+    "http_tls_key",
     "grpc_tls_cert",
     "grpc_tls_key",
     "message_ttl_days",
@@ -168,6 +184,20 @@ impl ServerConfig {
         })
     }
 
+    /// Tells whether the HTTP API is served.
+    pub fn serves_api(&self) -> bool {
+        self.api.unwrap_or(true)
+    }
+
+    /// Tells whether the API signs tokens with EdDSA instead of HS256.
+    pub fn signs_with_eddsa(&self) -> Result<bool> {
+        Ok(match self.token_signing.as_deref().unwrap_or("hs256") {
+            "hs256" => false,
+            "eddsa" => true,
+            other => bail!("token_signing is {other:?}; it may be hs256 or eddsa"),
+        })
+    }
+
     /// Tells whether agents without a token are let in.
     pub fn anonymous(&self) -> bool {
         self.allow_anonymous.unwrap_or(false)
@@ -179,6 +209,14 @@ impl ServerConfig {
             self.grpc_tls_cert.is_some() == self.grpc_tls_key.is_some(),
             "grpc_tls_cert and grpc_tls_key belong together: set both, or neither"
         );
+        ensure!(
+            self.http_tls_cert.is_some() == self.http_tls_key.is_some(),
+            "http_tls_cert and http_tls_key belong together: set both, or neither"
+        );
+        let ttl = self.token_ttl_seconds.unwrap_or(900);
+        ensure!((1..=86_400).contains(&ttl), "token_ttl_seconds is {ttl}; it may be 1 to 86400");
+        self.signs_with_eddsa()?;
+        self.check_http_exposure()?;
         self.replay()?;
         self.epochs()?;
         let durability = self.durability.as_deref().unwrap_or("disk");
@@ -190,6 +228,19 @@ impl ServerConfig {
         ensure!(matches!(format, "text" | "json"), "log_format is {format:?}; it may be text or json");
         self.check_exposure("grpc_listen_addr", self.grpc_address(), "TLS is off")?;
         self.check_exposure("quic_listen_addr", self.quic_address(), "the certificate is self-signed")
+    }
+
+    /// Refuses to take API keys in the clear from beyond this machine.
+    fn check_http_exposure(&self) -> Result<()> {
+        let address = self.health_address();
+        let is_safe = address.ip().is_loopback() || self.http_tls_cert.is_some() || !self.serves_api();
+        ensure!(
+            is_safe || self.insecure_listen.unwrap_or(false),
+            "health_listen_addr {address} is not a loopback address and HTTP is not encrypted: set http_tls_cert and \
+             http_tls_key, switch the API off with api = false, or insist with insecure_listen = true \
+             (--insecure-listen), as behind a proxy that encrypts"
+        );
+        Ok(())
     }
 
     /// Refuses a listener beyond this machine that lets anybody in, or that nobody can recognise.

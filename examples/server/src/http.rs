@@ -1,5 +1,7 @@
 //! Health, readiness and metrics.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -8,7 +10,10 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
-use skytale_relay::Drain;
+use skytale_relay::{Drain, TlsCertificate};
+use tokio::net::TcpListener;
+
+use crate::https::{self, TlsListener};
 
 /// Starts to collect metrics. Comes before the relay is made.
 pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
@@ -24,6 +29,18 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
         }
     });
     Ok(handle)
+}
+
+/// Serves until the process ends.
+pub async fn serve(
+    listener: TcpListener,
+    certificate: Option<&TlsCertificate>,
+    router: Router,
+) -> io::Result<()> {
+    match certificate {
+        Some(certificate) => https::serve(TlsListener::new(listener, certificate)?, router).await,
+        None => axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await,
+    }
 }
 
 /// Returns the routes `/health`, `/ready` and `/metrics`.

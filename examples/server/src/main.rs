@@ -1,10 +1,12 @@
 //! The reference Skytale server.
 
+mod api;
 mod archive;
 mod certificate;
 mod cli;
 mod config;
 mod http;
+mod https;
 mod kept;
 mod logging;
 mod quic;

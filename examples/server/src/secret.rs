@@ -17,6 +17,10 @@ pub fn signing(config: &ServerConfig) -> Result<SecretString> {
     }
     let directory = config.data_dir();
     kept::make_directory(&directory)?;
-    let random = || Ok(rand::random::<[u8; 32]>().map(|byte| format!("{byte:02x}")).concat());
     Ok(kept::secret(&directory.join("jwt_secret"), random)?.into())
+}
+
+/// Makes 32 random bytes, in hexadecimal digits.
+pub fn random() -> Result<String> {
+    Ok(rand::random::<[u8; 32]>().map(|byte| format!("{byte:02x}")).concat())
 }

@@ -5,13 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::ExposeSecret;
+use skytale_api::Api;
 use skytale_relay::grpc::{Listener, Server};
 use skytale_relay::quic;
 use skytale_relay::{
-    AllowAnonymous, AuthenticateLayer, Authenticator, JwtAuthenticator, PublishedSdkExpiry, Relay,
+    AccountAccess, AllowAnonymous, AuthenticateLayer, Authenticator, JwtAuthenticator, PlanLimits,
+    PublishedSdkExpiry, Relay,
 };
-use skytale_store::{Directory, Durability, MemoryStore, SqlOptions, SqlStore, Store};
+use skytale_store::{
+    Accounts, Agents, Channels, Directory, Durability, MemoryStore, SqlOptions, SqlStore, Store, Usage,
+};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower::Layer;
@@ -19,7 +25,7 @@ use tower::Layer;
 use crate::certificate::Certificates;
 use crate::config::{Config, ServerConfig};
 use crate::summary::Summary;
-use crate::{http, kept, logging, quic as quic_listener, secret};
+use crate::{api, http, kept, logging, quic as quic_listener, secret};
 
 /// How often messages are checked for their age.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
@@ -31,8 +37,12 @@ const COME_BACK: Duration = Duration::from_secs(1);
 pub async fn run(config: Config) -> Result<()> {
     logging::start(&config.server);
     let metrics = http::install_metrics()?;
-    let Opened { store, directory, place } = open_store(&config.server).await?;
-    let relay = relay(&config, store.clone(), directory.clone())?;
+    let storage = open_store(&config.server).await?;
+    let api = match config.server.serves_api() {
+        true => Some(api::make(&config, storage.api)?),
+        false => None,
+    };
+    let relay = relay(&config, &storage.parts, api.as_ref())?;
     let drain = relay.drain();
     let tokens = authenticator(&config.server)?;
 
@@ -44,12 +54,17 @@ pub async fn run(config: Config) -> Result<()> {
         grpc: edges.grpc_address,
         quic: edges.quic.local_addr()?,
         http: http_listener.local_addr()?,
-        archive: place,
-        durability: store.durability(),
+        archive: storage.place.clone(),
+        durability: storage.parts.store.durability(),
     };
 
-    tokio::spawn(expire(store.clone(), directory, config.server.retention()));
-    tokio::spawn(async move { axum::serve(http_listener, http::router(drain, metrics)).await });
+    let mut router = http::router(drain, metrics);
+    if let Some(api) = api {
+        router = router.merge(api.into_router());
+    }
+    tokio::spawn(maintain(storage.parts.clone(), config.server.retention()));
+    let encrypted = certificates.http.clone();
+    tokio::spawn(async move { http::serve(http_listener, encrypted.as_ref(), router).await });
     summary.print(&config.server);
     if config.server.anonymous() {
         edges.serve(&config, relay, AllowAnonymous::beside(tokens)).await
@@ -103,11 +118,20 @@ impl Edges {
     }
 }
 
-fn relay(config: &Config, store: Arc<dyn Store>, directory: Arc<dyn Directory>) -> Result<Relay> {
+fn relay(config: &Config, parts: &Parts, api: Option<&Api>) -> Result<Relay> {
     let outlives = config.server.published_sdk_outlives_token.unwrap_or(true);
     let expiry = if outlives { PublishedSdkExpiry::GoOn } else { PublishedSdkExpiry::End };
-    Ok(Relay::new(store)
-        .with_directory(directory)
+    let mut plans = PlanLimits::new(parts.usage.clone());
+    for (plan, messages) in api.into_iter().flat_map(Api::plans) {
+        if let Some(messages) = messages {
+            plans = plans.with_plan(plan, messages);
+        }
+    }
+    Ok(Relay::new(parts.store.clone())
+        .with_directory(parts.directory.clone())
+        .with_access(AccountAccess::new(parts.channels.clone()))
+        .with_revocations(api::follow(parts.accounts.clone()))
+        .with_plan_limits(plans)
         .with_external_commits(config.server.external_commits())
         .with_epochs(config.server.epochs()?)
         .with_limits(config.limits.relay())
@@ -119,23 +143,55 @@ fn authenticator(config: &ServerConfig) -> Result<JwtAuthenticator> {
     let secret = secret::signing(config)?;
     let mut authenticator = JwtAuthenticator::new(secret.expose_secret().as_bytes())?;
     for key in &config.jwt_keys {
-        let added = authenticator.with_key(key.kid.as_str(), key.secret.expose_secret().as_bytes());
-        authenticator = added.with_context(|| format!("the JWT key {:?}", key.kid))?;
+        let kid = key.kid.as_str();
+        let added = match (&key.secret, &key.public) {
+            (Some(secret), None) => authenticator.with_key(kid, secret.expose_secret().as_bytes()),
+            (None, Some(public)) => {
+                let public = URL_SAFE_NO_PAD.decode(public);
+                authenticator
+                    .with_ed25519_key(kid, &public.context("public is the x of a JWK, in base64url")?)
+            }
+            _ => anyhow::bail!(
+                "the JWT key {kid:?} has a secret (HS256), or a public half (EdDSA): one of both"
+            ),
+        };
+        authenticator = added.with_context(|| format!("the JWT key {kid:?}"))?;
     }
-    Ok(authenticator)
+    api::trust(authenticator, config)
 }
 
-/// The storage, in each of its parts.
+/// The storage, and the API that is made over it.
 struct Opened {
-    store: Arc<dyn Store>,
-    directory: Arc<dyn Directory>,
+    parts: Parts,
+    api: api::Make,
     place: String,
 }
 
+/// What else is stored.
+#[derive(Clone)]
+struct Parts {
+    store: Arc<dyn Store>,
+    directory: Arc<dyn Directory>,
+    accounts: Arc<dyn Accounts>,
+    channels: Arc<dyn Channels>,
+    usage: Arc<dyn Usage>,
+}
+
 impl Opened {
-    fn new<S: Store + Directory>(storage: S, place: impl Into<String>) -> Self {
+    fn new<S>(storage: S, place: impl Into<String>) -> Self
+    where
+        S: Store + Directory + Accounts + Agents + Channels + Usage,
+    {
         let storage = Arc::new(storage);
-        Self { store: storage.clone(), directory: storage, place: place.into() }
+        let parts = Parts {
+            store: storage.clone(),
+            directory: storage.clone(),
+            accounts: storage.clone(),
+            channels: storage.clone(),
+            usage: storage.clone(),
+        };
+        let api: api::Make = Box::new(|issuer, pepper| Api::new(storage, issuer, pepper));
+        Self { parts, api, place: place.into() }
     }
 }
 
@@ -171,22 +227,28 @@ async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {
     bound.with_context(|| format!("cannot listen on {address}: choose another {key}"))
 }
 
-/// Trims what is older than it may be, and the Welcomes that nobody fetched.
-async fn expire(store: Arc<dyn Store>, directory: Arc<dyn Directory>, retention: Option<Duration>) {
-    let Some(retention) = retention else { return };
+/// Drops what is older than it may be, again and again.
+async fn maintain(parts: Parts, retention: Option<Duration>) {
     loop {
-        let before = SystemTime::now() - retention;
-        if let Err(error) = directory.expire_deposits(before).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "old Welcomes could not be dropped");
-        }
-        match store.expire(before).await {
-            Ok(0) => {}
-            Ok(expired) => tracing::info!(expired, "dropped messages that were older than message_ttl_days"),
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "old messages could not be dropped")
-            }
+        api::forget(&*parts.accounts, &*parts.channels).await;
+        if let Some(retention) = retention {
+            expire(&parts, SystemTime::now() - retention).await;
         }
         tokio::time::sleep(RETENTION_INTERVAL).await;
+    }
+}
+
+/// Trims messages, and drops the Welcomes that nobody fetched.
+async fn expire(parts: &Parts, before: SystemTime) {
+    if let Err(error) = parts.directory.expire_deposits(before).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "old Welcomes could not be dropped");
+    }
+    match parts.store.expire(before).await {
+        Ok(0) => {}
+        Ok(expired) => tracing::info!(expired, "dropped messages that were older than message_ttl_days"),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "old messages could not be dropped")
+        }
     }
 }
 

@@ -32,13 +32,19 @@ impl Summary {
             "skytale-server {version}
   grpc listening on {grpc} (TLS {tls}; lets in: {authentication})
   quic listening on {quic} ({certificate}; lets in: {clients}{authentication})
-  http listening on {http} (/health, /ready, /metrics)
+  http listening on {http} (TLS {http_tls}; {paths})
   archive: {archive}; an archived message survives: {durability}
   kept: {retention}; replay on subscribe: {replay}
   native channels: epochs {epochs}; external commits {external_commits}
   a token for an agent: skytale-server token --data-dir {data}",
             version = env!("CARGO_PKG_VERSION"),
             certificate = certificate(server),
+            http_tls = if server.http_tls_cert.is_some() { "on" } else { "off" },
+            paths = if server.serves_api() {
+                "/v1, /docs, /health, /ready, /metrics"
+            } else {
+                "/health, /ready, /metrics"
+            },
             clients = if server.quic_client_ca.is_some() { "client certificates with " } else { "" },
             epochs = server.epochs.as_deref().unwrap_or("strict"),
             external_commits = if server.external_commits.unwrap_or(false) { "accepted" } else { "refused" },

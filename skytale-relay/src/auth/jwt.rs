@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use skytale_core::claims::ISSUER;
@@ -32,14 +34,21 @@ pub enum JwtError {
         /// The length found, in bytes.
         bytes: usize,
     },
+    /// The public key cannot be one.
+    #[error("an Ed25519 public key has 32 bytes, not {bytes}")]
+    NotEd25519 {
+        /// The length found, in bytes.
+        bytes: usize,
+    },
 }
 
-/// Accepts tokens that were signed with HS256 and one of its secrets, by the issuer `static-api`.
+/// Accepts tokens that were signed with HS256 and one of its secrets, or with EdDSA and one of its keys, by the issuer
+/// `static-api`.
 ///
 /// A token needs `sub`, `iss`, `iat` and `exp`. Several secrets make rotation possible: a token that names a key (`kid`)
 /// is checked with that key alone, one that names none with the secret that has no id.
 pub struct JwtAuthenticator {
-    keys: HashMap<Option<String>, DecodingKey>,
+    keys: HashMap<Option<String>, (Algorithm, DecodingKey)>,
     validation: Validation,
     without_grants: Permissions,
 }
@@ -69,6 +78,21 @@ impl JwtAuthenticator {
         self.with(Some(kid.into()), secret)
     }
 
+    /// Adds the public half of an Ed25519 key, for tokens that name it and are signed with EdDSA.
+    ///
+    /// # Errors
+    ///
+    /// [`JwtError::NotEd25519`] for anything but 32 bytes.
+    pub fn with_ed25519_key(mut self, kid: impl Into<String>, public: &[u8]) -> Result<Self, JwtError> {
+        let wrong = JwtError::NotEd25519 { bytes: public.len() };
+        if public.len() != 32 {
+            return Err(wrong);
+        }
+        let key = DecodingKey::from_ed_components(&URL_SAFE_NO_PAD.encode(public)).map_err(|_| wrong)?;
+        self.keys.insert(Some(kid.into()), (Algorithm::EdDSA, key));
+        Ok(self)
+    }
+
     /// Sets how far clocks may be apart; at most 60 s. Default: 15 s.
     pub fn with_leeway(mut self, leeway: Duration) -> Self {
         self.validation.leeway = leeway.as_secs().min(60);
@@ -93,7 +117,7 @@ impl JwtAuthenticator {
         if secret.len() < MIN_SECRET {
             return Err(JwtError::ShortSecret { bytes: secret.len() });
         }
-        self.keys.insert(kid, DecodingKey::from_secret(secret));
+        self.keys.insert(kid, (Algorithm::HS256, DecodingKey::from_secret(secret)));
         Ok(self)
     }
 
@@ -102,11 +126,17 @@ impl JwtAuthenticator {
             return Err(AuthError::Invalid("it is longer than 8 KiB"));
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::Invalid("it is no JWT"))?;
-        if header.alg != Algorithm::HS256 {
-            return Err(AuthError::Invalid("it is not signed with HS256"));
+        if !matches!(header.alg, Algorithm::HS256 | Algorithm::EdDSA) {
+            return Err(AuthError::Invalid("it is signed with neither HS256 nor EdDSA"));
         }
-        let key = self.keys.get(&header.kid).ok_or(AuthError::Invalid("its key is not known"))?;
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).map_err(explain)?.claims;
+        let (algorithm, key) =
+            self.keys.get(&header.kid).ok_or(AuthError::Invalid("its key is not known"))?;
+        if header.alg != *algorithm {
+            return Err(AuthError::Invalid("its key is meant for another algorithm"));
+        }
+        let mut validation = self.validation.clone();
+        validation.algorithms = vec![*algorithm];
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &validation).map_err(explain)?.claims;
         let latest = now().as_secs().saturating_add(self.validation.leeway);
         if claims.iat > latest {
             return Err(AuthError::Invalid("it was issued in the future"));

@@ -92,7 +92,7 @@ impl Listener {
             connections: Arc::new(Semaphore::new(self.limits.connections)),
             unauthenticated: Arc::new(Semaphore::new(self.limits.unauthenticated)),
             authentication_time: self.limits.authentication_time,
-            tls: self.tls.map(|certificate| certificate.acceptor()),
+            tls: self.tls.map(|certificate| certificate.acceptor(&[b"h2"])),
             sender,
         };
         tokio::spawn(async move {
