@@ -132,7 +132,7 @@ impl ClientBuilder {
             #[cfg(feature = "local")]
             Relay::Local(relay) => Dialer::Local(relay),
         };
-        let tokens = Tokens::new(self.credentials)?;
+        let tokens = Tokens::new(self.credentials, &name)?;
         let (records, left) = self.state.open().await?;
         let (identity, stock) = identity(&records, &name).await?;
         let desk = Desk::start(&name, dialer.clone(), tokens.clone());

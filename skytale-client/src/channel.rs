@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures::Stream;
 use futures::future::BoxFuture;
 use skytale_core::ChannelName;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
+use crate::api::Api;
 use crate::desk::Desk;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -27,11 +29,23 @@ struct Inner {
     inbox: Arc<Inbox>,
     view: watch::Receiver<View>,
     desk: Desk,
+    api: Option<Api>,
+    /// The task that lets agents in.
+    admitting: std::sync::Mutex<Option<JoinHandle<()>>>,
     /// Held while a message is handed over: first come, first served.
     turn: Mutex<()>,
     /// How many messages may wait to be numbered.
     room: Semaphore,
     reading: Arc<Mutex<Reading>>,
+}
+
+/// A channel that is not kept open by it.
+pub(crate) struct WeakChannel(Weak<Inner>);
+
+impl WeakChannel {
+    pub fn upgrade(&self) -> Option<Channel> {
+        self.0.upgrade().map(Channel)
+    }
 }
 
 /// How many messages of one channel may wait to be numbered; more callers wait.
@@ -47,9 +61,12 @@ impl Channel {
         inbox: Arc<Inbox>,
         view: watch::Receiver<View>,
         desk: Desk,
+        api: Option<Api>,
     ) -> Self {
         let (turn, room, reading) = (Mutex::default(), Semaphore::new(ROOM), Arc::default());
-        Self(Arc::new(Inner { name, commands, inbox, view, desk, turn, room, reading }))
+        let admitting = std::sync::Mutex::default();
+        let inner = Inner { name, commands, inbox, view, desk, api, admitting, turn, room, reading };
+        Self(Arc::new(inner))
     }
 
     /// Returns the name.
@@ -90,6 +107,11 @@ impl Channel {
             return Ok(self.position());
         }
         let key_package = self.0.desk.claim(agent).await?;
+        self.add_with(agent, key_package).await
+    }
+
+    /// Adds an agent by a key package that it has sent.
+    pub(crate) async fn add_with(&self, agent: &str, key_package: Vec<u8>) -> Result<u64> {
         let intent = Intent::Add { agent: agent.to_owned(), key_package };
         self.command(|done| Command::Change(intent, done)).await
     }
@@ -177,8 +199,29 @@ impl Channel {
         Messages { channel: self.clone(), waiting: None }
     }
 
+    /// Returns the API server.
+    pub(crate) fn api(&self) -> Result<Api> {
+        self.0.api.clone().ok_or_else(Error::needs_api_key)
+    }
+
+    pub(crate) fn admitting(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.0.admitting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Tells whether the channel's task goes on.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.0.commands.is_closed()
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakChannel {
+        WeakChannel(Arc::downgrade(&self.0))
+    }
+
     /// Ends the channel's work; what waits to be sent waits in the state.
     pub(crate) async fn close(&self) {
+        if let Some(admitting) = self.admitting().take() {
+            admitting.abort();
+        }
         // Whoever waits for an event has dealt with all before it, and said so.
         if let Ok(mut reading) = self.0.reading.try_lock()
             && let Some(key) = reading.dealt_with.take()

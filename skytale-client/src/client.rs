@@ -77,6 +77,9 @@ impl Client {
         if channels.contains_key(&name) || self.knows(&name).await? {
             return Err(Error::ChannelExists { channel: name.to_string() });
         }
+        if let Ok(api) = self.0.tokens.api() {
+            api.register(&name).await?;
+        }
         let (done, founded) = oneshot::channel();
         let mut tickets = Tickets::default();
         let ticket = tickets.issue(done);
@@ -132,7 +135,7 @@ impl Client {
             let waits = self.0.desk.hints.welcome.notified();
             let welcomes = self.0.desk.welcomes().await?;
             if let Some(welcome) = welcomes.iter().rev().find(|welcome| welcome.channel == name.to_string()) {
-                let joined = self.join(&name, &welcome.welcome, welcome.sequence).await;
+                let joined = self.join_by_welcome(&name, &welcome.welcome, welcome.sequence).await;
                 for used in welcomes.iter().filter(|used| used.channel == name.to_string()) {
                     self.0.desk.drop_welcome(used.id.clone()).await?;
                 }
@@ -188,7 +191,7 @@ impl Client {
         self.0.records.close().await;
     }
 
-    async fn join(&self, name: &ChannelName, welcome: &[u8], commit: u64) -> Result<Channel> {
+    async fn join_by_welcome(&self, name: &ChannelName, welcome: &[u8], commit: u64) -> Result<Channel> {
         let mut channels = self.0.channels.lock().await;
         let mut stock = self.0.stock.lock().await;
         let group = Group::join(&self.0.identity, welcome, &mut stock)?;
@@ -205,7 +208,7 @@ impl Client {
         Ok(channel)
     }
 
-    async fn knows(&self, name: &ChannelName) -> Result<bool> {
+    pub(crate) async fn knows(&self, name: &ChannelName) -> Result<bool> {
         Ok(self.0.records.channels().await?.contains(&name.to_string()))
     }
 
@@ -230,7 +233,8 @@ impl Client {
             cover: self.0.cover,
         };
         tokio::spawn(worker.run(waiting));
-        Channel::new(name.clone(), commands, inbox, seen, self.0.desk.clone())
+        let api = self.0.tokens.api().ok();
+        Channel::new(name.clone(), commands, inbox, seen, self.0.desk.clone(), api)
     }
 }
 
@@ -314,7 +318,7 @@ pub(crate) async fn identity(records: &Records, name: &ChannelName) -> Result<(I
     Ok((identity, key_packages))
 }
 
-fn channel_name(name: &str) -> Result<ChannelName> {
+pub(crate) fn channel_name(name: &str) -> Result<ChannelName> {
     ChannelName::parse(name).map_err(|error| Error::configuration(format!("{name:?} is no channel: {error}")))
 }
 

@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use futures::future::BoxFuture;
 use rand::RngExt;
 use serde::Deserialize;
+use skytale_core::ChannelName;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
+use crate::api::Api;
 use crate::error::{Error, Result};
 
 /// What an agent shows the relay.
@@ -68,7 +71,9 @@ impl fmt::Debug for Credentials {
 #[derive(Clone)]
 pub(crate) struct Tokens {
     credentials: Credentials,
-    http: reqwest::Client,
+    agent: ChannelName,
+    api: Option<Api>,
+    registered: Arc<AtomicBool>,
     last: Arc<Mutex<Option<Token>>>,
 }
 
@@ -83,14 +88,19 @@ pub(crate) struct Token {
 /// The part of a token's life after which it is renewed: anything between the two, so that agents don't come together.
 const RENEW_AFTER: std::ops::Range<f64> = 0.70..0.80;
 
-/// How long the API server may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 impl Tokens {
-    pub fn new(credentials: Credentials) -> Result<Self> {
-        let http = reqwest::Client::builder().timeout(PATIENCE).build();
-        let http = http.map_err(|error| Error::configuration(error.to_string()))?;
-        Ok(Self { credentials, http, last: Arc::default() })
+    pub fn new(credentials: Credentials, agent: &ChannelName) -> Result<Self> {
+        let api = match &credentials.0 {
+            Kind::ApiKey { api, key } => Some(Api::new(api, key.clone())?),
+            _ => None,
+        };
+        let (agent, registered) = (agent.clone(), Arc::default());
+        Ok(Self { credentials, agent, api, registered, last: Arc::default() })
+    }
+
+    /// Returns the API server.
+    pub fn api(&self) -> Result<Api> {
+        self.api.clone().ok_or_else(Error::needs_api_key)
     }
 
     /// Returns a token that is fresh.
@@ -123,38 +133,18 @@ impl Tokens {
             Kind::None => Ok(None),
             Kind::Token(token) => Ok(Some(token.clone())),
             Kind::Provider(provide) => Ok(Some(Zeroizing::new(provide().await?))),
-            Kind::ApiKey { api, key } => self.exchange(api, key).await.map(Some),
+            Kind::ApiKey { .. } => self.exchange(&self.api()?).await.map(Some),
         }
     }
 
-    /// Exchanges the API key: `POST /v1/tokens` with an empty body.
-    async fn exchange(&self, api: &str, key: &str) -> Result<Zeroizing<String>> {
-        #[derive(Deserialize)]
-        struct Answer {
-            token: String,
+    /// Exchanges the API key, and the first time registers the agent's name, which the relay keeps to the account.
+    async fn exchange(&self, api: &Api) -> Result<Zeroizing<String>> {
+        let token = api.token().await?;
+        if !self.registered.load(Ordering::Relaxed) {
+            api.register(&self.agent).await?;
+            self.registered.store(true, Ordering::Relaxed);
         }
-        #[derive(Deserialize)]
-        struct Problem {
-            error: Option<String>,
-        }
-        let unreachable = |error: reqwest::Error| Error::Unreachable {
-            relay: api.to_owned(),
-            source: error.without_url().into(),
-        };
-        let url = format!("{}/v1/tokens", api.trim_end_matches('/'));
-        let answer = self.http.post(url).bearer_auth(key).send().await.map_err(unreachable)?;
-        let status = answer.status();
-        if status.is_success() {
-            let answer: Answer = answer.json().await.map_err(unreachable)?;
-            return Ok(Zeroizing::new(answer.token));
-        }
-        let problem: Option<Problem> = answer.json().await.ok();
-        let said = problem.and_then(|problem| problem.error).unwrap_or_default();
-        let reason = format!("the API server at {api} answered {status} {said}");
-        match status.as_u16() {
-            401 | 403 => Err(Error::NotAuthorized { reason: format!("{reason}: check the API key") }),
-            _ => Err(Error::Unreachable { relay: api.to_owned(), source: reason.into() }),
-        }
+        Ok(token)
     }
 }
 

@@ -46,6 +46,14 @@ pub enum Error {
         /// What the relay or the API said.
         reason: String,
     },
+    /// The API server refused a request.
+    #[error("{reason}")]
+    ApiRefused {
+        /// The HTTP status.
+        status: u16,
+        /// What the API server said.
+        reason: String,
+    },
     /// The relay refused a request.
     #[error("the relay refused ({code}): {reason}")]
     Refused {
@@ -126,6 +134,7 @@ impl Error {
             Self::State { .. } => "state",
             Self::Unreachable { .. } => "unreachable",
             Self::NotAuthorized { .. } => "not_authorized",
+            Self::ApiRefused { .. } => "api_refused",
             Self::Refused { .. } => "refused",
             Self::ChannelExists { .. } => "channel_exists",
             Self::NotAMember { .. } => "not_a_member",
@@ -139,6 +148,10 @@ impl Error {
 
     pub(crate) fn configuration(what: impl Into<String>) -> Self {
         Self::Configuration { what: what.into() }
+    }
+
+    pub(crate) fn needs_api_key() -> Self {
+        Self::configuration("this needs an API key: give the client `Credentials::api_key`")
     }
 
     pub(crate) fn state(source: impl Into<Cause>) -> Self {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod api;
 mod backoff;
 mod builder;
 mod channel;
@@ -14,6 +15,7 @@ mod event;
 mod group;
 mod identity;
 mod inbox;
+mod joining;
 mod machine;
 mod state;
 mod suite;

@@ -13,7 +13,7 @@ const DEFAULT_FILE: &str = "skytale.toml";
 const PREFIX: &str = "SKYTALE_";
 
 /// Variables with our prefix that are not settings.
-const OTHERS: [&str; 2] = ["SKYTALE_CACHE", "SKYTALE_TEST_POSTGRES"];
+const OTHERS: [&str; 3] = ["SKYTALE_CACHE", "SKYTALE_HOME", "SKYTALE_TEST_POSTGRES"];
 
 /// Reads the file, then the environment, then the flags.
 pub fn load(cli: &Cli) -> Result<Config> {

@@ -89,8 +89,8 @@ pub(crate) struct Requests {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Answer {
     request_id: String,
-    /// The Welcome, in base64.
-    welcome: String,
+    /// The Welcome, in base64; left out where it was left at the relay.
+    welcome: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -101,7 +101,7 @@ pub(crate) struct Answered {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Outcome {
     status: Status,
-    /// The Welcome, in base64, once the request is answered.
+    /// The Welcome, in base64, once the request is answered; left out where it waits at the relay.
     #[serde(skip_serializing_if = "Option::is_none")]
     welcome: Option<String>,
 }
@@ -189,10 +189,12 @@ pub(crate) async fn answer(
     caller: Caller,
     Body(answer): Body<Answer>,
 ) -> Result<Body<Answered>> {
-    let welcome = base64("welcome", &answer.welcome)?;
-    if welcome.is_empty() || welcome.len() > WELCOME {
+    let welcome = answer.welcome.as_ref().map(|welcome| base64("welcome", welcome)).transpose()?;
+    if welcome.as_ref().is_some_and(|welcome| welcome.is_empty() || welcome.len() > WELCOME) {
         return Err(Problem::bad_request(format!("a Welcome has 1 to {WELCOME} bytes")));
     }
+    // Kept as no bytes where it is at the relay.
+    let welcome = welcome.unwrap_or_default();
     let request = of_member(&api, &caller, &answer.request_id).await?;
     let stands = api.0.channels.answer_request(&request.id, welcome.clone()).await?;
     api.0.joins.notify_waiters();
@@ -221,7 +223,9 @@ pub(crate) async fn welcome(
         let request = api.0.channels.request(&id).await?;
         let request = request.filter(|request| request.account == caller.account).ok_or_else(unknown)?;
         if let Some(welcome) = request.welcome {
-            return Ok(Body(Outcome { status: Status::Completed, welcome: Some(to_base64(&welcome)) }));
+            let welcome = Some(welcome).filter(|welcome| !welcome.is_empty());
+            let welcome = welcome.map(|welcome| to_base64(&welcome));
+            return Ok(Body(Outcome { status: Status::Completed, welcome }));
         }
         if Instant::now() >= until {
             return Ok(Body(Outcome { status: Status::Pending, welcome: None }));

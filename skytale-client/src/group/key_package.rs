@@ -66,6 +66,13 @@ pub(crate) enum Uses {
     LastResort,
 }
 
+/// Returns the signature key that a key package is of, without checking it.
+pub(crate) fn signature_key(bytes: &[u8]) -> Option<Vec<u8>> {
+    let message = MlsMessageIn::tls_deserialize_exact(bytes).ok()?;
+    let MlsMessageBodyIn::KeyPackage(key_package) = message.extract() else { return None };
+    Some(key_package.unverified_credential().signature_key.as_slice().to_vec())
+}
+
 /// Checks another agent's key package: its signatures, its lifetime, its suite, and whose it is.
 pub(crate) fn verify(provider: &Records, bytes: &[u8], agent: &str) -> Result<KeyPackage> {
     let unusable = |reason: String| Error::NoKeyPackage { agent: agent.to_owned(), reason };

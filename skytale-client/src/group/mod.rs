@@ -16,7 +16,7 @@ use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::*;
 
 pub(crate) use commit::{Built, Plan};
-pub(crate) use key_package::{KeyPackages, Uses, verify as verify_key_package};
+pub(crate) use key_package::{KeyPackages, Uses, signature_key, verify as verify_key_package};
 pub(crate) use process::{Processed, Undecryptable};
 pub(crate) use records::Records;
 pub(crate) use slot::SLOT_KEY;

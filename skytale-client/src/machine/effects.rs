@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     KeyPackage = 7,
     /// The agent's identity.
     Identity = 8,
+    /// A key package that was sent with an invite.
+    Joining = 9,
 }
 
 /// A change of one record.

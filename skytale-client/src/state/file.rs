@@ -35,7 +35,7 @@ enum Job {
 /// How many commits become one transaction.
 const TOGETHER: usize = 256;
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind::Group,
     Kind::Channel,
     Kind::Intent,
@@ -44,6 +44,7 @@ const KINDS: [Kind; 8] = [
     Kind::Pending,
     Kind::KeyPackage,
     Kind::Identity,
+    Kind::Joining,
 ];
 
 impl File {
