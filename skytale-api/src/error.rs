@@ -9,32 +9,38 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use skytale_store::StoreError;
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
-/// Why a request was refused; the JSON of `application/problem+json`.
-///
-/// `error` and `code` are what clients of before RFC 9457 read.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+/// Why a request was refused.
+#[derive(Clone, Debug)]
 pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    retry_after: Option<Duration>,
+}
+
+/// A [`Problem`] as `application/problem+json`; `error` and `code` are what clients of before RFC 9457 read.
+#[derive(Serialize, ToSchema)]
+struct ProblemDetails<'a> {
     /// A URI reference of the kind of problem.
     #[serde(rename = "type")]
     #[schema(example = "/problems/not_found")]
     kind: String,
     /// The kind of problem in words.
     #[schema(example = "Not Found")]
-    title: &'static str,
+    title: &'a str,
     /// The HTTP status.
     #[schema(example = 404)]
     status: u16,
     /// What was wrong, and what to do.
-    detail: String,
+    detail: &'a str,
     /// The same as `detail`.
-    error: String,
+    error: &'a str,
     /// The kind of problem as a word.
     #[schema(example = "not_found")]
-    code: &'static str,
-    #[serde(skip)]
-    retry_after: Option<Duration>,
+    code: &'a str,
 }
 
 /// The result of a request.
@@ -42,15 +48,17 @@ pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        let detail = detail.into();
-        Self {
-            kind: format!("/problems/{code}"),
-            title: status.canonical_reason().unwrap_or("Error"),
-            status: status.as_u16(),
-            error: detail.clone(),
-            detail,
-            code,
-            retry_after: None,
+        Self { status, code, detail: detail.into(), retry_after: None }
+    }
+
+    fn details(&self) -> ProblemDetails<'_> {
+        ProblemDetails {
+            kind: format!("/problems/{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            error: &self.detail,
+            code: self.code,
         }
     }
 
@@ -89,6 +97,14 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 }
+
+impl PartialSchema for Problem {
+    fn schema() -> RefOr<Schema> {
+        ProblemDetails::schema()
+    }
+}
+
+impl ToSchema for Problem {}
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
@@ -134,16 +150,14 @@ impl From<PathRejection> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let wait = self.retry_after;
-        let mut response = (status, Json(self)).into_response();
+        let mut response = (self.status, Json(self.details())).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(wait) = wait {
+        if let Some(wait) = self.retry_after {
             let seconds = wait.as_millis().div_ceil(1_000).max(1) as u64;
             headers.insert(RETRY_AFTER, seconds.into());
         }
-        if status == StatusCode::UNAUTHORIZED {
+        if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
