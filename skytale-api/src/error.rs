@@ -1,5 +1,6 @@
 //! What a caller is told that got no answer: RFC 9457 problems.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
@@ -9,8 +10,11 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use skytale_store::StoreError;
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::openapi::{self, Ref, RefOr};
+use utoipa::{IntoResponses, ToSchema};
+
+/// The media type of RFC 9457.
+const MEDIA_TYPE: &str = "application/problem+json";
 
 /// Why a request was refused.
 #[derive(Clone, Debug)]
@@ -23,7 +27,8 @@ pub struct Problem {
 
 /// A [`Problem`] as `application/problem+json`; `error` and `code` are what clients of before RFC 9457 read.
 #[derive(Serialize, ToSchema)]
-struct ProblemDetails<'a> {
+#[schema(as = Problem)]
+pub(crate) struct ProblemDetails<'a> {
     /// A URI reference of the kind of problem.
     #[serde(rename = "type")]
     #[schema(example = "/problems/not_found")]
@@ -98,13 +103,18 @@ impl Problem {
     }
 }
 
-impl PartialSchema for Problem {
-    fn schema() -> RefOr<Schema> {
-        ProblemDetails::schema()
+impl IntoResponses for Problem {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let schema = Ref::from_schema_name(ProblemDetails::name());
+        let content = openapi::ContentBuilder::new().schema(Some(schema)).build();
+        let response = |description: &str| {
+            let response = openapi::ResponseBuilder::new().description(description);
+            response.content(MEDIA_TYPE, content.clone()).build().into()
+        };
+        let (caller, server) = (response("Something is wrong with the request"), response("Something is wrong here"));
+        [("4XX".to_owned(), caller), ("5XX".to_owned(), server)].into()
     }
 }
-
-impl ToSchema for Problem {}
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
@@ -152,7 +162,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.details())).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Some(wait) = self.retry_after {
             let seconds = wait.as_millis().div_ceil(1_000).max(1) as u64;
             headers.insert(RETRY_AFTER, seconds.into());

@@ -70,7 +70,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::ChannelExists`] where another group has the name.
+    /// [`Error::ChannelExists`] where another group has the name; [`Error::NotAuthorized`] where the agent may not commit
+    /// on it.
     pub async fn create_channel(&self, name: &str) -> Result<Channel> {
         let name = channel_name(name)?;
         let mut channels = self.0.channels.lock().await;

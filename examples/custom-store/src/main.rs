@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 use async_trait::async_trait;
-use chacha20poly1305::aead::{Aead, AeadCore, KeyInit, OsRng};
 use chacha20poly1305::XChaCha20Poly1305;
+use chacha20poly1305::aead::{Aead, AeadCore, KeyInit, OsRng};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use skytale_core::{ChannelName, SequenceNumber};

@@ -81,7 +81,7 @@ async fn is_allowed(service: &Service, token: Option<&str>, what: Try, id: u64) 
         }
         Try::Commit => {
             let bytes = commit(&format!("group {id}"), 0, 0);
-            let say = Say::new(skytale_core::MessageKind::GroupAdd, room(), Content::Mls(Some(bytes)));
+            let say = Say::new(skytale_core::MessageKind::GroupUpdate, room(), Content::Mls(Some(bytes)));
             agent.say(say).await;
             is_still_there(&mut agent).await
         }

@@ -140,7 +140,7 @@ impl Corpus {
 
     fn signatures(&mut self) {
         for secret in
-            ["", "secret", "a secret of at least 32 bytes, for tests\0", "another secret of 32 bytes......"]
+            ["", "secret", "a secret of at least 32 bytes, for tests ", "another secret of 32 bytes......"]
         {
             let token = self.signed(&Header::default(), &self.claims, secret.as_bytes());
             self.add(format!("signed with {secret:?}"), token);

@@ -68,7 +68,7 @@ pub(crate) struct Changes {
 /// whether one has any.
 #[utoipa::path(
     post, path = "/v1/accounts", tag = "accounts", request_body = NewAccount, security(()),
-    responses((status = 200, body = Created), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = Created), Problem),
 )]
 pub(crate) async fn create(
     extract::State(api): extract::State<State>,
@@ -92,7 +92,7 @@ pub(crate) async fn create(
 /// Show the account
 #[utoipa::path(
     get, path = "/v1/accounts/me", tag = "accounts",
-    responses((status = 200, body = AccountView), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = AccountView), Problem),
 )]
 pub(crate) async fn show(
     extract::State(api): extract::State<State>,
@@ -105,7 +105,7 @@ pub(crate) async fn show(
 /// Rename the account
 #[utoipa::path(
     patch, path = "/v1/accounts/me", tag = "accounts", request_body = Changes,
-    responses((status = 200, body = AccountView), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = AccountView), Problem),
 )]
 pub(crate) async fn change(
     extract::State(api): extract::State<State>,
@@ -124,7 +124,7 @@ pub(crate) async fn change(
 /// Its keys and tokens are void at once, and its agents are disconnected. This cannot be undone.
 #[utoipa::path(
     delete, path = "/v1/accounts/me", tag = "accounts",
-    responses((status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 204), Problem),
 )]
 pub(crate) async fn close(extract::State(api): extract::State<State>, caller: Caller) -> Result<StatusCode> {
     caller.whole_account()?;

@@ -95,7 +95,7 @@ pub(crate) struct Deactivated {
 /// Register an agent
 #[utoipa::path(
     post, path = "/v1/agents", tag = "agents", request_body = NewAgent,
-    responses((status = 200, body = AgentView), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = AgentView), Problem),
 )]
 pub(crate) async fn register(
     extract::State(api): extract::State<State>,
@@ -109,7 +109,7 @@ pub(crate) async fn register(
 /// List agents
 #[utoipa::path(
     get, path = "/v1/agents", tag = "agents", params(Wanted),
-    responses((status = 200, body = AgentPage), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = AgentPage), Problem),
 )]
 pub(crate) async fn list(
     extract::State(api): extract::State<State>,
@@ -132,7 +132,7 @@ pub(crate) async fn list(
 /// Show an agent
 #[utoipa::path(
     get, path = "/v1/agents/{did}", tag = "agents", params(("did" = String, Path, description = "The agent's DID")),
-    responses((status = 200, body = AgentView), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = AgentView), Problem),
 )]
 pub(crate) async fn show(
     extract::State(api): extract::State<State>,
@@ -150,7 +150,7 @@ pub(crate) async fn show(
 #[utoipa::path(
     put, path = "/v1/agents/{did}", tag = "agents", request_body = Details,
     params(("did" = String, Path, description = "The agent's DID")),
-    responses((status = 200, body = AgentView), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = AgentView), Problem),
 )]
 pub(crate) async fn replace(
     extract::State(api): extract::State<State>,
@@ -170,7 +170,7 @@ pub(crate) async fn replace(
 /// Deactivate an agent
 #[utoipa::path(
     delete, path = "/v1/agents/{did}", tag = "agents", params(("did" = String, Path, description = "The agent's DID")),
-    responses((status = 200, body = Deactivated), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = Deactivated), Problem),
 )]
 pub(crate) async fn deactivate(
     extract::State(api): extract::State<State>,

@@ -121,7 +121,7 @@ pub(crate) enum Status {
 /// Uses the invite once, and makes the account a member. A repetition uses nothing, and returns the same request.
 #[utoipa::path(
     post, path = "/v1/channels/join", tag = "joining", request_body = Join,
-    responses((status = 200, body = Joining), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = Joining), Problem),
 )]
 pub(crate) async fn join(
     extract::State(api): extract::State<State>,
@@ -153,7 +153,7 @@ pub(crate) async fn join(
 /// A request is told to one caller at a time: it comes again after 10 seconds, unless it was answered or refused.
 #[utoipa::path(
     get, path = "/v1/channels/pending", tag = "joining", params(Pending),
-    responses((status = 200, body = Requests), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = Requests), Problem),
 )]
 pub(crate) async fn pending(
     extract::State(api): extract::State<State>,
@@ -182,7 +182,7 @@ pub(crate) async fn pending(
 /// The first answer stands; the same one again changes nothing.
 #[utoipa::path(
     post, path = "/v1/channels/welcome", tag = "joining", request_body = Answer,
-    responses((status = 200, body = Answered), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = Answered), Problem),
 )]
 pub(crate) async fn answer(
     extract::State(api): extract::State<State>,
@@ -209,7 +209,7 @@ pub(crate) async fn answer(
 #[utoipa::path(
     get, path = "/v1/channels/welcome/{id}", tag = "joining",
     params(("id" = String, Path, description = "The request's id"), Wait),
-    responses((status = 200, body = Outcome), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = Outcome), Problem),
 )]
 pub(crate) async fn welcome(
     extract::State(api): extract::State<State>,
@@ -241,7 +241,7 @@ pub(crate) async fn welcome(
 #[utoipa::path(
     delete, path = "/v1/channels/requests/{id}", tag = "joining",
     params(("id" = String, Path, description = "The request's id")),
-    responses((status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 204), Problem),
 )]
 pub(crate) async fn refuse(
     extract::State(api): extract::State<State>,

@@ -116,7 +116,7 @@ pub(crate) struct Keys {
 /// Create an API key
 #[utoipa::path(
     post, path = "/v1/keys", tag = "keys", request_body = Option<NewKey>,
-    responses((status = 200, body = CreatedKey), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = CreatedKey), Problem),
 )]
 pub(crate) async fn create(
     extract::State(api): extract::State<State>,
@@ -140,7 +140,7 @@ pub(crate) async fn create(
 /// List the API keys
 #[utoipa::path(
     get, path = "/v1/keys", tag = "keys",
-    responses((status = 200, body = Keys), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = Keys), Problem),
 )]
 pub(crate) async fn list(extract::State(api): extract::State<State>, caller: Caller) -> Result<Body<Keys>> {
     caller.whole_account()?;
@@ -155,7 +155,7 @@ pub(crate) async fn list(extract::State(api): extract::State<State>, caller: Cal
 #[utoipa::path(
     post, path = "/v1/keys/{id}/rotate", tag = "keys", request_body = Option<Rotation>,
     params(("id" = String, Path, description = "The key's id")),
-    responses((status = 200, body = CreatedKey), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = CreatedKey), Problem),
 )]
 pub(crate) async fn rotate(
     extract::State(api): extract::State<State>,
@@ -186,7 +186,7 @@ pub(crate) async fn rotate(
 /// It and its tokens are void at once, and its agents are disconnected.
 #[utoipa::path(
     delete, path = "/v1/keys/{id}", tag = "keys", params(("id" = String, Path, description = "The key's id")),
-    responses((status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 204), Problem),
 )]
 pub(crate) async fn revoke(
     extract::State(api): extract::State<State>,

@@ -30,7 +30,7 @@ pub(crate) struct Token {
 /// Exchanges an API key, or a token that has not expired, for a token. Send no body.
 #[utoipa::path(
     post, path = "/v1/tokens", tag = "tokens",
-    responses((status = 200, body = Token), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = Token), Problem),
 )]
 pub(crate) async fn create(
     extract::State(api): extract::State<State>,
@@ -56,7 +56,7 @@ pub(crate) async fn create(
 /// It is void at once, and whoever is connected with it is disconnected.
 #[utoipa::path(
     delete, path = "/v1/tokens/{id}", tag = "tokens", params(("id" = String, Path, description = "The token's id")),
-    responses((status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 204), Problem),
 )]
 pub(crate) async fn revoke(
     extract::State(api): extract::State<State>,
