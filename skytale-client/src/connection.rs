@@ -1,11 +1,12 @@
 //! A channel's stream to the relay, and time: what its task waits for.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use rand::RngExt;
+use tokio::time::Instant;
 
 use crate::credentials::{Token, Tokens};
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ const FRAMES: usize = 256;
 /// Where the connection of a channel is.
 pub(crate) enum Connection {
     Dialing(BoxFuture<'static, Result<(Link, Option<Token>)>>),
-    Open { link: Link, renew_at: Option<SystemTime> },
+    Open { link: Link, renew_at: Option<Instant> },
 }
 
 /// Something that the task has to deal with.
@@ -36,7 +37,7 @@ impl Connection {
         matches!(self, Self::Open { .. })
     }
 
-    pub fn renew_at(&self) -> Option<SystemTime> {
+    pub fn renew_at(&self) -> Option<Instant> {
         match self {
             Self::Open { renew_at, .. } => *renew_at,
             Self::Dialing(_) => None,
@@ -93,7 +94,7 @@ impl Clock {
     }
 
     /// Waits until something is to be done though nothing happens.
-    pub async fn next(&self, wakes_at: Option<u64>, renew_at: Option<SystemTime>) -> Happened {
+    pub async fn next(&self, wakes_at: Option<u64>, renew_at: Option<Instant>) -> Happened {
         let tick = async {
             match wakes_at {
                 Some(at) => tokio::time::sleep(Duration::from_millis(at.saturating_sub(self.now()))).await,
@@ -102,9 +103,7 @@ impl Clock {
         };
         let renew = async {
             match renew_at {
-                Some(at) => {
-                    tokio::time::sleep(at.duration_since(SystemTime::now()).unwrap_or_default()).await
-                }
+                Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };

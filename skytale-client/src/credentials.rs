@@ -11,6 +11,7 @@ use rand::RngExt;
 use serde::Deserialize;
 use skytale_core::ChannelName;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::api::Api;
@@ -82,7 +83,7 @@ pub(crate) struct Tokens {
 pub(crate) struct Token {
     pub text: Zeroizing<String>,
     /// Some time before it expires; `None` for one that does not, or that cannot be renewed.
-    pub renew_at: Option<SystemTime>,
+    pub renew_at: Option<Instant>,
 }
 
 /// The part of a token's life after which it is renewed: anything between the two, so that agents don't come together.
@@ -106,18 +107,15 @@ impl Tokens {
     /// Returns a token that is fresh.
     pub async fn fresh(&self) -> Result<Option<Token>> {
         let mut last = self.last.lock().await;
-        let now = SystemTime::now();
         if let Some(token) = last.as_ref()
-            && token.renew_at.is_none_or(|at| now < at)
+            && token.renew_at.is_none_or(|at| Instant::now() < at)
         {
             return Ok(Some(token.clone()));
         }
         let Some(text) = self.get().await? else { return Ok(None) };
         let renewable = !matches!(self.credentials.0, Kind::Token(_));
-        let renew_at = expiry(&text).filter(|_| renewable).map(|expiry| {
-            let left = expiry.duration_since(now).unwrap_or_default();
-            now + left.mul_f64(rand::rng().random_range(RENEW_AFTER))
-        });
+        let left = Life::of(&text).filter(|_| renewable).map(|life| life.left(SystemTime::now()));
+        let renew_at = left.map(|left| Instant::now() + left.mul_f64(rand::rng().random_range(RENEW_AFTER)));
         let token = Token { text, renew_at };
         *last = Some(token.clone());
         Ok(Some(token))
@@ -154,14 +152,59 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// Reads when a JWT expires; it is the relay that checks it.
-fn expiry(token: &str) -> Option<SystemTime> {
-    #[derive(Deserialize)]
-    struct Expiry {
-        exp: u64,
+/// When a JWT was issued and when it expires, in seconds since 1970; it is the relay that checks it.
+#[derive(Debug, Deserialize)]
+struct Life {
+    iat: Option<u64>,
+    exp: u64,
+}
+
+/// How much of a token is left at least: a part of its life, and a time. And at most.
+const SHORTEST_PART: u64 = 10;
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+impl Life {
+    fn of(token: &str) -> Option<Self> {
+        let claims = token.split('.').nth(1)?;
+        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).ok()?;
+        serde_json::from_slice(&claims).ok()
     }
-    let claims = token.split('.').nth(1)?;
-    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).ok()?;
-    let Expiry { exp } = serde_json::from_slice(&claims).ok()?;
-    UNIX_EPOCH.checked_add(Duration::from_secs(exp))
+
+    /// Returns how much of it is left. This clock may be wrong: a token whose time is not now is taken for a new one, and
+    /// one that seems to end at once is not renewed all the time.
+    fn left(&self, now: SystemTime) -> Duration {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let whole = self.iat.map_or(0, |issued| self.exp.saturating_sub(issued));
+        let left = match self.exp.checked_sub(now.max(self.iat.unwrap_or(0))) {
+            Some(left) => left.max(whole / SHORTEST_PART),
+            None => whole,
+        };
+        Duration::from_secs(left).clamp(SHORTEST, LONGEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_clock_neither_hurries_nor_forgets_a_token() {
+        let life = Life { iat: Some(1_000_000), exp: 1_000_900 };
+        let left = |now| life.left(UNIX_EPOCH + Duration::from_secs(now)).as_secs();
+        assert_eq!((left(1_000_000), left(1_000_600)), (900, 300));
+        assert_eq!(left(1_000_000 - 86_400), 900, "a clock that is behind");
+        assert_eq!(left(1_000_000 + 86_400), 900, "a clock that is ahead");
+        assert_eq!(left(1_000_899), 90, "a clock that is ahead, or a token that was kept");
+    }
+
+    #[test]
+    fn a_token_that_says_little_is_renewed_no_more_than_once_a_second() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        assert_eq!(Life { iat: None, exp: 1_000_900 }.left(now), Duration::from_secs(900));
+        assert_eq!(Life { iat: None, exp: 999_000 }.left(now), SHORTEST);
+        assert_eq!(Life { iat: Some(u64::MAX), exp: 0 }.left(now), SHORTEST);
+        assert_eq!(Life { iat: Some(0), exp: u64::MAX }.left(now), LONGEST);
+        assert!(Life::of("no.token.atall").is_none());
+    }
 }

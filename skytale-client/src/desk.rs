@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -12,6 +12,7 @@ use skytale_core::extension::{
 };
 use skytale_core::{ChannelName, Dialect, Envelope, FrameLimits};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::connection::open;
@@ -159,7 +160,7 @@ impl Clerk {
     async fn serve(
         &self,
         mut link: Link,
-        mut renew_at: Option<SystemTime>,
+        mut renew_at: Option<Instant>,
         requests: &mut mpsc::Receiver<Request>,
         open_requests: &mut HashMap<u64, Request>,
     ) -> std::ops::ControlFlow<()> {
@@ -177,9 +178,7 @@ impl Clerk {
         loop {
             let renewal = async {
                 match renew_at {
-                    Some(at) => {
-                        tokio::time::sleep(at.duration_since(SystemTime::now()).unwrap_or_default()).await
-                    }
+                    Some(at) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             };

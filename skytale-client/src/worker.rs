@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use skytale_core::extension::{Authenticate, Content, Extension};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::connection::{Clock, Connection, Happened, open};
@@ -263,7 +264,7 @@ impl Worker {
                 if let Error::NotAuthorized { reason } = error {
                     self.inbox.add(vec![(None, Event::Unauthorized { reason })]);
                 }
-                *renew_at = Some(SystemTime::now() + Duration::from_secs(5));
+                *renew_at = Some(Instant::now() + Duration::from_secs(5));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The agent's key packages, by which others add it while it is away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::*;
@@ -17,7 +18,10 @@ pub(crate) struct KeyPackages {
 }
 
 /// How long a key package may be used: RFC 9420 §10 leaves it to the application.
-const LIFETIME_SECONDS: u64 = 84 * 24 * 60 * 60;
+const LIFETIME: Duration = Duration::from_secs(84 * 24 * 60 * 60);
+
+/// How far another agent's clock may be behind this one's.
+const MARGIN: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 impl KeyPackages {
     pub fn restore(stored: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
@@ -28,7 +32,7 @@ impl KeyPackages {
     pub fn generate(&mut self, identity: &Identity, suite: Suite, use_once: Uses) -> Result<Vec<u8>> {
         let builder = KeyPackage::builder()
             .leaf_node_capabilities(capabilities())
-            .key_package_lifetime(Lifetime::new(LIFETIME_SECONDS));
+            .key_package_lifetime(lifetime(SystemTime::now()));
         let builder = match use_once {
             Uses::Once => builder,
             Uses::LastResort => builder.mark_as_last_resort(),
@@ -57,6 +61,11 @@ impl KeyPackages {
     pub fn take_changes(&mut self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         self.records.take_changes()
     }
+}
+
+fn lifetime(now: SystemTime) -> Lifetime {
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Lifetime::init(now.saturating_sub(MARGIN).as_secs(), (now + LIFETIME).as_secs())
 }
 
 /// How often a key package may be used.
@@ -88,4 +97,22 @@ pub(crate) fn verify(provider: &Records, bytes: &[u8], agent: &str) -> Result<Ke
         return Err(unusable(format!("what was left is of {owner}")));
     }
     Ok(key_package)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A commit that adds an agent has to be readable to members whose clocks are not the agent's.
+    #[test]
+    fn a_key_package_is_valid_for_clocks_that_are_a_day_apart() {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        let now = SystemTime::now();
+        for made in [now - DAY, now, now + DAY] {
+            let lifetime = lifetime(made);
+            assert!(lifetime.validate_with_time(now).is_ok(), "{lifetime:?}");
+        }
+        assert!(lifetime(now - LIFETIME - DAY).validate_with_time(now).is_err());
+        assert!(lifetime(UNIX_EPOCH).validate_with_time(UNIX_EPOCH).is_ok());
+    }
 }

@@ -10,6 +10,9 @@ mod records;
 mod returning;
 mod slot;
 
+#[cfg(test)]
+mod agreement;
+
 use std::collections::BTreeMap;
 
 use openmls::prelude::tls_codec::Deserialize as _;
@@ -79,7 +82,9 @@ impl Group {
         let records = Records::restore(key_packages.records().all());
         let config = join_config();
         let staged = StagedWelcome::build_from_welcome(records.provider(), &config, welcome);
-        let staged = staged.and_then(|builder| builder.replace_old_group().build()).map_err(Error::mls)?;
+        // A member that has made no commit yet still has the leaf of its key package, however old that is.
+        let builder = staged.map_err(Error::mls)?.skip_lifetime_validation().replace_old_group();
+        let staged = builder.build().map_err(Error::mls)?;
         let mls = staged.into_group(records.provider()).map_err(Error::mls)?;
         let records = key_packages.give_back(records);
         let group = Self { mls, records, identity: identity.clone() };

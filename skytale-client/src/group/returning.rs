@@ -28,7 +28,8 @@ impl Group {
         let (records, identity) = (Records::default(), self.identity.clone());
         let (provider, signer) = (records.provider(), identity.signer());
         let leaf = LeafNodeParameters::builder().with_capabilities(capabilities()).build();
-        let builder = MlsGroup::external_commit_builder().with_config(join_config());
+        let builder =
+            MlsGroup::external_commit_builder().with_config(join_config()).skip_lifetime_validation();
         let builder = builder.build_group(provider, group_info, identity.credential()).map_err(Error::mls)?;
         let (mls, bundle) = builder
             .leaf_node_parameters(leaf)
