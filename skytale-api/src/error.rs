@@ -111,7 +111,8 @@ impl IntoResponses for Problem {
             let response = openapi::ResponseBuilder::new().description(description);
             response.content(MEDIA_TYPE, content.clone()).build().into()
         };
-        let (caller, server) = (response("Something is wrong with the request"), response("Something is wrong here"));
+        let (caller, server) =
+            (response("Something is wrong with the request"), response("Something is wrong here"));
         [("4XX".to_owned(), caller), ("5XX".to_owned(), server)].into()
     }
 }

@@ -94,7 +94,7 @@ pub(crate) struct Deactivated {
 
 /// Register an agent
 #[utoipa::path(
-    post, path = "/v1/agents", tag = "agents", request_body = NewAgent,
+    post, path = "/v1/agents", operation_id = "register_agent", tag = "agents", request_body = NewAgent,
     responses((status = 200, body = AgentView), Problem),
 )]
 pub(crate) async fn register(
@@ -108,7 +108,7 @@ pub(crate) async fn register(
 
 /// List agents
 #[utoipa::path(
-    get, path = "/v1/agents", tag = "agents", params(Wanted),
+    get, path = "/v1/agents", operation_id = "list_agents", tag = "agents", params(Wanted),
     responses((status = 200, body = AgentPage), Problem),
 )]
 pub(crate) async fn list(
@@ -131,7 +131,7 @@ pub(crate) async fn list(
 
 /// Show an agent
 #[utoipa::path(
-    get, path = "/v1/agents/{did}", tag = "agents", params(("did" = String, Path, description = "The agent's DID")),
+    get, path = "/v1/agents/{did}", operation_id = "get_agent", tag = "agents", params(("did" = String, Path, description = "The agent's DID")),
     responses((status = 200, body = AgentView), Problem),
 )]
 pub(crate) async fn show(
@@ -148,7 +148,7 @@ pub(crate) async fn show(
 
 /// Replace what is known of an agent
 #[utoipa::path(
-    put, path = "/v1/agents/{did}", tag = "agents", request_body = Details,
+    put, path = "/v1/agents/{did}", operation_id = "replace_agent", tag = "agents", request_body = Details,
     params(("did" = String, Path, description = "The agent's DID")),
     responses((status = 200, body = AgentView), Problem),
 )]
@@ -169,7 +169,7 @@ pub(crate) async fn replace(
 
 /// Deactivate an agent
 #[utoipa::path(
-    delete, path = "/v1/agents/{did}", tag = "agents", params(("did" = String, Path, description = "The agent's DID")),
+    delete, path = "/v1/agents/{did}", operation_id = "deactivate_agent", tag = "agents", params(("did" = String, Path, description = "The agent's DID")),
     responses((status = 200, body = Deactivated), Problem),
 )]
 pub(crate) async fn deactivate(

@@ -119,7 +119,7 @@ pub(crate) struct InviteView {
 ///
 /// It belongs to the account that registers it first; a repetition changes nothing.
 #[utoipa::path(
-    post, path = "/v1/channels", tag = "channels", request_body = NewChannel,
+    post, path = "/v1/channels", operation_id = "register_channel", tag = "channels", request_body = NewChannel,
     responses((status = 200, body = ChannelView), Problem),
 )]
 pub(crate) async fn register(
@@ -144,7 +144,7 @@ pub(crate) async fn register(
 
 /// List the account's channels
 #[utoipa::path(
-    get, path = "/v1/channels", tag = "channels", params(Page),
+    get, path = "/v1/channels", operation_id = "list_channels", tag = "channels", params(Page),
     responses((status = 200, body = ChannelPage), Problem),
 )]
 pub(crate) async fn list(
@@ -167,7 +167,7 @@ pub(crate) async fn list(
 
 /// List the accounts of a channel
 #[utoipa::path(
-    get, path = "/v1/channels/members", tag = "channels", params(OfChannel),
+    get, path = "/v1/channels/members", operation_id = "list_channel_members", tag = "channels", params(OfChannel),
     responses((status = 200, body = Members), Problem),
 )]
 pub(crate) async fn members(
@@ -185,7 +185,7 @@ pub(crate) async fn members(
 ///
 /// The owner ends anybody's, others their own. The account's agents are disconnected; remove them from the group, too.
 #[utoipa::path(
-    delete, path = "/v1/channels/members", tag = "channels", params(OfMember),
+    delete, path = "/v1/channels/members", operation_id = "remove_channel_member", tag = "channels", params(OfMember),
     responses((status = 204), Problem),
 )]
 pub(crate) async fn remove_member(
@@ -208,7 +208,7 @@ pub(crate) async fn remove_member(
 ///
 /// Whoever has the invite's token can ask to join. Only the channel's owner invites.
 #[utoipa::path(
-    post, path = "/v1/channels/invites", tag = "channels", request_body = NewInvite,
+    post, path = "/v1/channels/invites", operation_id = "create_invite", tag = "channels", request_body = NewInvite,
     responses((status = 200, body = InviteView), Problem),
 )]
 pub(crate) async fn invite(

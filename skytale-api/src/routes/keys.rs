@@ -115,7 +115,7 @@ pub(crate) struct Keys {
 
 /// Create an API key
 #[utoipa::path(
-    post, path = "/v1/keys", tag = "keys", request_body = Option<NewKey>,
+    post, path = "/v1/keys", operation_id = "create_key", tag = "keys", request_body = Option<NewKey>,
     responses((status = 200, body = CreatedKey), Problem),
 )]
 pub(crate) async fn create(
@@ -139,7 +139,7 @@ pub(crate) async fn create(
 
 /// List the API keys
 #[utoipa::path(
-    get, path = "/v1/keys", tag = "keys",
+    get, path = "/v1/keys", operation_id = "list_keys", tag = "keys",
     responses((status = 200, body = Keys), Problem),
 )]
 pub(crate) async fn list(extract::State(api): extract::State<State>, caller: Caller) -> Result<Body<Keys>> {
@@ -153,7 +153,7 @@ pub(crate) async fn list(extract::State(api): extract::State<State>, caller: Cal
 ///
 /// Makes one with the same name and scopes. The old one goes on to work for as long as `overlap_seconds` says.
 #[utoipa::path(
-    post, path = "/v1/keys/{id}/rotate", tag = "keys", request_body = Option<Rotation>,
+    post, path = "/v1/keys/{id}/rotate", operation_id = "rotate_key", tag = "keys", request_body = Option<Rotation>,
     params(("id" = String, Path, description = "The key's id")),
     responses((status = 200, body = CreatedKey), Problem),
 )]
@@ -185,7 +185,7 @@ pub(crate) async fn rotate(
 ///
 /// It and its tokens are void at once, and its agents are disconnected.
 #[utoipa::path(
-    delete, path = "/v1/keys/{id}", tag = "keys", params(("id" = String, Path, description = "The key's id")),
+    delete, path = "/v1/keys/{id}", operation_id = "revoke_key", tag = "keys", params(("id" = String, Path, description = "The key's id")),
     responses((status = 204), Problem),
 )]
 pub(crate) async fn revoke(

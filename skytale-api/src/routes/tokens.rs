@@ -29,7 +29,7 @@ pub(crate) struct Token {
 ///
 /// Exchanges an API key, or a token that has not expired, for a token. Send no body.
 #[utoipa::path(
-    post, path = "/v1/tokens", tag = "tokens",
+    post, path = "/v1/tokens", operation_id = "create_token", tag = "tokens",
     responses((status = 200, body = Token), Problem),
 )]
 pub(crate) async fn create(
@@ -55,7 +55,7 @@ pub(crate) async fn create(
 ///
 /// It is void at once, and whoever is connected with it is disconnected.
 #[utoipa::path(
-    delete, path = "/v1/tokens/{id}", tag = "tokens", params(("id" = String, Path, description = "The token's id")),
+    delete, path = "/v1/tokens/{id}", operation_id = "revoke_token", tag = "tokens", params(("id" = String, Path, description = "The token's id")),
     responses((status = 204), Problem),
 )]
 pub(crate) async fn revoke(

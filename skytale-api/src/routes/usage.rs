@@ -56,7 +56,7 @@ pub(crate) struct DayView {
 
 /// Show what was used in a month
 #[utoipa::path(
-    get, path = "/v1/usage", tag = "usage", params(Wanted),
+    get, path = "/v1/usage", operation_id = "get_usage", tag = "usage", params(Wanted),
     responses((status = 200, body = UsageView), Problem),
 )]
 pub(crate) async fn show(
