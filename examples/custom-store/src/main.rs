@@ -18,6 +18,7 @@ use skytale_store::{
 };
 
 type StoreResult<T> = Result<T, StoreError>;
+type Records = BoxStream<'static, StoreResult<Record>>;
 
 /// The bytes of a nonce, which stands before what it was used for.
 const NONCE: usize = 24;
@@ -48,10 +49,7 @@ impl SealedStore {
         Self { inner, cipher: XChaCha20Poly1305::new(key.into()) }
     }
 
-    fn opened(
-        &self,
-        records: BoxStream<'static, StoreResult<Record>>,
-    ) -> BoxStream<'static, StoreResult<Record>> {
+    fn opened(&self, records: Records) -> Records {
         let cipher = self.cipher.clone();
         records.map(move |record| record.and_then(|record| open(&cipher, record))).boxed()
     }
@@ -79,15 +77,11 @@ impl Store for SealedStore {
         self.inner.head(channel).await
     }
 
-    fn read(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, StoreResult<Record>> {
+    fn read(&self, channel: &ChannelName, after: SequenceNumber) -> Records {
         self.opened(self.inner.read(channel, after))
     }
 
-    fn follow(
-        &self,
-        channel: &ChannelName,
-        after: SequenceNumber,
-    ) -> BoxStream<'static, StoreResult<Record>> {
+    fn follow(&self, channel: &ChannelName, after: SequenceNumber) -> Records {
         self.opened(self.inner.follow(channel, after))
     }
 

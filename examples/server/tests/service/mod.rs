@@ -27,6 +27,8 @@ impl Service {
     pub fn start(directory: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_skytale-server"))
             .current_dir(directory)
+            // It refuses settings that it does not know.
+            .env_remove("SKYTALE_KILLS")
             .args(["--grpc-listen-addr", "127.0.0.1:0", "--health-listen-addr", "127.0.0.1:0"])
             .args(["--quic-listen-addr", "127.0.0.1:0"])
             .args(arguments)
