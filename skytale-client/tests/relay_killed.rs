@@ -6,9 +6,10 @@ mod edge;
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use edge::{By, Edge, ROOM, gather, hear};
+use futures::future::join_all;
 use skytale_client::{Channel, Client};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -41,9 +42,9 @@ async fn nothing_is_lost_and_nothing_forks_when_the_relay_is_killed() {
     let relay = start(directory.path());
     let edge = Edge::found(directory.path()).await;
     let agent = |name, by| edge.kept(name, by).start();
-    let alice = agent(ALICE, By::Quic).await.expect("starts");
+    let alice = agent(ALICE, By::Grpc).await.expect("starts");
     let bob = agent(BOB, By::Grpc).await.expect("starts");
-    let carol = agent(CAROL, By::Quic).await.expect("starts");
+    let carol = agent(CAROL, By::Grpc).await.expect("starts");
     carol.left_key_packages().await.expect("left");
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
     let (over, goes_on) = watch::channel(true);
@@ -62,6 +63,26 @@ async fn nothing_is_lost_and_nothing_forks_when_the_relay_is_killed() {
     bobs.reached(last).await.expect("reached");
     assert_eq!(alices.epoch_authenticator(), bobs.epoch_authenticator(), "the group has forked");
     println!("killed {} times during {said} messages, {rotated} commits and {joined} agents added", kills());
+    drop(relay);
+}
+
+/// No packet says that the process at the other end is another one: the agent notices that nobody answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_on_quic_notices_that_its_relay_was_killed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut relay = start(directory.path());
+    let edge = Edge::found(directory.path()).await;
+    let alice = edge.kept(ALICE, By::Quic).start().await.expect("starts");
+    let bob = edge.kept(BOB, By::Quic).start().await.expect("starts");
+    let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
+    relay.kill().await.expect("killed");
+    let relay = start(directory.path());
+    let began = Instant::now();
+    let sends = (0..20).map(|number| alices.send(format!("{number}")));
+    assert!(join_all(sends).await.iter().all(Result::is_ok));
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+    let heard: Vec<_> = hear(&bobs, 20).await.iter().map(|message| message.text().into_owned()).collect();
+    assert_eq!(heard, (0..20).map(|number| number.to_string()).collect::<Vec<_>>());
     drop(relay);
 }
 
