@@ -156,7 +156,9 @@ impl Api {
         let said = problem.and_then(|problem| problem.error).unwrap_or_default();
         let reason = format!("the API server at {} answered {status}: {said}", self.address);
         Err(match status {
-            StatusCode::UNAUTHORIZED => Error::NotAuthorized { reason },
+            StatusCode::UNAUTHORIZED => {
+                Error::NotAuthorized { reason: format!("{reason}; check the API key") }
+            }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => self.down(reason),
             status if status.is_server_error() => self.down(reason),
             status => Error::ApiRefused { status: status.as_u16(), reason },

@@ -134,7 +134,14 @@ impl ClientBuilder {
         };
         let tokens = Tokens::new(self.credentials, &name)?;
         let (records, left) = self.state.open().await?;
-        let (identity, stock) = identity(&records, &name).await?;
+        let (identity, stock) = match identity(&records, &name).await {
+            Ok(known) => known,
+            Err(error) => {
+                // The next one to open it finds it free.
+                records.close().await;
+                return Err(error);
+            }
+        };
         let desk = Desk::start(&name, dialer.clone(), tokens.clone());
         let inner = Arc::new(Inner {
             identity,

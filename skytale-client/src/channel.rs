@@ -176,6 +176,11 @@ impl Channel {
         matches!(self.0.view.borrow().phase, Some(Phase::Member | Phase::Forked(_)))
     }
 
+    /// Tells whether the agent was removed, as far as it knows.
+    pub(crate) fn was_removed(&self) -> bool {
+        self.0.view.borrow().phase == Some(Phase::Evicted)
+    }
+
     /// Tells whether the relay is connected.
     pub fn is_connected(&self) -> bool {
         self.0.view.borrow().connected

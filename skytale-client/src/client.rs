@@ -122,22 +122,25 @@ impl Client {
         Ok(channel)
     }
 
-    /// Joins a channel that this agent was added to; waits until it is.
+    /// Joins a channel that this agent was added to; waits until it is. After a removal it is added again like anybody.
     ///
     /// # Errors
     ///
     /// [`Error::Mls`] where the Welcome is of no use; it is dropped then, and a member has to add the agent again.
     pub async fn join_channel(&self, name: &str) -> Result<Channel> {
         let name = channel_name(name)?;
-        if self.knows(&name).await? {
-            return self.open_channel(&name.to_string()).await;
-        }
+        let removed_at = match self.known(&name).await? {
+            Some(channel) if !channel.was_removed() => return Ok(channel),
+            Some(channel) => channel.position(),
+            None => 0,
+        };
         loop {
             let waits = self.0.desk.hints.welcome.notified();
             let welcomes = self.0.desk.welcomes().await?;
-            if let Some(welcome) = welcomes.iter().rev().find(|welcome| welcome.channel == name.to_string()) {
+            let of_channel = || welcomes.iter().filter(|welcome| welcome.channel == name.to_string());
+            if let Some(welcome) = of_channel().rfind(|welcome| welcome.sequence > removed_at) {
                 let joined = self.join_by_welcome(&name, &welcome.welcome, welcome.sequence).await;
-                for used in welcomes.iter().filter(|used| used.channel == name.to_string()) {
+                for used in of_channel() {
                     self.0.desk.drop_welcome(used.id.clone()).await?;
                 }
                 return joined;
@@ -196,7 +199,11 @@ impl Client {
         let mut channels = self.0.channels.lock().await;
         let mut stock = self.0.stock.lock().await;
         let group = Group::join(&self.0.identity, welcome, &mut stock)?;
-        let mut machine = Machine::joined(name, group, commit, self.0.options);
+        if let Some(past) = channels.remove(name) {
+            past.close().await;
+        }
+        let past = self.0.records.load(&name.to_string()).await?;
+        let mut machine = Machine::joined(name, group, commit, self.0.options).after(&past)?;
         let used = key_package_changes(&mut stock);
         let effects = machine.take_effects()?;
         crash::point("before-join");
@@ -209,7 +216,15 @@ impl Client {
         Ok(channel)
     }
 
-    pub(crate) async fn knows(&self, name: &ChannelName) -> Result<bool> {
+    /// Opens a channel, if the state knows it.
+    pub(crate) async fn known(&self, name: &ChannelName) -> Result<Option<Channel>> {
+        match self.knows(name).await? {
+            true => self.open_channel(&name.to_string()).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    async fn knows(&self, name: &ChannelName) -> Result<bool> {
         Ok(self.0.records.channels().await?.contains(&name.to_string()))
     }
 

@@ -89,5 +89,6 @@ impl fmt::Debug for Identity {
 /// What every agent's leaf says it can do.
 pub(crate) fn capabilities() -> Capabilities {
     let suites: Vec<Ciphersuite> = Suite::ALL.iter().map(|suite| suite.ciphersuite()).collect();
-    Capabilities::new(None, Some(&suites), Some(&[ExtensionType::Unknown(SLOT_KEY)]), None, None)
+    let extensions = [ExtensionType::LastResort, ExtensionType::Unknown(SLOT_KEY)];
+    Capabilities::new(None, Some(&suites), Some(&extensions), None, None)
 }

@@ -26,8 +26,8 @@ impl Client {
     /// the client has no API key.
     pub async fn join(&self, name: &str, invite: &str) -> Result<Channel> {
         let name = channel_name(name)?;
-        if self.knows(&name).await? {
-            return self.open_channel(&name.to_string()).await;
+        if let Some(channel) = self.known(&name).await?.filter(|channel| !channel.was_removed()) {
+            return Ok(channel);
         }
         let api = self.0.tokens.api()?;
         let key_package = self.key_package_for(&name, invite).await?;

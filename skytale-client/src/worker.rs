@@ -118,7 +118,7 @@ impl Worker {
             };
             if let Err(error) = settled {
                 self.reload(error).await;
-                connection = self.dial(None);
+                connection = self.dial(Some(STATE_RETRY));
             }
             if connection_is_new {
                 self.publish_view(true);

@@ -7,12 +7,18 @@ mod edge;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use edge::{By, Edge, ROOM, hear};
 use futures::StreamExt;
-use skytale_client::{Client, Event, State};
+use skytale_client::{Client, Credentials, Event, State};
+use skytale_core::{Permissions, Principal};
+use skytale_relay::{AuthError, Authenticator};
 use tokio::process::Command;
+
+/// How many processes were started; each has this as its token.
+static RUNS: AtomicU32 = AtomicU32::new(0);
 
 const WITNESS: &str = "acme/agents/witness";
 const VICTIM: &str = "globex/agents/victim";
@@ -93,7 +99,7 @@ async fn victim(edge: &Edge, total: u64, crash_at: Option<&str>) -> ExitStatus {
 }
 
 async fn run(what: &str, edge: &Edge, state: &Path, total: u64, crash_at: Option<&str>) -> ExitStatus {
-    let certificate = edge.directory.path().join("certificate.pem");
+    let certificate = edge.directory.join("certificate.pem");
     std::fs::write(&certificate, &edge.certificate).expect("written");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command
@@ -103,6 +109,7 @@ async fn run(what: &str, edge: &Edge, state: &Path, total: u64, crash_at: Option
         .env("SKYTALE_CERTIFICATE", certificate)
         .env("SKYTALE_STATE", state)
         .env("SKYTALE_TOTAL", total.to_string())
+        .env("SKYTALE_TOKEN", RUNS.fetch_add(1, Ordering::SeqCst).to_string())
         .stdout(Stdio::null())
         .kill_on_drop(true);
     if let Some(at) = crash_at {
@@ -121,6 +128,7 @@ async fn the_victim() {
     let client = Client::builder(VICTIM, variable("SKYTALE_RELAY"))
         .with_trusted_certificates(&certificate)
         .with_key_packages(3)
+        .with_credentials(Credentials::token(variable("SKYTALE_TOKEN")))
         .with_state(State::directory(PathBuf::from(variable("SKYTALE_STATE"))))
         .start()
         .await
@@ -128,6 +136,7 @@ async fn the_victim() {
     match what.as_str() {
         "talk" => talk(&client, variable("SKYTALE_TOTAL").parse().expect("a number")).await,
         "visit" => client.left_key_packages().await.expect("left"),
+        "return" => come_back(&client, &variable("SKYTALE_TOKEN")).await,
         _ => drop(client.join_channel(ROOM).await.expect("joined")),
     }
     client.close().await;
@@ -159,6 +168,55 @@ async fn talk(client: &Client, total: u64) {
     assert!(!reading.is_finished(), "what it read was not fine");
     // What waited from before is sent, too, once the channel has caught up.
     channel.rotate().await.expect("rotated");
+}
+
+/// Comes back into a group that it cannot follow, and says so.
+async fn come_back(client: &Client, token: &str) {
+    let channel = client.open_channel(ROOM).await.expect("opened");
+    edge::expect(&channel, |event| matches!(event, Event::Resynced { .. })).await;
+    channel.send(token).await.expect("sent");
+}
+
+/// Every token is an account of its own: relays let an account in by an external commit once a minute.
+struct EachToken;
+
+impl Authenticator for EachToken {
+    async fn authenticate(&self, credentials: &skytale_relay::Credentials) -> Result<Principal, AuthError> {
+        let account = credentials.bearer.as_ref().map_or("witness", |token| token.expose());
+        Ok(Principal::new(account, Permissions::All))
+    }
+}
+
+/// The victim's state is again and again one from before its last commit, and it dies on its way back.
+#[tokio::test]
+async fn killed_while_coming_back() {
+    let edge = Edge::with(EachToken).await;
+    let witness = edge.agent(WITNESS, By::Quic).start().await.expect("starts");
+    let room = witness.create_channel(ROOM).await.expect("created");
+    let visit = edge.kept(VICTIM, By::Quic).start().await.expect("starts");
+    edge::add(&room, &visit).await;
+    visit.join_channel(ROOM).await.expect("joined");
+    visit.close().await;
+    let (place, backup) = (edge.place(VICTIM), edge.place("backup"));
+    edge::copy(&place, &backup);
+    assert!(victim(&edge, 4, None).await.success());
+    hear(&room, 4).await;
+
+    let mut killed = 0;
+    for round in 0..kills() {
+        std::fs::remove_dir_all(&place).expect("removed");
+        edge::copy(&backup, &place);
+        let at = format!("after-send:{}", 2 + round % 4);
+        killed += u32::from(!run("return", &edge, &place, 0, Some(&at)).await.success());
+        let before = RUNS.load(Ordering::SeqCst);
+        assert!(run("return", &edge, &place, 0, None).await.success(), "round {round}");
+        // The one that was killed may have said so, too.
+        while hear(&room, 1).await[0].text() != before.to_string() {}
+        assert_eq!(room.members().len(), 2, "never two leaves");
+    }
+    assert!(killed > kills() / 2, "killed {killed} of {} times", kills());
+    agrees(&edge, &room).await;
+    println!("coming back: killed {killed} times");
 }
 
 #[tokio::test]

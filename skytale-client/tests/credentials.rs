@@ -4,26 +4,37 @@ mod edge;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
 use edge::{By, Edge, expect, gather, hear};
-use jsonwebtoken::{EncodingKey, Header, encode};
+use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use skytale_client::{Credentials, Error, Event};
-use skytale_core::Claims;
-use skytale_relay::JwtAuthenticator;
+use skytale_core::{Claims, Permissions, Principal};
+use skytale_relay::{AuthError, Authenticator, JwtAuthenticator};
+use skytale_store::{Revocation, Revoked};
 
 const SECRET: &[u8] = b"a secret of at least 32 bytes, for tests";
 const ALICE: &str = "acme/agents/alice";
 const BOB: &str = "globex/agents/bob";
 
 fn token(seconds: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    let claims = Claims::new("acme", now, now + seconds);
+    signed(claims(now(), seconds))
+}
+
+fn claims(issued: u64, seconds: u64) -> Claims {
+    Claims::new("acme", issued, issued + seconds)
+}
+
+fn signed(claims: Claims) -> String {
     encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("encodes")
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
 async fn relay() -> Edge {
@@ -90,6 +101,86 @@ async fn a_refused_token_is_told_and_no_message_is_lost() {
     good.store(true, Ordering::SeqCst);
     waiting.await.expect("runs").expect("sent");
     assert_eq!(hear(&bobs, 1).await[0].text(), "said without a token");
+}
+
+#[tokio::test]
+async fn a_token_that_is_revoked_ends_the_stream_and_no_message_is_lost() {
+    let edge = relay().await;
+    let key = Arc::new(std::sync::Mutex::new("k1"));
+    let current = key.clone();
+    let credentials = Credentials::provider(move || {
+        let key = *current.lock().expect("unpoisoned");
+        async move { Ok(signed(claims(now(), 600).with_key(key))) }
+    });
+    let alice = edge.agent(ALICE, By::Quic).with_credentials(credentials).start().await.expect("starts");
+    let always = Credentials::provider(|| async { Ok(token(600)) });
+    let bob = edge.agent(BOB, By::Grpc).with_credentials(always).start().await.expect("starts");
+    let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
+    alices.send("with a token").await.expect("sent");
+    let at = SystemTime::now();
+    edge.revocations.add(Revocation { subject: Revoked::Key("k1".to_owned()), at });
+    let Event::Unauthorized { reason } =
+        expect(&alices, |event| matches!(event, Event::Unauthorized { .. })).await
+    else {
+        unreachable!()
+    };
+    assert!(reason.contains("revoked"), "{reason}");
+    let late = alices.clone();
+    let waiting = tokio::spawn(async move { late.send("with another").await });
+    bobs.send("meanwhile").await.expect("sent");
+    *key.lock().expect("unpoisoned") = "k2";
+    waiting.await.expect("runs").expect("sent");
+    let heard: Vec<_> = hear(&bobs, 2).await.iter().map(|message| message.text().into_owned()).collect();
+    assert_eq!(heard, ["with a token", "with another"]);
+    assert_eq!(hear(&alices, 1).await[0].text(), "meanwhile");
+}
+
+/// A relay whose clock is another than its agents'.
+struct Elsewhen {
+    ahead: i64,
+}
+
+impl Authenticator for Elsewhen {
+    async fn authenticate(&self, credentials: &skytale_relay::Credentials) -> Result<Principal, AuthError> {
+        let bearer = credentials.bearer.as_ref().ok_or(AuthError::Missing)?;
+        let validation = Validation { validate_exp: false, ..Validation::default() };
+        let claims = decode::<Claims>(bearer.expose(), &DecodingKey::from_secret(SECRET), &validation);
+        let claims = claims.map_err(|_| AuthError::Invalid("it is no token"))?.claims;
+        let expires = UNIX_EPOCH + Duration::from_secs(claims.exp.saturating_add_signed(-self.ahead));
+        if expires <= SystemTime::now() {
+            return Err(AuthError::Expired);
+        }
+        Ok(Principal::new("acme", Permissions::All).with_expiry(expires))
+    }
+}
+
+/// Relay and API agree on the time; the agents' clocks are a day behind it, or a day ahead.
+#[tokio::test]
+async fn agents_whose_clocks_are_wrong_renew_their_tokens_in_time_and_not_all_the_time() {
+    const DAY: i64 = 86_400;
+    for ahead in [DAY, -DAY] {
+        let edge = Edge::with(Elsewhen { ahead }).await;
+        let exchanges = Arc::new(AtomicU32::new(0));
+        let credentials = || {
+            let count = exchanges.clone();
+            Credentials::provider(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+                async move { Ok(signed(claims(now().saturating_add_signed(ahead), 4))) }
+            })
+        };
+        let alice =
+            edge.agent(ALICE, By::Quic).with_credentials(credentials()).start().await.expect("starts");
+        let bob = edge.agent(BOB, By::Grpc).with_credentials(credentials()).start().await.expect("starts");
+        let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
+        for number in 0..80 {
+            alices.send(format!("{number}")).await.expect("sent");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let heard = hear(&bobs, 80).await;
+        assert!(heard.iter().enumerate().all(|(number, message)| message.text() == number.to_string()));
+        let exchanges = exchanges.load(Ordering::SeqCst);
+        assert!((4..=16).contains(&exchanges), "{exchanges} tokens in eight seconds");
+    }
 }
 
 #[tokio::test]

@@ -102,6 +102,48 @@ pub(crate) fn verify(provider: &Records, bytes: &[u8], agent: &str) -> Result<Ke
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::{Group, Plan};
+
+    /// Founds a group and adds an agent; returns the Welcome.
+    fn welcome(agent: &Identity, key_package: &[u8]) -> Vec<u8> {
+        let founder = identity("acme/agents/founder");
+        let mut group = Group::create(&founder, Suite::Classic).expect("created");
+        let adds = vec![(agent.text().to_owned(), key_package.to_vec())];
+        let built = group.commit(&Plan { adds, ..Plan::default() }).expect("built");
+        group.merge_pending().expect("merged");
+        built.welcome.expect("somebody was added")
+    }
+
+    fn identity(name: &str) -> Identity {
+        Identity::generate(&skytale_core::ChannelName::parse(name).expect("a name")).expect("an identity")
+    }
+
+    #[test]
+    fn a_welcome_and_its_key_package_work_once() {
+        let (agent, mut stock) = (identity("acme/agents/agent"), KeyPackages::default());
+        let key_package = stock.generate(&agent, Suite::Classic, Uses::Once).expect("made");
+        let (first, second) = (welcome(&agent, &key_package), welcome(&agent, &key_package));
+        Group::join(&agent, &first, &mut stock).expect("joined");
+        for used in [first, second] {
+            let again = Group::join(&agent, &used, &mut stock).expect_err("its keys are gone");
+            assert!(matches!(again, Error::Mls { .. }), "{again}");
+        }
+        let (_, unstored): (Vec<_>, Vec<_>) =
+            stock.take_changes().into_iter().partition(|(_, v)| v.is_none());
+        assert!(unstored.is_empty(), "its private keys are in no state");
+    }
+
+    #[test]
+    fn a_key_package_of_last_resort_works_again() {
+        let (agent, mut stock) = (identity("acme/agents/agent"), KeyPackages::default());
+        let key_package = stock.generate(&agent, Suite::Classic, Uses::LastResort).expect("made");
+        for _ in 0..3 {
+            let welcome = welcome(&agent, &key_package);
+            let mut restarted = KeyPackages::restore(stock.records().all());
+            Group::join(&agent, &welcome, &mut restarted).expect("joined after a restart");
+            Group::join(&agent, &welcome, &mut stock).expect("joined");
+        }
+    }
 
     /// A commit that adds an agent has to be readable to members whose clocks are not the agent's.
     #[test]

@@ -170,6 +170,18 @@ impl Machine {
         Self::new(channel.clone(), group, commit, Phase::Member, options)
     }
 
+    /// Takes the place of an earlier membership: what the agent has said counts on, and all but its events goes.
+    pub fn after(mut self, past: &Stored) -> Result<Self> {
+        if let Some(record) = past.get(&Kind::Channel).and_then(|records| records.get(ONLY)) {
+            self.said = read::<ChannelRecord>(record)?.said;
+        }
+        for (kind, records) in past {
+            let gone = records.keys().map(|key| Change::Delete { kind: *kind, key: key.clone() });
+            self.effects.changes.extend(gone);
+        }
+        Ok(self)
+    }
+
     /// Loads a channel from what was stored of it.
     pub fn load(
         channel: &ChannelName,

@@ -19,8 +19,8 @@ use crate::error::{Error, Result};
 const ALPN: &[u8] = b"skytale/1";
 
 /// How long a connection may be silent, and how often it is kept alive.
-const IDLE: Duration = Duration::from_secs(30);
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(12);
+const KEEP_ALIVE: Duration = Duration::from_secs(4);
 
 /// How long a connection may take to come about.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,7 +46,7 @@ impl Dialer {
         let mut config = ClientConfig::new(Arc::new(tls));
         let mut transport = TransportConfig::default();
         transport
-            .max_idle_timeout(Some(IDLE.try_into().expect("30 s is a valid idle time")))
+            .max_idle_timeout(Some(IDLE.try_into().expect("12 s is a valid idle time")))
             .keep_alive_interval(Some(KEEP_ALIVE));
         config.transport_config(Arc::new(transport));
         // An IPv6 address comes in brackets.

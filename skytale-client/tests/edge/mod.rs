@@ -6,10 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::{Deserialize, Serialize};
 use skytale_client::{Channel, Client, ClientBuilder, Error, Event, Message, State};
 use skytale_relay::grpc::{Listener, Server};
 use skytale_relay::quic::{QuicLimits, serve, server_config};
-use skytale_relay::{AllowAnyone, AuthenticateLayer, Authenticator, Drain, ExternalCommits, Relay};
+use skytale_relay::{
+    AllowAnyone, AuthenticateLayer, Authenticator, Drain, Epochs, ExternalCommits, Relay, Revocations,
+};
 use skytale_store::{Directory, SqlOptions, SqlStore, Store};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -23,13 +28,25 @@ pub const SOON: Duration = Duration::from_secs(60);
 
 /// A relay, its addresses, and its archive in a directory that outlives it.
 pub struct Edge {
-    pub directory: tempfile::TempDir,
+    pub directory: PathBuf,
     pub certificate: String,
-    key: Vec<u8>,
-    certificate_der: rustls::pki_types::CertificateDer<'static>,
+    /// What is revoked.
+    pub revocations: Revocations,
+    pub epochs: Epochs,
+    key: String,
     quic: SocketAddr,
     grpc: SocketAddr,
     running: Option<RunningRelay>,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+/// What of a relay outlives its process.
+#[derive(Serialize, Deserialize)]
+struct Lasting {
+    certificate: String,
+    key: String,
+    quic: SocketAddr,
+    grpc: SocketAddr,
 }
 
 struct RunningRelay {
@@ -52,37 +69,78 @@ impl Edge {
     }
 
     pub async fn with(authenticator: impl Authenticator) -> Self {
-        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-        let mut edge = Self {
-            directory: tempfile::tempdir().expect("a directory"),
-            certificate: certified.cert.pem(),
-            key: certified.signing_key.serialize_der(),
-            certificate_der: certified.cert.der().clone(),
-            quic: any,
-            grpc: any,
-            running: None,
-        };
+        let temporary = tempfile::tempdir().expect("a directory");
+        let mut edge = Self::of(temporary.path(), Lasting::new());
+        edge._temporary = Some(temporary);
         edge.run(authenticator).await;
         edge
     }
 
+    /// Takes messages of epochs that are past, too.
+    pub async fn lenient() -> Self {
+        let mut edge = Self::start().await;
+        edge.stop().await;
+        edge.epochs = Epochs::Lenient;
+        edge.run(AllowAnyone).await;
+        edge
+    }
+
+    /// Runs in this process what another one finds by [`found`](Self::found), on the same addresses each time.
+    pub async fn host(directory: &Path) -> Self {
+        let lasting = Lasting::read(directory).unwrap_or_else(Lasting::new);
+        let mut edge = Self::of(directory, lasting);
+        edge.run(AllowAnyone).await;
+        let (certificate, key) = (edge.certificate.clone(), edge.key.clone());
+        Lasting { certificate, key, quic: edge.quic, grpc: edge.grpc }.write(directory);
+        edge
+    }
+
+    /// Waits for what another process runs.
+    pub async fn found(directory: &Path) -> Self {
+        loop {
+            match Lasting::read(directory) {
+                Some(lasting) => return Self::of(directory, lasting),
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    }
+
+    fn of(directory: &Path, lasting: Lasting) -> Self {
+        let Lasting { certificate, key, quic, grpc } = lasting;
+        Self {
+            directory: directory.to_owned(),
+            certificate,
+            revocations: Revocations::new(),
+            epochs: Epochs::Strict,
+            key,
+            quic,
+            grpc,
+            running: None,
+            _temporary: None,
+        }
+    }
+
     /// Starts the relay, on the addresses that it had before.
     pub async fn run(&mut self, authenticator: impl Authenticator) {
-        let path = self.directory.path().join("relay.db");
+        let path = self.directory.join("relay.db");
         let store = Arc::new(SqlStore::open_sqlite(path, SqlOptions::default()).await.expect("opens"));
         let (log, directory): (Arc<dyn Store>, Arc<dyn Directory>) = (store.clone(), store.clone());
-        let relay = Relay::new(log).with_directory(directory).with_external_commits(ExternalCommits::Accept);
+        let relay = Relay::new(log)
+            .with_directory(directory)
+            .with_external_commits(ExternalCommits::Accept)
+            .with_epochs(self.epochs)
+            .with_revocations(self.revocations.clone());
         let drain = relay.drain();
         let service = AuthenticateLayer::new(authenticator).layer(relay);
 
-        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(self.key.clone().into());
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key");
+        let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("a certificate");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = rustls::ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("TLS 1.3")
             .with_no_client_auth()
-            .with_single_cert(vec![self.certificate_der.clone()], key)
+            .with_single_cert(vec![certificate], key)
             .expect("a key that fits");
         let limits = QuicLimits::default();
         let config = server_config(tls, &limits).expect("fit for QUIC");
@@ -135,8 +193,11 @@ impl Edge {
         }
     }
 
-    pub fn grpc_address(&self) -> SocketAddr {
-        self.grpc
+    pub fn socket(&self, by: By) -> SocketAddr {
+        match by {
+            By::Quic => self.quic,
+            By::Grpc => self.grpc,
+        }
     }
 
     pub fn agent(&self, name: &str, by: By) -> ClientBuilder {
@@ -147,7 +208,7 @@ impl Edge {
 
     /// Returns where an agent keeps its state.
     pub fn place(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name.replace('/', "-"))
+        self.directory.join(name.replace('/', "-"))
     }
 
     pub fn kept(&self, name: &str, by: By) -> ClientBuilder {
@@ -156,8 +217,29 @@ impl Edge {
 
     /// Everything that the relay has on disk.
     pub fn files(&self) -> Vec<u8> {
-        let read = |name: &str| std::fs::read(self.directory.path().join(name)).unwrap_or_default();
+        let read = |name: &str| std::fs::read(self.directory.join(name)).unwrap_or_default();
         [read("relay.db"), read("relay.db-wal")].concat()
+    }
+}
+
+impl Lasting {
+    fn new() -> Self {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        let (certificate, key) = (certified.cert.pem(), certified.signing_key.serialize_pem());
+        Self { certificate, key, quic: any, grpc: any }
+    }
+
+    fn read(directory: &Path) -> Option<Self> {
+        let bytes = std::fs::read(directory.join("relay.json")).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Whoever waits for it finds all of it or nothing.
+    fn write(&self, directory: &Path) {
+        let (written, place) = (directory.join("relay.new"), directory.join("relay.json"));
+        std::fs::write(&written, serde_json::to_vec(self).expect("serialises")).expect("written");
+        std::fs::rename(written, place).expect("renamed");
     }
 }
 

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::Plan;
-use party::{Made, Party};
+use party::{Made, Party, Proposal};
 use world::{Proposals, World};
 
 /// How many sequences all the tests below run, if nothing else is said.
@@ -72,6 +72,26 @@ fn a_stranger_with_the_group_info_is_let_in_by_nobody_of_ours() {
     let before = founder.view();
     assert!(founder.refuses(&commit));
     assert_eq!(founder.view(), before);
+}
+
+/// Proposals that nobody commits, of a member that runs something else, neither keep channels' agents from speaking nor
+/// get into their commits.
+#[test]
+fn a_flood_of_proposals_keeps_nobody_of_ours_from_speaking() {
+    let mut founder = ours::party("acme/agents/founder");
+    founder.create();
+    let mut flooding = theirs::party("acme/agents/flooding");
+    add(&mut founder, &mut flooding);
+    for number in 0..64_u8 {
+        let removal = Proposal::Remove(founder.leaf());
+        let proposal = flooding.propose(if number % 2 == 0 { &Proposal::Update } else { &removal });
+        founder.overhears(&proposal);
+        assert_eq!(flooding.hear(&founder.say(&[number])), Some((founder.name().to_owned(), vec![number])));
+    }
+    let commit = founder.commit(&Plan::default()).commit;
+    founder.accepted();
+    flooding.follow(&commit);
+    assert_eq!(flooding.view(), founder.view());
 }
 
 /// Who has made no commit yet has the leaf of its key package, which may have expired since.

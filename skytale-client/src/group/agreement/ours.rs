@@ -152,6 +152,11 @@ impl Party for Ours {
         group.mls.store_pending_proposal(group.records.provider().storage(), proposal).expect("kept");
     }
 
+    fn overhears(&mut self, proposal: &[u8]) {
+        let processed = self.group().process(proposal).expect("the state is fine").expect("readable");
+        assert!(matches!(processed, Processed::Ignored), "{processed:?}");
+    }
+
     fn ask_to_leave(&mut self) -> Vec<u8> {
         self.group().propose_leaving().expect("proposed")
     }

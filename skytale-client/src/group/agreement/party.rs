@@ -76,6 +76,9 @@ pub(super) trait Party {
     /// Takes another's proposal, for the next commit.
     fn consider(&mut self, proposal: &[u8]);
 
+    /// Reads another's proposal as its library's user does without being told more.
+    fn overhears(&mut self, proposal: &[u8]);
+
     /// Asks to be removed.
     fn ask_to_leave(&mut self) -> Vec<u8>;
 

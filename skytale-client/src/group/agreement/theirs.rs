@@ -195,6 +195,10 @@ impl<C: MlsConfig> Party for Theirs<C> {
         assert!(matches!(self.process(proposal), Some(ReceivedMessage::Proposal(_))));
     }
 
+    fn overhears(&mut self, proposal: &[u8]) {
+        self.consider(proposal);
+    }
+
     fn ask_to_leave(&mut self) -> Vec<u8> {
         let leaf = self.leaf();
         let asking = self.propose(&Proposal::Remove(leaf));

@@ -1,0 +1,109 @@
+//! Agents that were away for long, or that read slowly. `SKYTALE_SCALE=full` runs the sizes that docs/performance.md
+//! tells of.
+
+mod edge;
+
+use std::time::{Duration, Instant};
+
+use edge::{By, Edge, ROOM, gather};
+use futures::{StreamExt, stream};
+use skytale_client::{Channel, Event};
+use skytale_relay::AllowAnyone;
+
+fn is_full() -> bool {
+    std::env::var("SKYTALE_SCALE").is_ok_and(|scale| scale == "full")
+}
+
+async fn say(channel: &Channel, count: usize, length: usize) {
+    let body = |number: usize| [&(number as u64).to_be_bytes()[..], &vec![7; length - 8][..]].concat();
+    let sends = (0..count).map(|number| channel.send(body(number)));
+    let sends = stream::iter(sends).buffered(256);
+    sends.for_each(|sent| async move { assert!(sent.is_ok(), "{sent:?}") }).await;
+}
+
+/// Reads on until so many messages were read, in order and each once; returns how many events waited at most.
+async fn read(channel: &Channel, next: &mut u64, count: u64) -> u64 {
+    let (mut events, mut waited) = (channel.messages(), 0);
+    while *next < count {
+        match events.next().await.expect("open").expect("readable") {
+            Event::Message(message) => {
+                assert_eq!(message.body[..8], next.to_be_bytes(), "each once, in order");
+                *next += 1;
+            }
+            Event::Lagging { waiting } => waited = waited.max(waiting),
+            event @ (Event::Undecryptable { .. } | Event::Forked { .. } | Event::Gap { .. }) => {
+                panic!("{event:?}")
+            }
+            _ => {}
+        }
+    }
+    waited
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_was_away_catches_up_over_a_connection_that_breaks_again_and_again() {
+    let (count, breaks) = if is_full() { (100_000, 100) } else { (3_000, 10) };
+    let mut edge = Edge::start().await;
+    let alice = edge.kept("acme/agents/alice", By::Quic).start().await.expect("starts");
+    let bob = edge.kept("globex/agents/bob", By::Quic).start().await.expect("starts");
+    let [alices, bobs] = gather(&[alice.clone(), bob.clone()]).await.try_into().expect("two");
+    drop(bobs);
+    bob.close().await;
+    say(&alices, count, 200).await;
+    alice.close().await;
+
+    let bob = edge.kept("globex/agents/bob", By::Quic).start().await.expect("starts");
+    let bobs = bob.open_channel(ROOM).await.expect("opened");
+    let (began, from, mut broken) = (Instant::now(), bobs.position(), 0);
+    while broken < breaks && bobs.position() < from + count as u64 {
+        bobs.reached(bobs.position() + 1).await.expect("goes on");
+        edge.stop().await;
+        edge.run(AllowAnyone).await;
+        broken += 1;
+    }
+    let mut next = 0;
+    read(&bobs, &mut next, count as u64).await;
+    assert!(broken > 2, "broken {broken} times");
+    println!("{count} messages, the connection broken {broken} times: {:.1?}", began.elapsed());
+}
+
+/// Returns how much memory this process has, in MiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    status.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("pages") * 4 / 1024
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_reader_loses_nothing_and_costs_no_memory() {
+    let (count, length) = if is_full() { (20_000, 16 * 1024) } else { (5_000, 16 * 1024) };
+    let edge = Edge::start().await;
+    let alice = edge.kept("acme/agents/alice", By::Quic).start().await.expect("starts");
+    let bob = edge.kept("globex/agents/bob", By::Quic).start().await.expect("starts");
+    let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
+    say(&alices, 500, length).await;
+    let mut next = 0;
+    read(&bobs, &mut next, 500).await;
+    let (before, from) = (resident(), bobs.position());
+    let saying = async {
+        say(&alices, count, length).await;
+        bobs.reached(from + count as u64).await.expect("it takes everything in");
+    };
+    let mut most = before;
+    let watching = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            most = most.max(resident());
+        }
+    };
+    tokio::select! {
+        () = saying => {}
+        () = watching => {}
+    }
+    let grown = most - before;
+    let sent = (count * length) as u64 >> 20;
+    assert!(grown < 64, "{grown} MiB more with {sent} MiB unread");
+    next = 0;
+    let waited = read(&bobs, &mut next, count as u64).await;
+    assert!(waited > 0, "it was told that it lags");
+    println!("{sent} MiB unread: {grown} MiB more in memory, relay, sender and reader together");
+}

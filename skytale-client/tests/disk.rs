@@ -1,0 +1,99 @@
+//! A disk that fails, and a state that is older than what was sent.
+
+mod edge;
+
+use std::path::Path;
+
+use edge::{By, Edge, ROOM, copy, gather, hear};
+use rusqlite::Connection;
+use skytale_client::{Durability, Error, State};
+
+const ALICE: &str = "acme/agents/alice";
+const BOB: &str = "globex/agents/bob";
+
+/// Kinds of records, as the state numbers them: whichever cannot be written, nothing of its step is.
+const KINDS: std::ops::RangeInclusive<u8> = 1..=6;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_whose_disk_fails_goes_on_from_its_last_step() {
+    let edge = Edge::start().await;
+    let alice = edge.kept(ALICE, By::Quic).start().await.expect("starts");
+    let bob = edge.kept(BOB, By::Quic).start().await.expect("starts");
+    let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
+    let disk = Connection::open(edge.place(ALICE).join("agent.db")).expect("opens");
+    let mut expected = Vec::new();
+    for kind in KINDS {
+        for write in ["INSERT", "DELETE"] {
+            let row = if write == "INSERT" { "NEW" } else { "OLD" };
+            let fail = format!(
+                "CREATE TRIGGER fails BEFORE {write} ON records WHEN {row}.kind = {kind} \
+                 BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+            );
+            disk.execute_batch(&fail).expect("made");
+            let said = format!("{kind} {write}");
+            let sent = alices.send(said.clone()).await;
+            let rotated = alices.rotate().await;
+            bobs.send(format!("to Alice, {said}")).await.expect("sent");
+            disk.execute_batch("DROP TRIGGER fails").expect("dropped");
+            for failed in [sent, rotated].into_iter().filter_map(Result::err) {
+                assert!(matches!(failed, Error::State { .. } | Error::Closed), "{failed}");
+            }
+            expected.push(said);
+        }
+    }
+    alices.send("the last").await.expect("sent");
+    let heard = hear(&alices, expected.len()).await;
+    let wanted: Vec<_> = expected.iter().map(|said| format!("to Alice, {said}")).collect();
+    assert_eq!(heard.iter().map(|message| message.text().into_owned()).collect::<Vec<_>>(), wanted);
+    // A message whose caller was told of a failure may have been kept all the same, and is then said.
+    expected.push("the last".to_owned());
+    let mut said = expected.iter();
+    loop {
+        let text = hear(&bobs, 1).await.remove(0).text().into_owned();
+        assert!(said.any(|expected| *expected == text), "{text} twice, or out of order");
+        if text == "the last" {
+            break;
+        }
+    }
+    let last = alices.rotate().await.expect("rotated");
+    bobs.reached(last).await.expect("reached");
+    assert_eq!(alices.epoch_authenticator(), bobs.epoch_authenticator());
+}
+
+/// Copies a state as it is at a moment, while it is in use.
+fn snapshot(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("made");
+    let state = Connection::open(from.join("agent.db")).expect("opens");
+    let to = to.join("agent.db");
+    state.execute("VACUUM INTO ?1", [to.to_str().expect("text")]).expect("copied");
+}
+
+/// A power failure takes the last steps of a state that is not synced at each; the messages of those steps are sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_whose_last_steps_are_gone_uses_no_key_again() {
+    let edge = Edge::start().await;
+    let relaxed = || State::directory(edge.place(ALICE)).with_durability(Durability::Relaxed);
+    let start = || async { edge.agent(ALICE, By::Quic).with_state(relaxed()).start().await.expect("starts") };
+    let (alice, bob) = (start().await, edge.kept(BOB, By::Quic).start().await.expect("starts"));
+    let [mut alices, bobs] = gather(&[alice.clone(), bob]).await.try_into().expect("two");
+    let (mut alice, mut expected) = (alice, Vec::new());
+    for lost in [1, 2, 10, 100] {
+        let backup = edge.place(&format!("backup{lost}"));
+        alices.send(format!("kept {lost}")).await.expect("sent");
+        snapshot(&edge.place(ALICE), &backup);
+        for number in 0..lost {
+            alices.send(format!("lost {lost} {number}")).await.expect("sent");
+        }
+        alice.close().await;
+        std::fs::remove_dir_all(edge.place(ALICE)).expect("removed");
+        copy(&backup, &edge.place(ALICE));
+        alice = start().await;
+        alices = alice.open_channel(ROOM).await.expect("opened");
+        alices.send(format!("again {lost}")).await.expect("sent");
+        expected.push(format!("kept {lost}"));
+        expected.extend((0..lost).map(|number| format!("lost {lost} {number}")));
+        expected.push(format!("again {lost}"));
+    }
+    let heard = hear(&bobs, expected.len()).await;
+    assert_eq!(heard.iter().map(|message| message.text().into_owned()).collect::<Vec<_>>(), expected);
+}
