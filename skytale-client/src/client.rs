@@ -135,7 +135,12 @@ impl Client {
             let waits = self.0.desk.hints.welcome.notified();
             let welcomes = self.0.desk.welcomes().await?;
             if let Some(welcome) = welcomes.iter().rev().find(|welcome| welcome.channel == name.to_string()) {
-                let joined = self.join_by_welcome(&name, &welcome.welcome, welcome.sequence).await;
+                let (client, channel) = (self.clone(), name.clone());
+                let (welcome, sequence) = (welcome.welcome.clone(), welcome.sequence);
+                // A task of its own: a caller that turns away meanwhile leaves no half-joined channel behind.
+                let joining =
+                    tokio::spawn(async move { client.join_by_welcome(&channel, &welcome, sequence).await });
+                let joined = joining.await.map_err(|_| Error::Closed)?;
                 for used in welcomes.iter().filter(|used| used.channel == name.to_string()) {
                     self.0.desk.drop_welcome(used.id.clone()).await?;
                 }
@@ -175,6 +180,20 @@ impl Client {
     /// [`Error::State`] where it cannot be read.
     pub async fn channels(&self) -> Result<Vec<String>> {
         self.0.records.channels().await
+    }
+
+    /// Ends a channel's work; [`open_channel`](Self::open_channel) goes on with it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] where the name is none.
+    pub async fn close_channel(&self, name: &str) -> Result<()> {
+        let name = channel_name(name)?;
+        let mut channels = self.0.channels.lock().await;
+        if let Some(channel) = channels.remove(&name) {
+            channel.close().await;
+        }
+        Ok(())
     }
 
     /// Ends all work, and closes the state, so that another process can open it.

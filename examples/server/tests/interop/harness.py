@@ -18,7 +18,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 CACHE = pathlib.Path(os.environ.get("SKYTALE_CACHE") or pathlib.Path.home() / ".cache/skytale")
-LISTENING = re.compile(r"(grpc|http) listening on (\S+)")
+LISTENING = re.compile(r"(grpc|http|quic) listening on (\S+)")
 START_SECONDS, STOP_SECONDS = 30, 20
 
 
@@ -102,8 +102,8 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             found = dict(LISTENING.findall(self.log.read_text()))
-            if len(found) == 2:
-                self.grpc, self.http = found["grpc"], found["http"]
+            if len(found) == 3:
+                self.grpc, self.http, self.quic = found["grpc"], found["http"], found["quic"]
                 urllib.request.urlopen(f"http://{self.http}/ready", timeout=START_SECONDS).close()
                 return
             time.sleep(0.05)
