@@ -66,7 +66,9 @@ impl Client {
         self.0.identity.name()
     }
 
-    /// Creates a channel, with this agent as its only member.
+    /// Creates a channel, with this agent as its only member; waits until the relay has it.
+    ///
+    /// A caller that turns away meanwhile finds the channel by [`open_channel`](Self::open_channel), as after a crash.
     ///
     /// # Errors
     ///
@@ -87,12 +89,15 @@ impl Client {
         let effects = machine.take_effects()?;
         self.0.records.commit(vec![(name.to_string(), effects.changes)]).await?;
         let channel = self.spawn(&name, machine, tickets);
+        channels.insert(name.clone(), channel.clone());
+        // The relay may be long in answering, which holds up nothing else.
+        drop(channels);
         match founded.await.map_err(|_| Error::Closed).flatten() {
-            Ok(_) => {
-                channels.insert(name, channel.clone());
-                Ok(channel)
-            }
+            Ok(_) => Ok(channel),
+            // As after a crash: the channel is founded when it is opened again.
+            Err(Error::Closed) => Err(Error::Closed),
             Err(error) => {
+                self.0.channels.lock().await.remove(&name);
                 channel.close().await;
                 self.0.records.forget(&name.to_string()).await?;
                 Err(error)

@@ -116,22 +116,22 @@ impl Channel {
 
     fn add(&self, completions: &Completions, agent: String) -> PyResult<Operation> {
         let channel = self.inner.clone();
-        lasting(completions, async move { channel.add(&agent).await })
+        cancellable(completions, async move { channel.add(&agent).await })
     }
 
     fn remove(&self, completions: &Completions, agent: String) -> PyResult<Operation> {
         let channel = self.inner.clone();
-        lasting(completions, async move { channel.remove(&agent).await })
+        cancellable(completions, async move { channel.remove(&agent).await })
     }
 
     fn rotate(&self, completions: &Completions) -> PyResult<Operation> {
         let channel = self.inner.clone();
-        lasting(completions, async move { channel.rotate().await })
+        cancellable(completions, async move { channel.rotate().await })
     }
 
     fn leave(&self, completions: &Completions) -> PyResult<Operation> {
         let channel = self.inner.clone();
-        lasting(completions, async move { channel.leave().await })
+        cancellable(completions, async move { channel.leave().await })
     }
 
     fn reached(&self, completions: &Completions, sequence: u64) -> PyResult<Operation> {
@@ -158,6 +158,6 @@ impl Channel {
 
     fn admit(&self, completions: &Completions) -> PyResult<Operation> {
         let channel = self.inner.clone();
-        lasting(completions, async move { channel.admit().await })
+        cancellable(completions, async move { channel.admit().await })
     }
 }

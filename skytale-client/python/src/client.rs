@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use skytale_client::{Client as Inner, ClientBuilder, Credentials, Durability, Padding, Resync, State, Suite};
+use skytale_client::{
+    Client as Inner, ClientBuilder, Credentials, Durability, Padding, Resync, State, Suite,
+};
 
 use crate::channel::Channel;
 use crate::local::LocalRelay;
@@ -51,7 +53,9 @@ pub fn start(
         Relay::Address(address) => Inner::builder(name, address),
         Relay::Local(relay) => relay.get().agent(name),
     };
-    builder = builder.with_credentials(credentials(token, api, api_key)?).with_state(kept(state, state_key, durable)?);
+    builder = builder
+        .with_credentials(credentials(token, api, api_key)?)
+        .with_state(kept(state, state_key, durable)?);
     if let Some(pem) = trust {
         builder = builder.with_trusted_certificates(&pem);
     }
@@ -65,7 +69,8 @@ pub fn start(
         builder = builder.with_resync(Resync::Wait);
     }
     if let Some(average) = cover_traffic {
-        let average = Duration::try_from_secs_f64(average).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let average =
+            Duration::try_from_secs_f64(average).map_err(|error| PyValueError::new_err(error.to_string()))?;
         builder = builder.with_cover_traffic(average);
     }
     builder = with(builder, attempts, ClientBuilder::with_attempts);
@@ -74,7 +79,11 @@ pub fn start(
     lasting(completions, async move { builder.start().await.map(Client) })
 }
 
-fn with<T>(builder: ClientBuilder, given: Option<T>, set: fn(ClientBuilder, T) -> ClientBuilder) -> ClientBuilder {
+fn with<T>(
+    builder: ClientBuilder,
+    given: Option<T>,
+    set: fn(ClientBuilder, T) -> ClientBuilder,
+) -> ClientBuilder {
     match given {
         Some(value) => set(builder, value),
         None => builder,
@@ -95,13 +104,17 @@ fn kept(directory: Option<PathBuf>, key: Option<Vec<u8>>, durable: bool) -> PyRe
     let Some(directory) = directory else {
         return match key {
             None => Ok(State::memory()),
-            Some(_) => Err(PyValueError::new_err("`state_key` encrypts what is in the directory `state`: give both")),
+            Some(_) => {
+                Err(PyValueError::new_err("`state_key` encrypts what is in the directory `state`: give both"))
+            }
         };
     };
     let durability = if durable { Durability::Full } else { Durability::Relaxed };
     let state = State::directory(directory).with_durability(durability);
     let Some(key) = key else { return Ok(state) };
-    let key = key.try_into().map_err(|_| PyValueError::new_err("`state_key` has 32 bytes, as of secrets.token_bytes(32)"))?;
+    let key = key
+        .try_into()
+        .map_err(|_| PyValueError::new_err("`state_key` has 32 bytes, as of secrets.token_bytes(32)"))?;
     Ok(state.encrypted_with(key))
 }
 
@@ -120,7 +133,7 @@ impl Client {
 
     fn create_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
         let client = self.0.clone();
-        lasting(completions, async move { client.create_channel(&name).await.map(Channel::new) })
+        cancellable(completions, async move { client.create_channel(&name).await.map(Channel::new) })
     }
 
     fn open_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {

@@ -9,7 +9,8 @@ use skytale_client::Event;
 pub fn to_python(event: Event, py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
     match event {
         Event::Message(message) => {
-            let (id, body) = (PyBytes::new(py, &message.id), PyBytes::new(py, &message.body));
+            let id: String = message.id.iter().map(|byte| format!("{byte:02x}")).collect();
+            let body = PyBytes::new(py, &message.body);
             let (channel, sender, sequence) = (message.channel, message.sender, message.sequence);
             ("message", channel, sender, sequence, id, message.epoch, body).into_pyobject(py)
         }

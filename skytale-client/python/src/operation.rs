@@ -182,7 +182,8 @@ where
     let mut work = Box::pin(work);
     let runtime = runtime::handle()?;
     let _entered = runtime.enter();
-    let polled = pin!(tokio::task::unconstrained(work.as_mut())).poll(&mut Context::from_waker(Waker::noop()));
+    let polled =
+        pin!(tokio::task::unconstrained(work.as_mut())).poll(&mut Context::from_waker(Waker::noop()));
     match polled {
         Poll::Ready(result) => {
             let cell = Arc::<Cell>::default();

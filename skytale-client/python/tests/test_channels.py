@@ -126,6 +126,7 @@ def test_a_closed_channel_ends_its_readers_and_opens_again(server: Place, channe
     async def main() -> None:
         async with skytale.Client(**server.agent("alice")) as alice:
             room = await alice.create_channel(channel_name)
+            assert await room.next() == Epoch(1, 1)
             reading = asyncio.create_task(room.next())
             await asyncio.sleep(0.05)
             await room.close()

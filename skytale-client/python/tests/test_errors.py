@@ -99,5 +99,5 @@ def test_an_account_cannot_take_anothers_channel(closed_server: Place, channel_n
 def test_nothing_shows_a_secret(server: Place, channel_name: str) -> None:
     settings = server.agent("alice", api=server.api, api_key="sk_live_secret", state_key=b"s" * 32, state="nowhere")
     assert "secret" not in repr(blocking.Client(**settings)) and settings["name"] in repr(blocking.Client(**settings))
-    message = skytale.Message("a/b/c", "a/b/d", 7, b"i" * 16, 1, b"nobody's business")
+    message = skytale.Message("a/b/c", "a/b/d", 7, "1f" * 16, 1, b"nobody's business")
     assert "business" not in repr(message) and "size=17" in repr(message)

@@ -140,7 +140,9 @@ def test_an_agent_that_is_forgotten_warns() -> None:
 def test_the_log_is_pythons(caplog: pytest.LogCaptureFixture) -> None:
     """Records of the native half come to the loggers below `skytale`, from their level on."""
     caplog.set_level(logging.DEBUG, logger="skytale")
-    with blocking.Client("a/b/c", "grpc://127.0.0.1:9"):
+    with blocking.Client("a/b/c", "grpc://127.0.0.1:9") as client:
+        with pytest.raises(TimeoutError):
+            client.create_channel("a/b/room", timeout=0.2)
         deadline = time.monotonic() + 20
         while not caplog.records and time.monotonic() < deadline:
             time.sleep(0.02)

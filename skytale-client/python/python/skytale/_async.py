@@ -56,7 +56,9 @@ class Client(Agent):
         await self.close()
 
     async def create_channel(self, name: str) -> Channel:
-        """Creates a channel, with this agent as its only member.
+        """Creates a channel, with this agent as its only member; waits until the relay has it.
+
+        Given up meanwhile, it is founded all the same as soon as the relay is there: `open_channel` opens it.
 
         Raises:
             ChannelExistsError: Where another group has the name.

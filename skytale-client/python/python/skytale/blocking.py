@@ -59,7 +59,9 @@ class Client(Agent):
         self.close()
 
     def create_channel(self, name: str, *, timeout: float | None = None) -> Channel:
-        """Creates a channel, with this agent as its only member.
+        """Creates a channel, with this agent as its only member; waits until the relay has it.
+
+        Given up meanwhile, it is founded all the same as soon as the relay is there: `open_channel` opens it.
 
         Raises:
             ChannelExistsError: Where another group has the name.

@@ -39,8 +39,8 @@ class Message:
     """The name of the agent that sent it, which MLS has verified."""
     sequence: int
     """Its number in the channel, from 1, without holes among what is archived."""
-    id: bytes
-    """Its id, by which a repetition is recognised."""
+    id: str
+    """Its id, by which a repetition is recognised, in hexadecimal."""
     epoch: int
     """The epoch it was sent in."""
     body: bytes = field(repr=False)
