@@ -26,6 +26,7 @@ SECONDS = 60
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--programs", required=True, help="the directory with `skytale-server` and `skytale`")
+    parser.addoption("--plain-python", default=sys.executable, help="a Python with this package and no other")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -39,6 +40,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 @pytest.fixture(scope="session")
 def programs(request: pytest.FixtureRequest) -> pathlib.Path:
     return pathlib.Path(request.config.getoption("--programs"))
+
+
+@pytest.fixture(scope="session")
+def plain_python(request: pytest.FixtureRequest) -> str:
+    return str(request.config.getoption("--plain-python"))
 
 
 @dataclass
@@ -76,14 +82,14 @@ def place(server: harness.Server) -> Place:
 @pytest.fixture(scope="session")
 def server(programs: pathlib.Path) -> Iterator[Place]:
     """A server that also lets agents in that show nothing."""
-    with harness.Server(programs / "skytale-server", "--allow-anonymous") as running:
+    with harness.Server(programs / "skytale-server", "--allow-anonymous", "--drain-seconds", "2") as running:
         yield place(running)
 
 
 @pytest.fixture(scope="session")
 def closed_server(programs: pathlib.Path) -> Iterator[Place]:
     """A server that lets only agents with a token in."""
-    with harness.Server(programs / "skytale-server") as running:
+    with harness.Server(programs / "skytale-server", "--drain-seconds", "2") as running:
         yield place(running)
 
 

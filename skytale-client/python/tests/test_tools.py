@@ -14,11 +14,14 @@ NAMES = ["create", "invite", "add", "join", "send", "receive", "members", "histo
 
 
 def test_every_tool_has_a_schema_and_does_its_work(closed_server: Place, channel_name: str) -> None:
+    keyed = closed_server.keyed("alice")
+    of_alices_account = keyed | {"name": closed_server.agent("cyd")["name"]}
+
     async def main() -> None:
         async with (
-            skytale.Client(**closed_server.keyed("alice")) as alice,
+            skytale.Client(**keyed) as alice,
             skytale.Client(**closed_server.keyed("bob")) as bob,
-            skytale.Client(**closed_server.keyed("cyd")) as cyd,
+            skytale.Client(**of_alices_account) as cyd,
         ):
             a, b, c = Toolbox(alice), Toolbox(bob), Toolbox(cyd)
             assert [tool.name for tool in a.tools()] == NAMES
@@ -155,9 +158,9 @@ def test_openai_agents(skytale_relay: skytale.LocalRelay) -> None:
     ]
 
     class Scripted(agents.Model):
-        async def get_response(self, system_instructions, input, *rest, **more):  # noqa: A002
+        async def get_response(self, system_instructions, input, model_settings, tools, *_: Any, **__: Any):  # noqa: A002
             told[:] = [item["output"] for item in input if item.get("type") == "function_call_output"]
-            assert len(rest[1]) == len(NAMES)
+            assert len(tools) == len(NAMES)
             text = ResponseOutputText(annotations=[], text="done", type="output_text")
             end = ResponseOutputMessage(id="1", content=[text], role="assistant", status="completed", type="message")
             output = says[len(told)] if len(told) < len(says) else end
