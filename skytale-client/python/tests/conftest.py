@@ -20,6 +20,9 @@ sys.path.insert(0, str(ROOT / "examples/server/tests/interop"))
 
 import harness  # noqa: E402
 
+# Sessions of processes that tests have killed are not waited for.
+os.environ["SKYTALE_DRAIN_SECONDS"] = "1"
+
 T = TypeVar("T")
 SECONDS = 60
 
@@ -82,14 +85,14 @@ def place(server: harness.Server) -> Place:
 @pytest.fixture(scope="session")
 def server(programs: pathlib.Path) -> Iterator[Place]:
     """A server that also lets agents in that show nothing."""
-    with harness.Server(programs / "skytale-server", "--allow-anonymous", "--drain-seconds", "2") as running:
+    with harness.Server(programs / "skytale-server", "--allow-anonymous") as running:
         yield place(running)
 
 
 @pytest.fixture(scope="session")
 def closed_server(programs: pathlib.Path) -> Iterator[Place]:
     """A server that lets only agents with a token in."""
-    with harness.Server(programs / "skytale-server", "--drain-seconds", "2") as running:
+    with harness.Server(programs / "skytale-server") as running:
         yield place(running)
 
 

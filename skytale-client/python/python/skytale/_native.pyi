@@ -1,10 +1,26 @@
 """The native half of the package; import `skytale` instead."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import final
 
 __version__: str
+__all__ = [
+    "Channel",
+    "Client",
+    "Completions",
+    "Failure",
+    "LocalRelay",
+    "Operation",
+    "__version__",
+    "forget",
+    "log_descriptor",
+    "set_log_level",
+    "shut_down",
+    "start",
+    "take_logs",
+]
 
+@final
 class Failure:
     """What went wrong."""
 
@@ -16,6 +32,7 @@ class Failure:
     status: int | None
     relay_code: str | None
 
+@final
 class Completions:
     """Where a loop or a thread learns which of its operations are done."""
 
@@ -23,6 +40,7 @@ class Completions:
     def fileno(self) -> int: ...
     def take(self) -> list[int]: ...
 
+@final
 class Operation:
     """A piece of work."""
 
@@ -32,13 +50,13 @@ class Operation:
     def cancel(self) -> None: ...
     def result(self) -> object: ...
 
+@final
 class LocalRelay:
     """A relay in memory."""
 
     def __new__(cls) -> LocalRelay: ...
 
-EventTuple: TypeAlias = tuple[str, *tuple[str | int | bytes, ...]]
-
+@final
 class Channel:
     """A channel that the agent is a member of."""
 
@@ -68,6 +86,7 @@ class Channel:
     def keep_admitting(self) -> None: ...
     def admit(self, completions: Completions) -> Operation: ...
 
+@final
 class Client:
     """An agent that is connected to a relay."""
 

@@ -25,7 +25,7 @@ from skytale.events import Event, Evicted, Message, from_native
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from skytale._native import EventTuple
+    from skytale.events import EventTuple
 
 __all__ = ["Channel", "Client", "LocalRelay", "Member"]
 

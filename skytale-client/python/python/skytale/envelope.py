@@ -76,7 +76,7 @@ class Envelope:
         protocol, content_type, metadata = found.get("protocol"), found.get("content_type"), found.get("metadata", {})
         if not isinstance(protocol, str) or not isinstance(content_type, str) or not isinstance(metadata, dict):
             raise NotAnEnvelope("the envelope's header lacks `protocol` or `content_type`")
-        texts = {str(key): str(value) for key, value in cast("dict[Any, Any]", metadata).items()}
+        texts = {str(key): str(value) for key, value in cast("dict[str, object]", metadata).items()}
         return cls(protocol, content_type, body[start + length :], MappingProxyType(texts))
 
     @classmethod

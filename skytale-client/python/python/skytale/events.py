@@ -189,6 +189,9 @@ Event: TypeAlias = (
     | Unknown
 )
 
+EventTuple: TypeAlias = "tuple[str, *tuple[str | int | bytes, ...]]"
+"""A native event: its kind and its fields."""
+
 _KINDS: dict[str, type[Event]] = {
     "message": Message,
     "joined": Joined,
@@ -207,7 +210,7 @@ _KINDS: dict[str, type[Event]] = {
 }
 
 
-def from_native(fields: tuple[str, *tuple[str | int | bytes, ...]]) -> Event:
+def from_native(fields: EventTuple) -> Event:
     """Makes the event of a native tuple."""
     kind, *rest = fields
     return _KINDS[kind](*rest)  # type: ignore[arg-type]
