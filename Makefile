@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it.
-.PHONY: help demo tour test lint rust-test api interop bench
+.PHONY: help demo tour test lint rust-test api interop python bench
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -12,8 +12,8 @@ tour: ## Sign up, invite, join, talk and revoke, with the command-line tool
 	@cargo build --quiet -p skytale-server -p skytale-cli
 	@sh examples/cli/tour.sh
 
-test: ## Run every check: style, lints, Rust tests, the tour, the API under attack, real SLIM agents
-	@examples/server/tests/with_postgres.py $(MAKE) --no-print-directory lint rust-test tour api interop
+test: ## Run every check: style, lints, Rust tests, the tour, the API under attack, real SLIM agents, Python
+	@examples/server/tests/with_postgres.py $(MAKE) --no-print-directory lint rust-test tour api interop python
 
 lint: ## Check style and lints
 	cargo fmt --all --check
@@ -30,6 +30,9 @@ api: ## Attack the API by its own description (schemathesis), and read its page 
 
 interop: ## Run unmodified SLIM agents and the published SDK against the server
 	python3 examples/server/tests/interop/run.py
+
+python: ## Build the Python package's wheel, and run its tests in environments of its own
+	python3 skytale-client/python/tests/run.py
 
 bench: ## Measure the relay beside a SLIM node, with the same loads in turn (a quarter of an hour)
 	@python3 examples/bench/compare.py
