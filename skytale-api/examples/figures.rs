@@ -118,7 +118,8 @@ async fn timing() -> Result<()> {
     let issued = b"the pepper that the keys were made with";
     // Under another pepper every secret is wrong.
     let asked = serve(here.clone(), b"the pepper of the server that is asked").await?;
-    let (http, here, elsewhere) = (Client::new(), serve(here, issued).await?, serve(elsewhere, issued).await?);
+    let (http, here, elsewhere) =
+        (Client::new(), serve(here, issued).await?, serve(elsewhere, issued).await?);
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
     for _ in 0..KEYS {
         known.push(sign_up(&http, here).await?);
