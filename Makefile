@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it.
-.PHONY: help demo test lint rust-test interop bench
+.PHONY: help demo tour test lint rust-test api interop python bench
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -8,8 +8,12 @@ help: ## List the targets
 demo: ## Start a server and let two real SLIM agents talk through it
 	@python3 examples/slim-agents/demo.py
 
-test: ## Run every check: style, lints, Rust tests, real SLIM agents
-	@examples/server/tests/with_postgres.py $(MAKE) --no-print-directory lint rust-test interop
+tour: ## Sign up, invite, join, talk and revoke, with the command-line tool
+	@cargo build --quiet -p skytale-server -p skytale-cli
+	@sh examples/cli/tour.sh
+
+test: ## Run every check: style, lints, Rust tests, the tour, the API under attack, real SLIM agents, Python
+	@examples/server/tests/with_postgres.py $(MAKE) --no-print-directory lint rust-test tour api interop python
 
 lint: ## Check style and lints
 	cargo fmt --all --check
@@ -21,8 +25,14 @@ rust-test: ## Run the Rust tests, with cargo-nextest if it is installed
 	then cargo nextest run --workspace --no-fail-fast && cargo test --workspace --doc; \
 	else cargo test --workspace --no-fail-fast; fi
 
+api: ## Attack the API by its own description (schemathesis), and read its page in a browser without a network
+	python3 examples/server/tests/interop/api.py
+
 interop: ## Run unmodified SLIM agents and the published SDK against the server
 	python3 examples/server/tests/interop/run.py
+
+python: ## Build the Python package's wheel, and run its tests in environments of its own
+	python3 skytale-client/python/tests/run.py
 
 bench: ## Measure the relay beside a SLIM node, with the same loads in turn (a quarter of an hour)
 	@python3 examples/bench/compare.py

@@ -3,6 +3,8 @@
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use crate::error::ProblemDetails;
+
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -11,6 +13,7 @@ use utoipa::{Modify, OpenApi};
                        Send an API key or a token as `authorization: Bearer`. Errors are RFC 9457 problems.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
+    components(schemas(ProblemDetails)),
     modifiers(&Bearer),
     security(("bearer" = [])),
     tags(

@@ -1,5 +1,6 @@
 //! What a caller is told that got no answer: RFC 9457 problems.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
@@ -9,32 +10,42 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use skytale_store::StoreError;
-use utoipa::ToSchema;
+use utoipa::openapi::{self, Ref, RefOr};
+use utoipa::{IntoResponses, ToSchema};
 
-/// Why a request was refused; the JSON of `application/problem+json`.
-///
-/// `error` and `code` are what clients of before RFC 9457 read.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+/// The media type of RFC 9457.
+const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Why a request was refused.
+#[derive(Clone, Debug)]
 pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    retry_after: Option<Duration>,
+}
+
+/// A [`Problem`] as `application/problem+json`; `error` and `code` are what clients of before RFC 9457 read.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemDetails<'a> {
     /// A URI reference of the kind of problem.
     #[serde(rename = "type")]
     #[schema(example = "/problems/not_found")]
     kind: String,
     /// The kind of problem in words.
     #[schema(example = "Not Found")]
-    title: &'static str,
+    title: &'a str,
     /// The HTTP status.
     #[schema(example = 404)]
     status: u16,
     /// What was wrong, and what to do.
-    detail: String,
+    detail: &'a str,
     /// The same as `detail`.
-    error: String,
+    error: &'a str,
     /// The kind of problem as a word.
     #[schema(example = "not_found")]
-    code: &'static str,
-    #[serde(skip)]
-    retry_after: Option<Duration>,
+    code: &'a str,
 }
 
 /// The result of a request.
@@ -42,15 +53,17 @@ pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        let detail = detail.into();
-        Self {
-            kind: format!("/problems/{code}"),
-            title: status.canonical_reason().unwrap_or("Error"),
-            status: status.as_u16(),
-            error: detail.clone(),
-            detail,
-            code,
-            retry_after: None,
+        Self { status, code, detail: detail.into(), retry_after: None }
+    }
+
+    fn details(&self) -> ProblemDetails<'_> {
+        ProblemDetails {
+            kind: format!("/problems/{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            error: &self.detail,
+            code: self.code,
         }
     }
 
@@ -87,6 +100,20 @@ impl Problem {
     pub(crate) fn internal() -> Self {
         let detail = "something went wrong here; the server's log says what, under the request id";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+}
+
+impl IntoResponses for Problem {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let schema = Ref::from_schema_name(ProblemDetails::name());
+        let content = openapi::ContentBuilder::new().schema(Some(schema)).build();
+        let response = |description: &str| {
+            let response = openapi::ResponseBuilder::new().description(description);
+            response.content(MEDIA_TYPE, content.clone()).build().into()
+        };
+        let (caller, server) =
+            (response("Something is wrong with the request"), response("Something is wrong here"));
+        [("4XX".to_owned(), caller), ("5XX".to_owned(), server)].into()
     }
 }
 
@@ -134,16 +161,14 @@ impl From<PathRejection> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let wait = self.retry_after;
-        let mut response = (status, Json(self)).into_response();
+        let mut response = (self.status, Json(self.details())).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(wait) = wait {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if let Some(wait) = self.retry_after {
             let seconds = wait.as_millis().div_ceil(1_000).max(1) as u64;
             headers.insert(RETRY_AFTER, seconds.into());
         }
-        if status == StatusCode::UNAUTHORIZED {
+        if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response

@@ -18,6 +18,9 @@ pub const MIN_SECRET: usize = 32;
 const LIFETIME: Duration = Duration::from_secs(15 * 60);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(86_400);
 
+/// How far another server's clock may be ahead, in seconds.
+const SKEW: u64 = 15;
+
 /// The longest token that is checked, in bytes.
 const MAX_TOKEN: usize = 8 * 1024;
 
@@ -122,8 +125,12 @@ impl Issuer {
         let mut validation = Validation::new(self.algorithm);
         validation.set_issuer(&[ISSUER]);
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+        validation.validate_nbf = true;
         validation.leeway = 0;
-        Some(jsonwebtoken::decode::<Claims>(token, &self.checking, &validation).ok()?.claims)
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &validation).ok()?.claims;
+        // Another server over the same store may be a moment ahead.
+        let latest = self.validity().0 + SKEW;
+        (claims.iat <= latest).then_some(claims)
     }
 
     /// Returns the public keys, as RFC 7517 has them; empty for HS256.

@@ -66,11 +66,14 @@ impl Client {
         self.0.identity.name()
     }
 
-    /// Creates a channel, with this agent as its only member.
+    /// Creates a channel, with this agent as its only member; waits until the relay has it.
+    ///
+    /// A caller that turns away meanwhile finds the channel by [`open_channel`](Self::open_channel), as after a crash.
     ///
     /// # Errors
     ///
-    /// [`Error::ChannelExists`] where another group has the name.
+    /// [`Error::ChannelExists`] where another group has the name; [`Error::NotAuthorized`] where the agent may not commit
+    /// on it.
     pub async fn create_channel(&self, name: &str) -> Result<Channel> {
         let name = channel_name(name)?;
         let mut channels = self.0.channels.lock().await;
@@ -87,12 +90,15 @@ impl Client {
         let effects = machine.take_effects()?;
         self.0.records.commit(vec![(name.to_string(), effects.changes)]).await?;
         let channel = self.spawn(&name, machine, tickets);
+        channels.insert(name.clone(), channel.clone());
+        // The relay may be long in answering, which holds up nothing else.
+        drop(channels);
         match founded.await.map_err(|_| Error::Closed).flatten() {
-            Ok(_) => {
-                channels.insert(name, channel.clone());
-                Ok(channel)
-            }
+            Ok(_) => Ok(channel),
+            // As after a crash: the channel is founded when it is opened again.
+            Err(Error::Closed) => Err(Error::Closed),
             Err(error) => {
+                self.0.channels.lock().await.remove(&name);
                 channel.close().await;
                 self.0.records.forget(&name.to_string()).await?;
                 Err(error)
@@ -138,7 +144,12 @@ impl Client {
             let welcomes = self.0.desk.welcomes().await?;
             let of_channel = || welcomes.iter().filter(|welcome| welcome.channel == name.to_string());
             if let Some(welcome) = of_channel().rfind(|welcome| welcome.sequence > removed_at) {
-                let joined = self.join_by_welcome(&name, &welcome.welcome, welcome.sequence).await;
+                let (client, channel) = (self.clone(), name.clone());
+                let (welcome, sequence) = (welcome.welcome.clone(), welcome.sequence);
+                // A task of its own: a caller that turns away meanwhile leaves no half-joined channel behind.
+                let joining =
+                    tokio::spawn(async move { client.join_by_welcome(&channel, &welcome, sequence).await });
+                let joined = joining.await.map_err(|_| Error::Closed)?;
                 for used in of_channel() {
                     self.0.desk.drop_welcome(used.id.clone()).await?;
                 }
@@ -178,6 +189,20 @@ impl Client {
     /// [`Error::State`] where it cannot be read.
     pub async fn channels(&self) -> Result<Vec<String>> {
         self.0.records.channels().await
+    }
+
+    /// Ends a channel's work; [`open_channel`](Self::open_channel) goes on with it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] where the name is none.
+    pub async fn close_channel(&self, name: &str) -> Result<()> {
+        let name = channel_name(name)?;
+        let mut channels = self.0.channels.lock().await;
+        if let Some(channel) = channels.remove(&name) {
+            channel.close().await;
+        }
+        Ok(())
     }
 
     /// Ends all work, and closes the state, so that another process can open it.

@@ -230,6 +230,10 @@ impl Worker {
         if let Some(Error::NotAuthorized { reason }) = &error {
             self.tokens.forget().await;
             self.inbox.add(vec![(None, Event::Unauthorized { reason: reason.clone() })]);
+            // A channel that may not be made is nothing to wait for.
+            if self.machine.phase() == Phase::Founding {
+                self.tickets.refuse(reason);
+            }
         }
         if let Some(error) = &error {
             tracing::debug!(channel = %self.scope, error = error as &dyn std::error::Error, "no stream to the relay");
@@ -309,5 +313,11 @@ impl Tickets {
         self.last += 1;
         self.waiting.insert(self.last, done);
         self.last
+    }
+
+    fn refuse(&mut self, reason: &str) {
+        for (_, done) in self.waiting.drain() {
+            let _ = done.send(Err(Error::NotAuthorized { reason: reason.to_owned() }));
+        }
     }
 }

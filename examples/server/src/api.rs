@@ -30,7 +30,7 @@ pub type Make = Box<dyn FnOnce(Issuer, &[u8]) -> Result<Api, ApiError> + Send>;
 
 /// Makes the API that is configured.
 pub fn make(config: &Config, make: Make) -> Result<Api> {
-    let mut api = make(issuer(&config.server)?, &pepper(&config.server)?)?;
+    let mut api = make(issuer(&config.server)?, &pepper(&config.server)?)?.with_rates(config.limits.api());
     for (plan, messages) in &config.plans {
         api = api.with_plan(plan, Some(*messages).filter(|messages| *messages > 0));
     }

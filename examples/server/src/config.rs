@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use secrecy::SecretString;
 use serde::Deserialize;
+use skytale_api::{Rate, Rates};
 use skytale_relay::grpc::ConnectionLimits;
 use skytale_relay::quic::QuicLimits;
 use skytale_relay::{Epochs, ExternalCommits, Limits, Replay};
@@ -92,6 +93,9 @@ pub struct LimitsConfig {
     pub max_quic_streams_per_connection: Option<u32>,
     pub max_proposals_per_epoch: Option<usize>,
     pub max_proposals_per_principal: Option<usize>,
+    pub max_api_rate: Option<u32>,
+    pub max_unauthenticated_api_rate: Option<u32>,
+    pub max_sign_ups_per_minute: Option<u32>,
 }
 
 /// Every key of `[server]`.
@@ -269,7 +273,26 @@ impl LimitsConfig {
             (1..=MAX_MESSAGE_SIZE).contains(&size),
             "max_message_size is {size}; it may be 1 to {MAX_MESSAGE_SIZE}, because SLIM clients take at most 4 MiB"
         );
+        let rates = [self.max_api_rate, self.max_unauthenticated_api_rate, self.max_sign_ups_per_minute];
+        ensure!(!rates.contains(&Some(0)), "a rate of the API is 0; to switch the API off, set api = false");
         Ok(())
+    }
+
+    /// Returns how often the API may be asked: its defaults, where nothing is set. Twice a rate is allowed at once.
+    pub fn api(&self) -> Rates {
+        const SECOND: Duration = Duration::from_secs(1);
+        let rate = |count: u32, period| Rate::new(count.saturating_mul(2), count, period);
+        let mut rates = Rates::default();
+        if let Some(count) = self.max_api_rate {
+            rates = rates.with_per_key(rate(count, SECOND));
+        }
+        if let Some(count) = self.max_unauthenticated_api_rate {
+            rates = rates.with_per_stranger(rate(count, SECOND));
+        }
+        if let Some(count) = self.max_sign_ups_per_minute {
+            rates = rates.with_sign_ups(rate(count, 60 * SECOND));
+        }
+        rates
     }
 
     /// Returns the relay's limits: its defaults, where nothing is set.

@@ -160,6 +160,9 @@ merge!(crate::config::LimitsConfig {
     max_quic_streams_per_connection,
     max_proposals_per_epoch,
     max_proposals_per_principal,
+    max_api_rate,
+    max_unauthenticated_api_rate,
+    max_sign_ups_per_minute,
 });
 
 fn override_with(config: &mut Config, flags: &Flags) {

@@ -67,8 +67,8 @@ pub(crate) struct Changes {
 /// Returns its first API key, which is shown this once. An address may have several accounts, so that nobody learns
 /// whether one has any.
 #[utoipa::path(
-    post, path = "/v1/accounts", tag = "accounts", request_body = NewAccount, security(()),
-    responses((status = 200, body = Created), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    post, path = "/v1/accounts", operation_id = "create_account", tag = "accounts", request_body = NewAccount, security(()),
+    responses((status = 200, body = Created), Problem),
 )]
 pub(crate) async fn create(
     extract::State(api): extract::State<State>,
@@ -91,8 +91,8 @@ pub(crate) async fn create(
 
 /// Show the account
 #[utoipa::path(
-    get, path = "/v1/accounts/me", tag = "accounts",
-    responses((status = 200, body = AccountView), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    get, path = "/v1/accounts/me", operation_id = "get_account", tag = "accounts",
+    responses((status = 200, body = AccountView), Problem),
 )]
 pub(crate) async fn show(
     extract::State(api): extract::State<State>,
@@ -104,8 +104,8 @@ pub(crate) async fn show(
 
 /// Rename the account
 #[utoipa::path(
-    patch, path = "/v1/accounts/me", tag = "accounts", request_body = Changes,
-    responses((status = 200, body = AccountView), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    patch, path = "/v1/accounts/me", operation_id = "rename_account", tag = "accounts", request_body = Changes,
+    responses((status = 200, body = AccountView), Problem),
 )]
 pub(crate) async fn change(
     extract::State(api): extract::State<State>,
@@ -123,8 +123,8 @@ pub(crate) async fn change(
 ///
 /// Its keys and tokens are void at once, and its agents are disconnected. This cannot be undone.
 #[utoipa::path(
-    delete, path = "/v1/accounts/me", tag = "accounts",
-    responses((status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    delete, path = "/v1/accounts/me", operation_id = "close_account", tag = "accounts",
+    responses((status = 204), Problem),
 )]
 pub(crate) async fn close(extract::State(api): extract::State<State>, caller: Caller) -> Result<StatusCode> {
     caller.whole_account()?;

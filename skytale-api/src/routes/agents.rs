@@ -94,8 +94,8 @@ pub(crate) struct Deactivated {
 
 /// Register an agent
 #[utoipa::path(
-    post, path = "/v1/agents", tag = "agents", request_body = NewAgent,
-    responses((status = 200, body = AgentView), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    post, path = "/v1/agents", operation_id = "register_agent", tag = "agents", request_body = NewAgent,
+    responses((status = 200, body = AgentView), Problem),
 )]
 pub(crate) async fn register(
     extract::State(api): extract::State<State>,
@@ -108,8 +108,8 @@ pub(crate) async fn register(
 
 /// List agents
 #[utoipa::path(
-    get, path = "/v1/agents", tag = "agents", params(Wanted),
-    responses((status = 200, body = AgentPage), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    get, path = "/v1/agents", operation_id = "list_agents", tag = "agents", params(Wanted),
+    responses((status = 200, body = AgentPage), Problem),
 )]
 pub(crate) async fn list(
     extract::State(api): extract::State<State>,
@@ -131,8 +131,8 @@ pub(crate) async fn list(
 
 /// Show an agent
 #[utoipa::path(
-    get, path = "/v1/agents/{did}", tag = "agents", params(("did" = String, Path, description = "The agent's DID")),
-    responses((status = 200, body = AgentView), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    get, path = "/v1/agents/{did}", operation_id = "get_agent", tag = "agents", params(("did" = String, Path, description = "The agent's DID")),
+    responses((status = 200, body = AgentView), Problem),
 )]
 pub(crate) async fn show(
     extract::State(api): extract::State<State>,
@@ -148,9 +148,9 @@ pub(crate) async fn show(
 
 /// Replace what is known of an agent
 #[utoipa::path(
-    put, path = "/v1/agents/{did}", tag = "agents", request_body = Details,
+    put, path = "/v1/agents/{did}", operation_id = "replace_agent", tag = "agents", request_body = Details,
     params(("did" = String, Path, description = "The agent's DID")),
-    responses((status = 200, body = AgentView), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = AgentView), Problem),
 )]
 pub(crate) async fn replace(
     extract::State(api): extract::State<State>,
@@ -169,8 +169,8 @@ pub(crate) async fn replace(
 
 /// Deactivate an agent
 #[utoipa::path(
-    delete, path = "/v1/agents/{did}", tag = "agents", params(("did" = String, Path, description = "The agent's DID")),
-    responses((status = 200, body = Deactivated), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    delete, path = "/v1/agents/{did}", operation_id = "deactivate_agent", tag = "agents", params(("did" = String, Path, description = "The agent's DID")),
+    responses((status = 200, body = Deactivated), Problem),
 )]
 pub(crate) async fn deactivate(
     extract::State(api): extract::State<State>,

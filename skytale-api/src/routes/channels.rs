@@ -119,8 +119,8 @@ pub(crate) struct InviteView {
 ///
 /// It belongs to the account that registers it first; a repetition changes nothing.
 #[utoipa::path(
-    post, path = "/v1/channels", tag = "channels", request_body = NewChannel,
-    responses((status = 200, body = ChannelView), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    post, path = "/v1/channels", operation_id = "register_channel", tag = "channels", request_body = NewChannel,
+    responses((status = 200, body = ChannelView), Problem),
 )]
 pub(crate) async fn register(
     extract::State(api): extract::State<State>,
@@ -144,8 +144,8 @@ pub(crate) async fn register(
 
 /// List the account's channels
 #[utoipa::path(
-    get, path = "/v1/channels", tag = "channels", params(Page),
-    responses((status = 200, body = ChannelPage), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    get, path = "/v1/channels", operation_id = "list_channels", tag = "channels", params(Page),
+    responses((status = 200, body = ChannelPage), Problem),
 )]
 pub(crate) async fn list(
     extract::State(api): extract::State<State>,
@@ -167,8 +167,8 @@ pub(crate) async fn list(
 
 /// List the accounts of a channel
 #[utoipa::path(
-    get, path = "/v1/channels/members", tag = "channels", params(OfChannel),
-    responses((status = 200, body = Members), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    get, path = "/v1/channels/members", operation_id = "list_channel_members", tag = "channels", params(OfChannel),
+    responses((status = 200, body = Members), Problem),
 )]
 pub(crate) async fn members(
     extract::State(api): extract::State<State>,
@@ -185,8 +185,8 @@ pub(crate) async fn members(
 ///
 /// The owner ends anybody's, others their own. The account's agents are disconnected; remove them from the group, too.
 #[utoipa::path(
-    delete, path = "/v1/channels/members", tag = "channels", params(OfMember),
-    responses((status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    delete, path = "/v1/channels/members", operation_id = "remove_channel_member", tag = "channels", params(OfMember),
+    responses((status = 204), Problem),
 )]
 pub(crate) async fn remove_member(
     extract::State(api): extract::State<State>,
@@ -208,8 +208,8 @@ pub(crate) async fn remove_member(
 ///
 /// Whoever has the invite's token can ask to join. Only the channel's owner invites.
 #[utoipa::path(
-    post, path = "/v1/channels/invites", tag = "channels", request_body = NewInvite,
-    responses((status = 200, body = InviteView), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    post, path = "/v1/channels/invites", operation_id = "create_invite", tag = "channels", request_body = NewInvite,
+    responses((status = 200, body = InviteView), Problem),
 )]
 pub(crate) async fn invite(
     extract::State(api): extract::State<State>,

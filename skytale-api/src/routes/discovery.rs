@@ -17,7 +17,7 @@ pub(crate) struct KeySet {
 
 /// List the public keys that tokens are checked with
 #[utoipa::path(
-    get, path = "/.well-known/jwks.json", tag = "tokens", security(()), responses((status = 200, body = KeySet)),
+    get, path = "/.well-known/jwks.json", operation_id = "get_key_set", tag = "tokens", security(()), responses((status = 200, body = KeySet)),
 )]
 pub(crate) async fn key_set(extract::State(api): extract::State<State>) -> Body<KeySet> {
     let mut set = api.0.issuer.key_set();

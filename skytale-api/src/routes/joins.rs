@@ -120,8 +120,8 @@ pub(crate) enum Status {
 ///
 /// Uses the invite once, and makes the account a member. A repetition uses nothing, and returns the same request.
 #[utoipa::path(
-    post, path = "/v1/channels/join", tag = "joining", request_body = Join,
-    responses((status = 200, body = Joining), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    post, path = "/v1/channels/join", operation_id = "request_to_join", tag = "joining", request_body = Join,
+    responses((status = 200, body = Joining), Problem),
 )]
 pub(crate) async fn join(
     extract::State(api): extract::State<State>,
@@ -152,8 +152,8 @@ pub(crate) async fn join(
 ///
 /// A request is told to one caller at a time: it comes again after 10 seconds, unless it was answered or refused.
 #[utoipa::path(
-    get, path = "/v1/channels/pending", tag = "joining", params(Pending),
-    responses((status = 200, body = Requests), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    get, path = "/v1/channels/pending", operation_id = "list_join_requests", tag = "joining", params(Pending),
+    responses((status = 200, body = Requests), Problem),
 )]
 pub(crate) async fn pending(
     extract::State(api): extract::State<State>,
@@ -181,8 +181,8 @@ pub(crate) async fn pending(
 ///
 /// The first answer stands; the same one again changes nothing.
 #[utoipa::path(
-    post, path = "/v1/channels/welcome", tag = "joining", request_body = Answer,
-    responses((status = 200, body = Answered), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    post, path = "/v1/channels/welcome", operation_id = "answer_join_request", tag = "joining", request_body = Answer,
+    responses((status = 200, body = Answered), Problem),
 )]
 pub(crate) async fn answer(
     extract::State(api): extract::State<State>,
@@ -207,9 +207,9 @@ pub(crate) async fn answer(
 
 /// Fetch the answer to a request
 #[utoipa::path(
-    get, path = "/v1/channels/welcome/{id}", tag = "joining",
+    get, path = "/v1/channels/welcome/{id}", operation_id = "get_join_answer", tag = "joining",
     params(("id" = String, Path, description = "The request's id"), Wait),
-    responses((status = 200, body = Outcome), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = Outcome), Problem),
 )]
 pub(crate) async fn welcome(
     extract::State(api): extract::State<State>,
@@ -239,9 +239,9 @@ pub(crate) async fn welcome(
 
 /// Refuse a request, or take it back
 #[utoipa::path(
-    delete, path = "/v1/channels/requests/{id}", tag = "joining",
+    delete, path = "/v1/channels/requests/{id}", operation_id = "refuse_join_request", tag = "joining",
     params(("id" = String, Path, description = "The request's id")),
-    responses((status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 204), Problem),
 )]
 pub(crate) async fn refuse(
     extract::State(api): extract::State<State>,

@@ -63,8 +63,8 @@ pub(crate) struct Claimed {
 
 /// Leave key packages
 #[utoipa::path(
-    post, path = "/v1/key-packages", tag = "key packages", request_body = Upload,
-    responses((status = 200, body = Stock), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    post, path = "/v1/key-packages", operation_id = "upload_key_packages", tag = "key packages", request_body = Upload,
+    responses((status = 200, body = Stock), Problem),
 )]
 pub(crate) async fn upload(
     extract::State(api): extract::State<State>,
@@ -90,8 +90,8 @@ pub(crate) async fn upload(
 
 /// Count the key packages that are left
 #[utoipa::path(
-    get, path = "/v1/key-packages", tag = "key packages", params(OfAgent),
-    responses((status = 200, body = Stock), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    get, path = "/v1/key-packages", operation_id = "count_key_packages", tag = "key packages", params(OfAgent),
+    responses((status = 200, body = Stock), Problem),
 )]
 pub(crate) async fn count(
     extract::State(api): extract::State<State>,
@@ -107,8 +107,8 @@ pub(crate) async fn count(
 ///
 /// Each is given once. An agent of another account has to be a member of the channel.
 #[utoipa::path(
-    post, path = "/v1/key-packages/claim", tag = "key packages", request_body = Claim,
-    responses((status = 200, body = Claimed), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    post, path = "/v1/key-packages/claim", operation_id = "claim_key_package", tag = "key packages", request_body = Claim,
+    responses((status = 200, body = Claimed), Problem),
 )]
 pub(crate) async fn claim(
     extract::State(api): extract::State<State>,

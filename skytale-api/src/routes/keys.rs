@@ -115,8 +115,8 @@ pub(crate) struct Keys {
 
 /// Create an API key
 #[utoipa::path(
-    post, path = "/v1/keys", tag = "keys", request_body = Option<NewKey>,
-    responses((status = 200, body = CreatedKey), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    post, path = "/v1/keys", operation_id = "create_key", tag = "keys", request_body = Option<NewKey>,
+    responses((status = 200, body = CreatedKey), Problem),
 )]
 pub(crate) async fn create(
     extract::State(api): extract::State<State>,
@@ -139,8 +139,8 @@ pub(crate) async fn create(
 
 /// List the API keys
 #[utoipa::path(
-    get, path = "/v1/keys", tag = "keys",
-    responses((status = 200, body = Keys), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    get, path = "/v1/keys", operation_id = "list_keys", tag = "keys",
+    responses((status = 200, body = Keys), Problem),
 )]
 pub(crate) async fn list(extract::State(api): extract::State<State>, caller: Caller) -> Result<Body<Keys>> {
     caller.whole_account()?;
@@ -153,9 +153,9 @@ pub(crate) async fn list(extract::State(api): extract::State<State>, caller: Cal
 ///
 /// Makes one with the same name and scopes. The old one goes on to work for as long as `overlap_seconds` says.
 #[utoipa::path(
-    post, path = "/v1/keys/{id}/rotate", tag = "keys", request_body = Option<Rotation>,
+    post, path = "/v1/keys/{id}/rotate", operation_id = "rotate_key", tag = "keys", request_body = Option<Rotation>,
     params(("id" = String, Path, description = "The key's id")),
-    responses((status = 200, body = CreatedKey), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    responses((status = 200, body = CreatedKey), Problem),
 )]
 pub(crate) async fn rotate(
     extract::State(api): extract::State<State>,
@@ -185,8 +185,8 @@ pub(crate) async fn rotate(
 ///
 /// It and its tokens are void at once, and its agents are disconnected.
 #[utoipa::path(
-    delete, path = "/v1/keys/{id}", tag = "keys", params(("id" = String, Path, description = "The key's id")),
-    responses((status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    delete, path = "/v1/keys/{id}", operation_id = "revoke_key", tag = "keys", params(("id" = String, Path, description = "The key's id")),
+    responses((status = 204), Problem),
 )]
 pub(crate) async fn revoke(
     extract::State(api): extract::State<State>,

@@ -29,8 +29,8 @@ pub(crate) struct Token {
 ///
 /// Exchanges an API key, or a token that has not expired, for a token. Send no body.
 #[utoipa::path(
-    post, path = "/v1/tokens", tag = "tokens",
-    responses((status = 200, body = Token), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    post, path = "/v1/tokens", operation_id = "create_token", tag = "tokens",
+    responses((status = 200, body = Token), Problem),
 )]
 pub(crate) async fn create(
     extract::State(api): extract::State<State>,
@@ -55,8 +55,8 @@ pub(crate) async fn create(
 ///
 /// It is void at once, and whoever is connected with it is disconnected.
 #[utoipa::path(
-    delete, path = "/v1/tokens/{id}", tag = "tokens", params(("id" = String, Path, description = "The token's id")),
-    responses((status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    delete, path = "/v1/tokens/{id}", operation_id = "revoke_token", tag = "tokens", params(("id" = String, Path, description = "The token's id")),
+    responses((status = 204), Problem),
 )]
 pub(crate) async fn revoke(
     extract::State(api): extract::State<State>,

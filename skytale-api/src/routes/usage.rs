@@ -56,8 +56,8 @@ pub(crate) struct DayView {
 
 /// Show what was used in a month
 #[utoipa::path(
-    get, path = "/v1/usage", tag = "usage", params(Wanted),
-    responses((status = 200, body = UsageView), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+    get, path = "/v1/usage", operation_id = "get_usage", tag = "usage", params(Wanted),
+    responses((status = 200, body = UsageView), Problem),
 )]
 pub(crate) async fn show(
     extract::State(api): extract::State<State>,

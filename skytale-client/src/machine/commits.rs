@@ -1,6 +1,6 @@
 //! Changes of the group: wanted, planned as a commit on the current epoch, and planned again when another commit wins.
 
-use skytale_core::extension::{self, AddressedWelcome, Content, Refused, Submit};
+use skytale_core::extension::{self, AddressedWelcome, Code, Content, Refused, Submit};
 
 use super::record::{Intent, ONLY, Pending, put};
 use super::relay::Asked;
@@ -252,20 +252,34 @@ impl Machine {
 
     /// The relay will never take the pending commit.
     pub(super) fn give_up_commit(&mut self, refused: Refused) -> Result<()> {
+        if self.phase == Phase::Founding {
+            return self.give_up_founding(&refused);
+        }
         let Some(in_flight) = self.take_pending() else { return Ok(()) };
         self.group.clear_pending()?;
-        let founding = self.phase == Phase::Founding;
         for key in in_flight.pending.intents {
-            let error = match founding {
-                true => Error::ChannelExists { channel: self.channel.to_string() },
-                false => Error::refused(refused.clone()),
+            self.drop_intent(key, Err(Error::refused(refused.clone())));
+        }
+        Ok(())
+    }
+
+    /// The relay will not have the channel made.
+    pub(super) fn give_up_founding(&mut self, refused: &Refused) -> Result<()> {
+        if self.take_pending().is_some() {
+            self.group.clear_pending()?;
+        }
+        let code = Code::try_from(refused.code).unwrap_or(Code::Unspecified);
+        for key in self.intents.keys().copied().collect::<Vec<_>>() {
+            let error = match code {
+                Code::StaleEpoch | Code::FutureEpoch | Code::WrongGroup => {
+                    Error::ChannelExists { channel: self.channel.to_string() }
+                }
+                _ => Error::refused(refused.clone()),
             };
             self.drop_intent(key, Err(error));
         }
-        if founding {
-            self.phase = Phase::Evicted;
-            self.moved = true;
-        }
+        self.phase = Phase::Evicted;
+        self.moved = true;
         Ok(())
     }
 

@@ -64,6 +64,8 @@ impl Machine {
             Asked::Leave(ticket) => self.done(Some(ticket), Err(Error::refused(refused))),
             Asked::GroupInfo | Asked::Return(_) => self.return_refused(code, refused.retry_after_ms),
             Asked::Resume if wait => self.link = Link::Down,
+            // A channel that may not be made is nothing to wait for.
+            Asked::Resume if self.phase == Phase::Founding => return self.give_up_founding(&refused),
             Asked::Resume => self.resume_refused(refused),
         }
         Ok(())

@@ -312,7 +312,8 @@ impl Agent {
     }
 
     pub async fn send(&self, frame: Bytes) {
-        self.sender.send(frame).await.expect("the stream is open");
+        // A stream that has ended is noticed by reading it.
+        let _ = self.sender.send(frame).await;
     }
 
     /// Subscribes a name and waits for the acknowledgement.
@@ -343,7 +344,8 @@ impl Agent {
     }
 
     async fn acknowledged(&mut self, id: u64) -> Result<(), String> {
-        let ack = slim3::Message::decode(self.frame().await.expect("an acknowledgement")).expect("decodes");
+        let frame = self.frame().await.map_err(|status| status.message().to_owned())?;
+        let ack = slim3::Message::decode(frame).expect("decodes");
         match ack.message_type {
             Some(slim3::message::MessageType::SubscriptionAck(ack)) => {
                 assert_eq!(ack.subscription_id, id);

@@ -18,7 +18,8 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 CACHE = pathlib.Path(os.environ.get("SKYTALE_CACHE") or pathlib.Path.home() / ".cache/skytale")
-LISTENING = re.compile(r"(grpc|http) listening on (\S+)")
+LISTENING = re.compile(r"(grpc|http|quic) listening on (\S+)")
+LISTENERS = ("--grpc-listen-addr", "--quic-listen-addr", "--health-listen-addr")
 START_SECONDS, STOP_SECONDS = 30, 20
 
 
@@ -79,7 +80,7 @@ def certificate(directory: pathlib.Path) -> tuple:
 
 
 class Server:
-    """A server on free ports with a data directory of its own, for as long as the `with` lasts."""
+    """A server, on free ports unless told otherwise, with a data directory of its own, for as long as the `with` lasts."""
 
     def __init__(self, binary: pathlib.Path, *flags: str):
         self.binary, self.flags = binary, flags
@@ -87,8 +88,8 @@ class Server:
     def __enter__(self) -> "Server":
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="skytale-"))
         self.data, self.log = self.scratch / "data", self.scratch / "log"
-        command = [self.binary, "--data-dir", self.data, "--grpc-listen-addr", "127.0.0.1:0",
-                   "--quic-listen-addr", "127.0.0.1:0", "--health-listen-addr", "127.0.0.1:0", *self.flags]
+        anywhere = [part for flag in LISTENERS if flag not in self.flags for part in (flag, "127.0.0.1:0")]
+        command = [self.binary, "--data-dir", self.data, *anywhere, *self.flags]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
@@ -102,8 +103,8 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             found = dict(LISTENING.findall(self.log.read_text()))
-            if len(found) == 2:
-                self.grpc, self.http = found["grpc"], found["http"]
+            if len(found) == 3:
+                self.grpc, self.http, self.quic = found["grpc"], found["http"], found["quic"]
                 urllib.request.urlopen(f"http://{self.http}/ready", timeout=START_SECONDS).close()
                 return
             time.sleep(0.05)

@@ -1,0 +1,11 @@
+"""The tools of `skytale.tools` for agent frameworks; each module needs its framework, as an extra of this package.
+
+| module | framework | install |
+|---|---|---|
+| `skytale.integrations.langchain` | LangChain, LangGraph | `pip install skytale[langchain]` |
+| `skytale.integrations.openai_agents` | OpenAI Agents SDK | `pip install skytale[openai-agents]` |
+| `skytale.integrations.pydantic_ai` | Pydantic AI | `pip install skytale[pydantic-ai]` |
+| `skytale.integrations.crewai` | CrewAI | `pip install skytale[crewai]` |
+
+Each has one function, `tools(toolbox)`. A model is told what went wrong, and may try again.
+"""

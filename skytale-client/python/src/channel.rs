@@ -1,0 +1,163 @@
+//! A channel, as the package's two faces see it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use skytale_client::{Channel as Inner, Event, Result};
+use tokio::sync::Notify;
+
+use crate::event::Handed;
+use crate::operation::{Completions, Operation, cancellable, lasting, often_ready};
+use crate::runtime;
+
+/// A channel that the agent is a member of.
+#[pyclass(frozen, module = "skytale._native")]
+#[derive(Clone)]
+pub struct Channel {
+    inner: Inner,
+    returned: Arc<Returned>,
+}
+
+/// Events whose reader turned away before it took them; they come next.
+#[derive(Default)]
+pub struct Returned {
+    events: Mutex<VecDeque<Event>>,
+    changed: Notify,
+}
+
+impl Returned {
+    /// Takes an event back.
+    pub fn put(&self, event: Event) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+        self.changed.notify_one();
+    }
+
+    fn take(&self) -> Option<Event> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+impl Channel {
+    pub fn new(inner: Inner) -> Self {
+        Self { inner, returned: Arc::default() }
+    }
+
+    pub fn name_text(&self) -> String {
+        self.inner.name().to_string()
+    }
+
+    /// Waits for the next event; one that was given back comes first.
+    async fn next_event(self) -> Result<Handed> {
+        let back = self.returned.clone();
+        let mut events = self.inner.messages();
+        loop {
+            let changed = self.returned.changed.notified();
+            if let Some(event) = self.returned.take() {
+                return Ok(Handed { event: Some(event), back });
+            }
+            tokio::select! {
+                biased;
+                event = events.next() => return Ok(Handed { event: event.transpose()?, back }),
+                () = changed => {}
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Channel {
+    #[getter]
+    fn name(&self) -> String {
+        self.name_text()
+    }
+
+    #[getter]
+    fn epoch(&self) -> u64 {
+        self.inner.epoch()
+    }
+
+    #[getter]
+    fn position(&self) -> u64 {
+        self.inner.position()
+    }
+
+    #[getter]
+    fn said(&self) -> u64 {
+        self.inner.said()
+    }
+
+    #[getter]
+    fn is_member(&self) -> bool {
+        self.inner.is_member()
+    }
+
+    #[getter]
+    fn is_connected(&self) -> bool {
+        self.inner.is_connected()
+    }
+
+    #[getter]
+    fn epoch_authenticator<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.epoch_authenticator())
+    }
+
+    /// The members' names, each with its leaf's number.
+    fn members(&self) -> Vec<(String, u32)> {
+        self.inner.members().into_iter().map(|member| (member.agent, member.leaf)).collect()
+    }
+
+    fn send(&self, completions: &Completions, body: Vec<u8>) -> PyResult<Operation> {
+        let channel = self.inner.clone();
+        lasting(completions, async move { channel.send(body).await })
+    }
+
+    fn add(&self, completions: &Completions, agent: String) -> PyResult<Operation> {
+        let channel = self.inner.clone();
+        cancellable(completions, async move { channel.add(&agent).await })
+    }
+
+    fn remove(&self, completions: &Completions, agent: String) -> PyResult<Operation> {
+        let channel = self.inner.clone();
+        cancellable(completions, async move { channel.remove(&agent).await })
+    }
+
+    fn rotate(&self, completions: &Completions) -> PyResult<Operation> {
+        let channel = self.inner.clone();
+        cancellable(completions, async move { channel.rotate().await })
+    }
+
+    fn leave(&self, completions: &Completions) -> PyResult<Operation> {
+        let channel = self.inner.clone();
+        cancellable(completions, async move { channel.leave().await })
+    }
+
+    fn reached(&self, completions: &Completions, sequence: u64) -> PyResult<Operation> {
+        let channel = self.inner.clone();
+        cancellable(completions, async move { channel.reached(sequence).await })
+    }
+
+    /// Waits for the next event, a tuple; `None` once the channel is closed.
+    fn next(&self, completions: &Completions) -> PyResult<Operation> {
+        often_ready(completions, self.clone().next_event())
+    }
+
+    fn invite(&self, completions: &Completions, uses: u32, seconds: u64) -> PyResult<Operation> {
+        let channel = self.inner.clone();
+        cancellable(completions, async move { channel.invite(uses, Duration::from_secs(seconds)).await })
+    }
+
+    fn keep_admitting(&self) -> PyResult<()> {
+        let runtime = runtime::handle()?;
+        let _entered = runtime.enter();
+        self.inner.keep_admitting();
+        Ok(())
+    }
+
+    fn admit(&self, completions: &Completions) -> PyResult<Operation> {
+        let channel = self.inner.clone();
+        cancellable(completions, async move { channel.admit().await })
+    }
+}

@@ -1,0 +1,181 @@
+//! An agent, as the package's two faces see it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use skytale_client::{
+    Client as Inner, ClientBuilder, Credentials, Durability, Padding, Resync, State, Suite,
+};
+
+use crate::channel::Channel;
+use crate::local::LocalRelay;
+use crate::operation::{Completions, Operation, cancellable, lasting};
+
+/// An agent that is connected to a relay.
+#[pyclass(frozen, weakref, module = "skytale._native")]
+pub struct Client(Inner);
+
+/// A relay: an address, or one inside the process.
+#[derive(FromPyObject)]
+pub enum Relay {
+    Address(String),
+    Local(Py<LocalRelay>),
+}
+
+/// Starts an agent.
+#[pyfunction]
+#[pyo3(signature = (completions, name, relay, *, token=None, api=None, api_key=None, state=None, state_key=None,
+    durable=true, trust=None, post_quantum=false, padding=true, cover_traffic=None, attempts=None,
+    rotate_after=None, resync=true, key_packages=None))]
+#[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+pub fn start(
+    completions: &Completions,
+    name: String,
+    relay: Relay,
+    token: Option<String>,
+    api: Option<String>,
+    api_key: Option<String>,
+    state: Option<PathBuf>,
+    state_key: Option<Vec<u8>>,
+    durable: bool,
+    trust: Option<Vec<u8>>,
+    post_quantum: bool,
+    padding: bool,
+    cover_traffic: Option<f64>,
+    attempts: Option<u32>,
+    rotate_after: Option<u64>,
+    resync: bool,
+    key_packages: Option<u32>,
+) -> PyResult<Operation> {
+    let mut builder = match relay {
+        Relay::Address(address) => Inner::builder(name, address),
+        Relay::Local(relay) => relay.get().agent(name),
+    };
+    builder = builder
+        .with_credentials(credentials(token, api, api_key)?)
+        .with_state(kept(state, state_key, durable)?);
+    if let Some(pem) = trust {
+        builder = builder.with_trusted_certificates(&pem);
+    }
+    if post_quantum {
+        builder = builder.with_suite(Suite::PostQuantum);
+    }
+    if !padding {
+        builder = builder.with_padding(Padding::None);
+    }
+    if !resync {
+        builder = builder.with_resync(Resync::Wait);
+    }
+    if let Some(average) = cover_traffic {
+        let average =
+            Duration::try_from_secs_f64(average).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        builder = builder.with_cover_traffic(average);
+    }
+    builder = with(builder, attempts, ClientBuilder::with_attempts);
+    builder = with(builder, rotate_after, ClientBuilder::with_rotation_after);
+    builder = with(builder, key_packages, ClientBuilder::with_key_packages);
+    lasting(completions, async move { builder.start().await.map(Client) })
+}
+
+fn with<T>(
+    builder: ClientBuilder,
+    given: Option<T>,
+    set: fn(ClientBuilder, T) -> ClientBuilder,
+) -> ClientBuilder {
+    match given {
+        Some(value) => set(builder, value),
+        None => builder,
+    }
+}
+
+fn credentials(token: Option<String>, api: Option<String>, api_key: Option<String>) -> PyResult<Credentials> {
+    match (token, api, api_key) {
+        (None, None, None) => Ok(Credentials::none()),
+        (Some(token), None, None) => Ok(Credentials::token(token)),
+        (None, Some(api), Some(key)) => Ok(Credentials::api_key(api, key)),
+        (Some(_), _, _) => Err(PyValueError::new_err("give either `token`, or `api` and `api_key`")),
+        _ => Err(PyValueError::new_err("`api` (the API server's address) and `api_key` go together")),
+    }
+}
+
+fn kept(directory: Option<PathBuf>, key: Option<Vec<u8>>, durable: bool) -> PyResult<State> {
+    let Some(directory) = directory else {
+        return match key {
+            None => Ok(State::memory()),
+            Some(_) => {
+                Err(PyValueError::new_err("`state_key` encrypts what is in the directory `state`: give both"))
+            }
+        };
+    };
+    let durability = if durable { Durability::Full } else { Durability::Relaxed };
+    let state = State::directory(directory).with_durability(durability);
+    let Some(key) = key else { return Ok(state) };
+    let key = key
+        .try_into()
+        .map_err(|_| PyValueError::new_err("`state_key` has 32 bytes, as of secrets.token_bytes(32)"))?;
+    Ok(state.encrypted_with(key))
+}
+
+impl Client {
+    pub fn inner(&self) -> &Inner {
+        &self.0
+    }
+}
+
+#[pymethods]
+impl Client {
+    #[getter]
+    fn name(&self) -> String {
+        self.0.name().to_string()
+    }
+
+    fn create_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
+        let client = self.0.clone();
+        cancellable(completions, async move { client.create_channel(&name).await.map(Channel::new) })
+    }
+
+    fn open_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
+        let client = self.0.clone();
+        lasting(completions, async move { client.open_channel(&name).await.map(Channel::new) })
+    }
+
+    fn join_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
+        let client = self.0.clone();
+        cancellable(completions, async move { client.join_channel(&name).await.map(Channel::new) })
+    }
+
+    fn join(&self, completions: &Completions, name: String, invite: String) -> PyResult<Operation> {
+        let client = self.0.clone();
+        cancellable(completions, async move { client.join(&name, &invite).await.map(Channel::new) })
+    }
+
+    fn invitations(&self, completions: &Completions) -> PyResult<Operation> {
+        let client = self.0.clone();
+        cancellable(completions, async move { client.invitations().await })
+    }
+
+    fn left_key_packages(&self, completions: &Completions) -> PyResult<Operation> {
+        let client = self.0.clone();
+        cancellable(completions, async move { client.left_key_packages().await })
+    }
+
+    fn channels(&self, completions: &Completions) -> PyResult<Operation> {
+        let client = self.0.clone();
+        cancellable(completions, async move { client.channels().await })
+    }
+
+    fn close_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
+        let client = self.0.clone();
+        lasting(completions, async move { client.close_channel(&name).await })
+    }
+
+    fn close(&self, completions: &Completions) -> PyResult<Operation> {
+        let client = self.0.clone();
+        lasting(completions, async move {
+            client.close().await;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,67 @@
+"""The package's types are complete, and say what it does: `mypy --strict`, `pyright`, and the native half itself."""
+
+import inspect
+import json
+import pathlib
+import subprocess
+import sys
+
+import skytale
+from skytale import _native
+
+HERE = pathlib.Path(__file__).parent
+PACKAGE = pathlib.Path(skytale.__file__).parent
+
+
+def run(*command: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, timeout=300, cwd=HERE)
+
+
+def checked_files() -> list[str]:
+    """CrewAI's environment is another one."""
+    return [str(path) for path in sorted(PACKAGE.rglob("*.py*")) if path.suffix in (".py", ".pyi") and path.stem != "crewai"]
+
+
+def test_mypy_is_satisfied() -> None:
+    ended = run("mypy", "--strict", "--no-incremental", "--cache-dir=/dev/null", *checked_files(), "typed_program.py")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_pyright_is_satisfied(tmp_path: pathlib.Path) -> None:
+    settings = {
+        "include": [str(PACKAGE), str(HERE / "typed_program.py")],
+        "exclude": ["**/crewai.py"],
+        "typeCheckingMode": "strict",
+        "reportPrivateUsage": False,
+        "reportUnknownMemberType": False,
+        "venvPath": str(pathlib.Path(sys.prefix).parent),
+        "venv": pathlib.Path(sys.prefix).name,
+    }
+    project = tmp_path / "pyrightconfig.json"
+    project.write_text(json.dumps(settings))
+    ended = run("pyright", "--project", str(project))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_a_wrong_type_is_found(tmp_path: pathlib.Path) -> None:
+    program = tmp_path / "wrong.py"
+    program.write_text((HERE / "typed_program.py").read_text() + "\n    room.send(42)\n")
+    ended = run("mypy", "--strict", "--no-incremental", "--cache-dir=/dev/null", str(program))
+    assert ended.returncode == 1 and "arg-type" in ended.stdout, ended.stdout + ended.stderr
+
+
+def test_the_stub_is_of_what_is_there() -> None:
+    ended = run("mypy.stubtest", "skytale._native", "--ignore-disjoint-bases")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_everything_public_is_documented() -> None:
+    for name in skytale.__all__:
+        thing = getattr(skytale, name)
+        if not inspect.isclass(thing):
+            continue
+        assert inspect.getdoc(thing), name
+        for member, value in vars(thing).items():
+            if inspect.isfunction(value) and not member.startswith("_"):
+                assert inspect.getdoc(value), f"{name}.{member}"
+    assert inspect.getdoc(_native)
