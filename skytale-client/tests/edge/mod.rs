@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
-use skytale_client::{Channel, Client, ClientBuilder, Error, Event, Message, State};
+use skytale_client::{Channel, Client, ClientBuilder, Event, Message, State};
 use skytale_relay::grpc::{Listener, Server};
 use skytale_relay::quic::{QuicLimits, serve, server_config};
 use skytale_relay::{
@@ -294,10 +294,6 @@ pub async fn expect(channel: &Channel, wanted: impl Fn(&Event) -> bool) -> Event
         }
     };
     tokio::time::timeout(SOON, read).await.expect("the event in time")
-}
-
-pub fn is_retryable(error: &Error) -> bool {
-    error.is_retryable()
 }
 
 /// Copies a directory, as a backup does.
