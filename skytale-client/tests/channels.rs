@@ -135,7 +135,8 @@ async fn one_of_two_that_create_a_channel_at_once_gets_it() {
     let edge = Edge::start().await;
     let alice = edge.agent(ALICE, By::Quic).start().await.expect("starts");
     let bob = edge.agent(BOB, By::Grpc).start().await.expect("starts");
-    for round in 0..10 {
+    let rounds = if std::env::var("SKYTALE_SCALE").is_ok_and(|scale| scale == "full") { 1000 } else { 10 };
+    for round in 0..rounds {
         let name = format!("acme/race/room{round}");
         let (first, second) = tokio::join!(alice.create_channel(&name), bob.create_channel(&name));
         let (got, refused) = match (first, second) {
@@ -308,6 +309,23 @@ async fn too_long_a_message_is_refused_and_nothing_is_lost() {
     let long = room.send(vec![0; 1024 * 1024 + 1]).await;
     assert!(matches!(long, Err(Error::TooLarge { found: 1_048_577, allowed: 1_048_576 })));
     room.send(vec![0; 1024 * 1024]).await.expect("sent");
+}
+
+#[tokio::test]
+async fn an_agent_that_says_much_gives_itself_new_keys() {
+    let relay = LocalRelay::start();
+    let alice = relay.agent(ALICE).with_rotation_after(10).start().await.expect("starts");
+    let bob = relay.agent(BOB).start().await.expect("starts");
+    let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
+    let before = alices.epoch();
+    for number in 0..35 {
+        alices.send(format!("{number}")).await.expect("sent");
+    }
+    let heard = hear(&bobs, 35).await;
+    for epoch in heard.chunk_by(|one, next| one.epoch == next.epoch) {
+        assert!(epoch.len() <= 20, "{} messages in epoch {}", epoch.len(), epoch[0].epoch);
+    }
+    assert!(heard[34].epoch >= before + 2, "from epoch {before} to {}", heard[34].epoch);
 }
 
 #[tokio::test]

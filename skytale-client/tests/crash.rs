@@ -23,8 +23,9 @@ static RUNS: AtomicU32 = AtomicU32::new(0);
 const WITNESS: &str = "acme/agents/witness";
 const VICTIM: &str = "globex/agents/victim";
 
-/// How many messages the victim says in all, for each time it is killed.
+/// How many messages the victim says in all, for each time it is killed, and how long one may take.
 const MESSAGES_A_KILL: u64 = 6;
+const A_MESSAGE: Duration = Duration::from_millis(250);
 
 fn kills() -> u32 {
     std::env::var("SKYTALE_KILLS").map_or(4, |kills| kills.parse().expect("a number"))
@@ -115,7 +116,8 @@ async fn run(what: &str, edge: &Edge, state: &Path, total: u64, crash_at: Option
     if let Some(at) = crash_at {
         command.env("SKYTALE_CRASH_AT", at);
     }
-    let ended = tokio::time::timeout(edge::SOON, command.status()).await;
+    let patience = edge::SOON + A_MESSAGE * u32::try_from(total).expect("few");
+    let ended = tokio::time::timeout(patience, command.status()).await;
     ended.unwrap_or_else(|_| panic!("{what} in time, to be killed at {crash_at:?}")).expect("runs")
 }
 

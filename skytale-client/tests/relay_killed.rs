@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use edge::{By, Edge, ROOM, gather, hear};
 use futures::future::join_all;
-use skytale_client::{Channel, Client};
+use skytale_client::{Channel, Client, Result};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
@@ -49,7 +50,7 @@ async fn nothing_is_lost_and_nothing_forks_when_the_relay_is_killed() {
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
     let (over, goes_on) = watch::channel(true);
 
-    let killing = kill_again_and_again(relay, directory.path(), over);
+    let killing = kill_again_and_again(relay, &edge, over);
     let (relay, said, rotated, joined) = tokio::join!(
         killing,
         talk(&alices, goes_on.clone()),
@@ -87,11 +88,14 @@ async fn an_agent_on_quic_notices_that_its_relay_was_killed() {
 }
 
 /// Kills the relay at any moment; each time it has been up for another while.
-async fn kill_again_and_again(mut relay: Child, directory: &Path, over: watch::Sender<bool>) -> Child {
+async fn kill_again_and_again(mut relay: Child, edge: &Edge, over: watch::Sender<bool>) -> Child {
     for round in 0..kills() {
-        tokio::time::sleep(Duration::from_millis(300 + round * 37 % 400)).await;
+        while TcpStream::connect(edge.socket(By::Grpc)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(300 + round * 37 % 700)).await;
         relay.kill().await.expect("killed");
-        relay = start(directory);
+        relay = start(&edge.directory);
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     over.send_replace(false);
@@ -122,8 +126,8 @@ async fn come_and_go(channel: &Channel, agent: &Client, goes_on: watch::Receiver
     let mut joined = 0;
     let name = agent.name().to_string();
     while *goes_on.borrow() {
-        let added = channel.add(&name).await.expect("added");
-        let theirs = agent.join_channel(ROOM).await.expect("joined");
+        let added = again(|| channel.add(&name)).await;
+        let theirs = again(|| agent.join_channel(ROOM)).await;
         theirs.reached(added).await.expect("reached");
         let removed = channel.remove(&name).await.expect("removed");
         theirs.reached(removed).await.expect("reached");
@@ -131,4 +135,14 @@ async fn come_and_go(channel: &Channel, agent: &Client, goes_on: watch::Receiver
         joined += 1;
     }
     joined
+}
+
+/// Asks until there is a relay to answer.
+async fn again<T>(ask: impl AsyncFn() -> Result<T>) -> T {
+    loop {
+        match ask().await {
+            Ok(done) => return done,
+            Err(error) => assert!(error.is_retryable(), "{error}"),
+        }
+    }
 }

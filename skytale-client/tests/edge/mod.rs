@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
-use skytale_client::{Channel, Client, ClientBuilder, Error, Event, Message, State};
+use skytale_client::{Channel, Client, ClientBuilder, Event, Message, State};
 use skytale_relay::grpc::{Listener, Server};
 use skytale_relay::quic::{QuicLimits, serve, server_config};
 use skytale_relay::{
@@ -265,22 +265,21 @@ pub async fn gather(agents: &[Client]) -> Vec<Channel> {
     channels
 }
 
-/// Reads the next `count` messages.
+/// Reads the next `count` messages, each of which comes soon.
 pub async fn hear(channel: &Channel, count: usize) -> Vec<Message> {
-    let read = async {
-        let (mut events, mut heard) = (channel.messages(), Vec::new());
-        while heard.len() < count {
-            match events.next().await.expect("open").expect("readable") {
-                Event::Message(message) => heard.push(message),
-                event @ (Event::Undecryptable { .. } | Event::Forked { .. } | Event::Gap { .. }) => {
-                    panic!("{event:?}")
-                }
-                _ => {}
+    let (mut events, mut heard) = (channel.messages(), Vec::new());
+    while heard.len() < count {
+        let next = tokio::time::timeout(SOON, events.next()).await;
+        let next = next.unwrap_or_else(|_| panic!("{} of {count} messages in time", heard.len()));
+        match next.expect("open").expect("readable") {
+            Event::Message(message) => heard.push(message),
+            event @ (Event::Undecryptable { .. } | Event::Forked { .. } | Event::Gap { .. }) => {
+                panic!("{event:?}")
             }
+            _ => {}
         }
-        heard
-    };
-    tokio::time::timeout(SOON, read).await.unwrap_or_else(|_| panic!("{count} messages in time"))
+    }
+    heard
 }
 
 /// Waits for an event.
@@ -295,10 +294,6 @@ pub async fn expect(channel: &Channel, wanted: impl Fn(&Event) -> bool) -> Event
         }
     };
     tokio::time::timeout(SOON, read).await.expect("the event in time")
-}
-
-pub fn is_retryable(error: &Error) -> bool {
-    error.is_retryable()
 }
 
 /// Copies a directory, as a backup does.
