@@ -54,12 +54,11 @@ def execute(code: str, names: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_readmes_examples_run(usual: Place, examples: list[str], tmp_path: pathlib.Path) -> None:
     """Own names take the place of the README's channels: other runs may have created those."""
-    own = uuid.uuid4().hex[:8]
-    channels = ("myorg/team/general", "org/ns/chan", "org/ns/test", "org/ns/mcp-rpc")
-    mine = {name: f"org/{own}/{name.rpartition('/')[2]}" for name in channels}
-    mine |= {"org/a2a-agents": f"org/{own}/a2a-agents", "org/slim-agents": f"org/{own}/slim-agents"}
+    channels = ("myorg/team/general", "org/ns/chan", "org/ns/test", "org/ns/mcp-rpc", "org/a2a-agents", "org/slim-agents")
     ran = 0
     for code in examples:
+        own = uuid.uuid4().hex[:8]
+        mine = {name: f"org/{own}/{name.rpartition('/')[2]}" for name in channels}
         for name, replacement in mine.items():
             code = code.replace(name, replacement)
         with compat.SkytaleChannelManager(identity=b"the-reader") as mgr:
