@@ -99,6 +99,7 @@ class Agent:
         self._cover_traffic, self._attempts = cover_traffic, attempts
         self._rotate_after, self._key_packages = rotate_after, key_packages
         self._native: _native.Client | None = None
+        self._is_owner = True
 
     @property
     def name(self) -> str:
@@ -115,8 +116,12 @@ class Agent:
         return f"<{type(self).__module__}.{type(self).__qualname__} {self._name} at {relay}>"
 
     def __del__(self) -> None:
-        if getattr(self, "_native", None) is not None:
+        if getattr(self, "_native", None) is not None and self._is_owner:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=2, source=self)
+
+    def _share(self, other: Agent) -> None:
+        """Becomes another face of an agent that runs; it is the other's to close."""
+        self._native, self._is_owner = other._running(), False
 
     def _starting(self) -> Start:
         if self._native is not None:

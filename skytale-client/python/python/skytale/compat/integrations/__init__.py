@@ -1,0 +1,1 @@
+"""Adapters by the names that the documentation of `skytale-sdk` gives them."""
