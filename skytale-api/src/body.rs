@@ -7,8 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::request::Parts;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use skytale_core::ChannelName;
 
 use crate::error::{Problem, Result};
@@ -21,7 +22,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
-        let Json(body) = <Json<T> as FromRequest<S>>::from_request(request, state).await?;
+        let Json(Object(body)) = <Json<Object<T>> as FromRequest<S>>::from_request(request, state).await?;
         Ok(Self(body))
     }
 }
@@ -36,13 +37,25 @@ impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Body<T> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(None);
         }
-        Ok(Some(Self(Json::from_bytes(&bytes)?.0)))
+        let Json(Object(body)) = Json::from_bytes(&bytes)?;
+        Ok(Some(Self(body)))
     }
 }
 
 impl<T: Serialize> IntoResponse for Body<T> {
     fn into_response(self) -> Response {
         Json(self.0).into_response()
+    }
+}
+
+/// A JSON object, and nothing else: serde would read an array as a struct, too.
+#[derive(Debug)]
+pub(crate) struct Object<T>(pub T);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = Map::deserialize(deserializer)?;
+        T::deserialize(Value::Object(fields)).map(Self).map_err(D::Error::custom)
     }
 }
 

@@ -63,6 +63,9 @@ async fn post_keys_returns_a_key_once() {
     // Without a body, as the published client sends it.
     let unnamed = api.ask(Method::POST, "/v1/keys", &ada.key, None).await;
     assert_eq!(unnamed.text("/name"), "default");
+    for array in [json!([]), json!(["name"]), json!({ "scopes": [["org/**", ["publish"]]] })] {
+        api.post("/v1/keys", &ada.key, array).await.is_problem(400, "bad_request");
+    }
     let test = api.post("/v1/keys", &ada.key, json!({ "test": true })).await;
     assert!(test.text("/key").starts_with("sk_test_"));
 }

@@ -10,7 +10,7 @@ use skytale_store::{ApiKey, Revocation, Revoked};
 use utoipa::ToSchema;
 
 use crate::api::State;
-use crate::body::{Body, Segment, text};
+use crate::body::{Body, Object, Segment, text};
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
 use crate::key::{Key, Purpose};
@@ -39,8 +39,8 @@ pub(crate) struct NewKey {
     #[serde(default)]
     test: bool,
     /// What its tokens are limited to; the whole account if it is left out.
-    #[schema(max_items = 64)]
-    scopes: Option<Vec<Scope>>,
+    #[schema(max_items = 64, value_type = Option<Vec<Scope>>)]
+    scopes: Option<Vec<Object<Scope>>>,
     /// After how many seconds it expires; never if it is left out.
     #[schema(minimum = 1, maximum = 315360000)]
     ttl_seconds: Option<u64>,
@@ -126,7 +126,7 @@ pub(crate) async fn create(
     caller.whole_account()?;
     let new = new.map(|body| body.0).unwrap_or_default();
     let name = new.name.as_deref().map_or(Ok(DEFAULT_NAME.to_owned()), |name| text("name", name, NAME))?;
-    let scopes = new.scopes.map(|scopes| to_stored(&scopes)).transpose()?;
+    let scopes = new.scopes.map(to_stored).transpose()?;
     let life = new.ttl_seconds.map(|seconds| within("ttl_seconds", seconds, 1, LIFE)).transpose()?;
     if api.0.accounts.keys(&caller.account).await?.len() >= KEYS {
         return Err(Problem::conflict(format!("an account has at most {KEYS} keys: revoke one first")));
@@ -239,11 +239,12 @@ async fn add(api: &State, key: &Key, kept: ApiKey) -> Result<Body<CreatedKey>> {
     }
 }
 
-fn to_stored(scopes: &[Scope]) -> Result<String> {
+fn to_stored(scopes: Vec<Object<Scope>>) -> Result<String> {
     if scopes.len() > SCOPES {
         return Err(Problem::bad_request(format!("a key has at most {SCOPES} scopes")));
     }
-    let written = serde_json::to_string(scopes).map_err(|_| Problem::internal())?;
+    let scopes: Vec<Scope> = scopes.into_iter().map(|scope| scope.0).collect();
+    let written = serde_json::to_string(&scopes).map_err(|_| Problem::internal())?;
     let grants: Vec<Grant> = serde_json::from_str(&written)
         .map_err(|error| Problem::bad_request(format!("scopes cannot be read: {error}")))?;
     serde_json::to_string(&grants).map_err(|_| Problem::internal())

@@ -1,6 +1,6 @@
 //! Measures the API over real sockets: what docs/performance.md and docs/security.md say of it.
 //!
-//! `cargo run --release -p skytale-api --example figures -- [tokens|timing]`; PostgreSQL where SKYTALE_TEST_POSTGRES says.
+//! `cargo run --release -p skytale-api --example api_figures -- [tokens|timing]`; PostgreSQL where SKYTALE_TEST_POSTGRES says.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -97,7 +97,7 @@ async fn tokens(name: &str, store: Arc<SqlStore>) -> Result<()> {
             for _ in 0..EACH {
                 times.push(ask(&http, address, &key, StatusCode::OK).await?);
             }
-            Result::Ok(times)
+            Result::<Vec<Duration>>::Ok(times)
         })
     });
     let mut times = Vec::new();
