@@ -10,7 +10,7 @@ use skytale_client::{Channel as Inner, Event, Result};
 use tokio::sync::Notify;
 
 use crate::event::Handed;
-use crate::operation::{Completions, Operation, cancellable, lasting, often_ready};
+use crate::operation::{Abort, Completions, Operation, in_order, spawn};
 use crate::runtime;
 
 /// A channel that the agent is a member of.
@@ -111,42 +111,44 @@ impl Channel {
 
     fn send(&self, completions: &Completions, body: Vec<u8>) -> PyResult<Operation> {
         let channel = self.inner.clone();
-        lasting(completions, async move { channel.send(body).await })
+        in_order(completions, Abort::Never, async move { channel.send(body).await })
     }
 
     fn add(&self, completions: &Completions, agent: String) -> PyResult<Operation> {
         let channel = self.inner.clone();
-        cancellable(completions, async move { channel.add(&agent).await })
+        in_order(completions, Abort::WhenDropped, async move { channel.add(&agent).await })
     }
 
     fn remove(&self, completions: &Completions, agent: String) -> PyResult<Operation> {
         let channel = self.inner.clone();
-        cancellable(completions, async move { channel.remove(&agent).await })
+        in_order(completions, Abort::WhenDropped, async move { channel.remove(&agent).await })
     }
 
     fn rotate(&self, completions: &Completions) -> PyResult<Operation> {
         let channel = self.inner.clone();
-        cancellable(completions, async move { channel.rotate().await })
+        in_order(completions, Abort::WhenDropped, async move { channel.rotate().await })
     }
 
     fn leave(&self, completions: &Completions) -> PyResult<Operation> {
         let channel = self.inner.clone();
-        cancellable(completions, async move { channel.leave().await })
+        in_order(completions, Abort::WhenDropped, async move { channel.leave().await })
     }
 
     fn reached(&self, completions: &Completions, sequence: u64) -> PyResult<Operation> {
         let channel = self.inner.clone();
-        cancellable(completions, async move { channel.reached(sequence).await })
+        spawn(completions, Abort::WhenDropped, async move { channel.reached(sequence).await })
     }
 
     /// Waits for the next event, a tuple; `None` once the channel is closed.
     fn next(&self, completions: &Completions) -> PyResult<Operation> {
-        often_ready(completions, self.clone().next_event())
+        in_order(completions, Abort::WhenDropped, self.clone().next_event())
     }
 
     fn invite(&self, completions: &Completions, uses: u32, seconds: u64) -> PyResult<Operation> {
         let channel = self.inner.clone();
-        cancellable(completions, async move { channel.invite(uses, Duration::from_secs(seconds)).await })
+        spawn(completions, Abort::WhenDropped, async move {
+            channel.invite(uses, Duration::from_secs(seconds)).await
+        })
     }
 
     fn keep_admitting(&self) -> PyResult<()> {
@@ -158,6 +160,6 @@ impl Channel {
 
     fn admit(&self, completions: &Completions) -> PyResult<Operation> {
         let channel = self.inner.clone();
-        cancellable(completions, async move { channel.admit().await })
+        spawn(completions, Abort::WhenDropped, async move { channel.admit().await })
     }
 }

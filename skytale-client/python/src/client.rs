@@ -11,7 +11,7 @@ use skytale_client::{
 
 use crate::channel::Channel;
 use crate::local::LocalRelay;
-use crate::operation::{Completions, Operation, cancellable, lasting};
+use crate::operation::{Abort, Completions, Operation, spawn};
 
 /// An agent that is connected to a relay.
 #[pyclass(frozen, weakref, module = "skytale._native")]
@@ -76,7 +76,7 @@ pub fn start(
     builder = with(builder, attempts, ClientBuilder::with_attempts);
     builder = with(builder, rotate_after, ClientBuilder::with_rotation_after);
     builder = with(builder, key_packages, ClientBuilder::with_key_packages);
-    lasting(completions, async move { builder.start().await.map(Client) })
+    spawn(completions, Abort::Never, async move { builder.start().await.map(Client) })
 }
 
 fn with<T>(
@@ -133,47 +133,59 @@ impl Client {
 
     fn create_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
         let client = self.0.clone();
-        cancellable(completions, async move { client.create_channel(&name).await.map(Channel::new) })
+        spawn(
+            completions,
+            Abort::WhenDropped,
+            async move { client.create_channel(&name).await.map(Channel::new) },
+        )
     }
 
     fn open_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
         let client = self.0.clone();
-        lasting(completions, async move { client.open_channel(&name).await.map(Channel::new) })
+        spawn(completions, Abort::Never, async move { client.open_channel(&name).await.map(Channel::new) })
     }
 
     fn join_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
         let client = self.0.clone();
-        cancellable(completions, async move { client.join_channel(&name).await.map(Channel::new) })
+        spawn(
+            completions,
+            Abort::WhenDropped,
+            async move { client.join_channel(&name).await.map(Channel::new) },
+        )
     }
 
     fn join(&self, completions: &Completions, name: String, invite: String) -> PyResult<Operation> {
         let client = self.0.clone();
-        cancellable(completions, async move { client.join(&name, &invite).await.map(Channel::new) })
+        spawn(
+            completions,
+            Abort::WhenDropped,
+            async move { client.join(&name, &invite).await.map(Channel::new) },
+        )
     }
 
     fn invitations(&self, completions: &Completions) -> PyResult<Operation> {
         let client = self.0.clone();
-        cancellable(completions, async move { client.invitations().await })
+        spawn(completions, Abort::WhenDropped, async move { client.invitations().await })
     }
 
     fn left_key_packages(&self, completions: &Completions) -> PyResult<Operation> {
         let client = self.0.clone();
-        cancellable(completions, async move { client.left_key_packages().await })
+        spawn(completions, Abort::WhenDropped, async move { client.left_key_packages().await })
     }
 
     fn channels(&self, completions: &Completions) -> PyResult<Operation> {
         let client = self.0.clone();
-        cancellable(completions, async move { client.channels().await })
+        spawn(completions, Abort::WhenDropped, async move { client.channels().await })
     }
 
     fn close_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
         let client = self.0.clone();
-        lasting(completions, async move { client.close_channel(&name).await })
+        spawn(completions, Abort::Never, async move { client.close_channel(&name).await })
     }
 
     fn close(&self, completions: &Completions) -> PyResult<Operation> {
         let client = self.0.clone();
-        lasting(completions, async move {
+        spawn(completions, Abort::Never, async move {
             client.close().await;
             Ok(())
         })
