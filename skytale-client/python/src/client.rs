@@ -12,10 +12,14 @@ use skytale_client::{
 use crate::channel::Channel;
 use crate::local::LocalRelay;
 use crate::operation::{Abort, Completions, Operation, spawn};
+use crate::runtime::Birthplace;
 
 /// An agent that is connected to a relay.
 #[pyclass(frozen, weakref, module = "skytale._native")]
-pub struct Client(Inner);
+pub struct Client {
+    inner: Inner,
+    born: Birthplace,
+}
 
 /// A relay: an address, or one inside the process.
 #[derive(FromPyObject)]
@@ -76,7 +80,7 @@ pub fn start(
     builder = with(builder, attempts, ClientBuilder::with_attempts);
     builder = with(builder, rotate_after, ClientBuilder::with_rotation_after);
     builder = with(builder, key_packages, ClientBuilder::with_key_packages);
-    spawn(completions, Abort::Never, async move { builder.start().await.map(Client) })
+    spawn(completions, Abort::Never, async move { builder.start().await.map(Client::new) })
 }
 
 fn with<T>(
@@ -119,8 +123,17 @@ fn kept(directory: Option<PathBuf>, key: Option<Vec<u8>>, durable: bool) -> PyRe
 }
 
 impl Client {
+    fn new(inner: Inner) -> Self {
+        Self { inner, born: Birthplace::here() }
+    }
+
     pub fn inner(&self) -> &Inner {
-        &self.0
+        &self.inner
+    }
+
+    fn here(&self) -> PyResult<Inner> {
+        self.born.check()?;
+        Ok(self.inner.clone())
     }
 }
 
@@ -128,11 +141,11 @@ impl Client {
 impl Client {
     #[getter]
     fn name(&self) -> String {
-        self.0.name().to_string()
+        self.inner.name().to_string()
     }
 
     fn create_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
-        let client = self.0.clone();
+        let client = self.here()?;
         spawn(
             completions,
             Abort::WhenDropped,
@@ -141,12 +154,12 @@ impl Client {
     }
 
     fn open_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
-        let client = self.0.clone();
+        let client = self.here()?;
         spawn(completions, Abort::Never, async move { client.open_channel(&name).await.map(Channel::new) })
     }
 
     fn join_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
-        let client = self.0.clone();
+        let client = self.here()?;
         spawn(
             completions,
             Abort::WhenDropped,
@@ -155,7 +168,7 @@ impl Client {
     }
 
     fn join(&self, completions: &Completions, name: String, invite: String) -> PyResult<Operation> {
-        let client = self.0.clone();
+        let client = self.here()?;
         spawn(
             completions,
             Abort::WhenDropped,
@@ -164,27 +177,27 @@ impl Client {
     }
 
     fn invitations(&self, completions: &Completions) -> PyResult<Operation> {
-        let client = self.0.clone();
+        let client = self.here()?;
         spawn(completions, Abort::WhenDropped, async move { client.invitations().await })
     }
 
     fn left_key_packages(&self, completions: &Completions) -> PyResult<Operation> {
-        let client = self.0.clone();
+        let client = self.here()?;
         spawn(completions, Abort::WhenDropped, async move { client.left_key_packages().await })
     }
 
     fn channels(&self, completions: &Completions) -> PyResult<Operation> {
-        let client = self.0.clone();
+        let client = self.here()?;
         spawn(completions, Abort::WhenDropped, async move { client.channels().await })
     }
 
     fn close_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
-        let client = self.0.clone();
+        let client = self.here()?;
         spawn(completions, Abort::Never, async move { client.close_channel(&name).await })
     }
 
     fn close(&self, completions: &Completions) -> PyResult<Operation> {
-        let client = self.0.clone();
+        let client = self.here()?;
         spawn(completions, Abort::Never, async move {
             client.close().await;
             Ok(())

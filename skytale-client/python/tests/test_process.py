@@ -118,6 +118,10 @@ def test_a_forked_child_has_agents_of_its_own(server: Place, channel_name: str) 
             room = parent.create_channel({channel_name!r})
             child = os.fork()
             if child == 0:
+                try:
+                    room.send("as the parent")
+                except RuntimeError as error:
+                    assert "after the fork" in str(error)
                 settings["name"] += "-child"
                 with Client(**settings) as c:
                     os._exit(c.create_channel({channel_name + "-child"!r}).send("from the child") - 2)
