@@ -88,7 +88,7 @@ pub struct Signup {
     /// Where you are reached
     #[arg(long)]
     pub email: String,
-    /// What the account is called [default: the address before the @]
+    /// What the account is called (default: the address before the @)
     #[arg(long)]
     pub name: Option<String>,
     #[command(flatten)]

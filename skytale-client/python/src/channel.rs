@@ -10,8 +10,8 @@ use skytale_client::{Channel as Inner, Event, Result};
 use tokio::sync::Notify;
 
 use crate::event::Handed;
-use crate::operation::{Completions, Operation, cancellable, lasting, often_ready};
-use crate::runtime;
+use crate::operation::{Abort, Completions, Operation, in_order, spawn};
+use crate::runtime::{self, Birthplace};
 
 /// A channel that the agent is a member of.
 #[pyclass(frozen, module = "skytale._native")]
@@ -19,6 +19,7 @@ use crate::runtime;
 pub struct Channel {
     inner: Inner,
     returned: Arc<Returned>,
+    born: Birthplace,
 }
 
 /// Events whose reader turned away before it took them; they come next.
@@ -42,11 +43,16 @@ impl Returned {
 
 impl Channel {
     pub fn new(inner: Inner) -> Self {
-        Self { inner, returned: Arc::default() }
+        Self { inner, returned: Arc::default(), born: Birthplace::here() }
     }
 
     pub fn name_text(&self) -> String {
         self.inner.name().to_string()
+    }
+
+    fn inner(&self) -> PyResult<Inner> {
+        self.born.check()?;
+        Ok(self.inner.clone())
     }
 
     /// Waits for the next event; one that was given back comes first.
@@ -110,54 +116,57 @@ impl Channel {
     }
 
     fn send(&self, completions: &Completions, body: Vec<u8>) -> PyResult<Operation> {
-        let channel = self.inner.clone();
-        lasting(completions, async move { channel.send(body).await })
+        let channel = self.inner()?;
+        in_order(completions, Abort::Never, async move { channel.send(body).await })
     }
 
     fn add(&self, completions: &Completions, agent: String) -> PyResult<Operation> {
-        let channel = self.inner.clone();
-        cancellable(completions, async move { channel.add(&agent).await })
+        let channel = self.inner()?;
+        in_order(completions, Abort::WhenDropped, async move { channel.add(&agent).await })
     }
 
     fn remove(&self, completions: &Completions, agent: String) -> PyResult<Operation> {
-        let channel = self.inner.clone();
-        cancellable(completions, async move { channel.remove(&agent).await })
+        let channel = self.inner()?;
+        in_order(completions, Abort::WhenDropped, async move { channel.remove(&agent).await })
     }
 
     fn rotate(&self, completions: &Completions) -> PyResult<Operation> {
-        let channel = self.inner.clone();
-        cancellable(completions, async move { channel.rotate().await })
+        let channel = self.inner()?;
+        in_order(completions, Abort::WhenDropped, async move { channel.rotate().await })
     }
 
     fn leave(&self, completions: &Completions) -> PyResult<Operation> {
-        let channel = self.inner.clone();
-        cancellable(completions, async move { channel.leave().await })
+        let channel = self.inner()?;
+        in_order(completions, Abort::WhenDropped, async move { channel.leave().await })
     }
 
     fn reached(&self, completions: &Completions, sequence: u64) -> PyResult<Operation> {
-        let channel = self.inner.clone();
-        cancellable(completions, async move { channel.reached(sequence).await })
+        let channel = self.inner()?;
+        spawn(completions, Abort::WhenDropped, async move { channel.reached(sequence).await })
     }
 
     /// Waits for the next event, a tuple; `None` once the channel is closed.
     fn next(&self, completions: &Completions) -> PyResult<Operation> {
-        often_ready(completions, self.clone().next_event())
+        self.born.check()?;
+        in_order(completions, Abort::WhenDropped, self.clone().next_event())
     }
 
     fn invite(&self, completions: &Completions, uses: u32, seconds: u64) -> PyResult<Operation> {
-        let channel = self.inner.clone();
-        cancellable(completions, async move { channel.invite(uses, Duration::from_secs(seconds)).await })
+        let channel = self.inner()?;
+        spawn(completions, Abort::WhenDropped, async move {
+            channel.invite(uses, Duration::from_secs(seconds)).await
+        })
     }
 
     fn keep_admitting(&self) -> PyResult<()> {
-        let runtime = runtime::handle()?;
+        let (channel, runtime) = (self.inner()?, runtime::handle()?);
         let _entered = runtime.enter();
-        self.inner.keep_admitting();
+        channel.keep_admitting();
         Ok(())
     }
 
     fn admit(&self, completions: &Completions) -> PyResult<Operation> {
-        let channel = self.inner.clone();
-        cancellable(completions, async move { channel.admit().await })
+        let channel = self.inner()?;
+        spawn(completions, Abort::WhenDropped, async move { channel.admit().await })
     }
 }

@@ -11,11 +11,15 @@ use skytale_client::{
 
 use crate::channel::Channel;
 use crate::local::LocalRelay;
-use crate::operation::{Completions, Operation, cancellable, lasting};
+use crate::operation::{Abort, Completions, Operation, spawn};
+use crate::runtime::Birthplace;
 
 /// An agent that is connected to a relay.
 #[pyclass(frozen, weakref, module = "skytale._native")]
-pub struct Client(Inner);
+pub struct Client {
+    inner: Inner,
+    born: Birthplace,
+}
 
 /// A relay: an address, or one inside the process.
 #[derive(FromPyObject)]
@@ -76,7 +80,7 @@ pub fn start(
     builder = with(builder, attempts, ClientBuilder::with_attempts);
     builder = with(builder, rotate_after, ClientBuilder::with_rotation_after);
     builder = with(builder, key_packages, ClientBuilder::with_key_packages);
-    lasting(completions, async move { builder.start().await.map(Client) })
+    spawn(completions, Abort::Never, async move { builder.start().await.map(Client::new) })
 }
 
 fn with<T>(
@@ -119,8 +123,17 @@ fn kept(directory: Option<PathBuf>, key: Option<Vec<u8>>, durable: bool) -> PyRe
 }
 
 impl Client {
+    fn new(inner: Inner) -> Self {
+        Self { inner, born: Birthplace::here() }
+    }
+
     pub fn inner(&self) -> &Inner {
-        &self.0
+        &self.inner
+    }
+
+    fn here(&self) -> PyResult<Inner> {
+        self.born.check()?;
+        Ok(self.inner.clone())
     }
 }
 
@@ -128,52 +141,64 @@ impl Client {
 impl Client {
     #[getter]
     fn name(&self) -> String {
-        self.0.name().to_string()
+        self.inner.name().to_string()
     }
 
     fn create_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
-        let client = self.0.clone();
-        cancellable(completions, async move { client.create_channel(&name).await.map(Channel::new) })
+        let client = self.here()?;
+        spawn(
+            completions,
+            Abort::WhenDropped,
+            async move { client.create_channel(&name).await.map(Channel::new) },
+        )
     }
 
     fn open_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
-        let client = self.0.clone();
-        lasting(completions, async move { client.open_channel(&name).await.map(Channel::new) })
+        let client = self.here()?;
+        spawn(completions, Abort::Never, async move { client.open_channel(&name).await.map(Channel::new) })
     }
 
     fn join_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
-        let client = self.0.clone();
-        cancellable(completions, async move { client.join_channel(&name).await.map(Channel::new) })
+        let client = self.here()?;
+        spawn(
+            completions,
+            Abort::WhenDropped,
+            async move { client.join_channel(&name).await.map(Channel::new) },
+        )
     }
 
     fn join(&self, completions: &Completions, name: String, invite: String) -> PyResult<Operation> {
-        let client = self.0.clone();
-        cancellable(completions, async move { client.join(&name, &invite).await.map(Channel::new) })
+        let client = self.here()?;
+        spawn(
+            completions,
+            Abort::WhenDropped,
+            async move { client.join(&name, &invite).await.map(Channel::new) },
+        )
     }
 
     fn invitations(&self, completions: &Completions) -> PyResult<Operation> {
-        let client = self.0.clone();
-        cancellable(completions, async move { client.invitations().await })
+        let client = self.here()?;
+        spawn(completions, Abort::WhenDropped, async move { client.invitations().await })
     }
 
     fn left_key_packages(&self, completions: &Completions) -> PyResult<Operation> {
-        let client = self.0.clone();
-        cancellable(completions, async move { client.left_key_packages().await })
+        let client = self.here()?;
+        spawn(completions, Abort::WhenDropped, async move { client.left_key_packages().await })
     }
 
     fn channels(&self, completions: &Completions) -> PyResult<Operation> {
-        let client = self.0.clone();
-        cancellable(completions, async move { client.channels().await })
+        let client = self.here()?;
+        spawn(completions, Abort::WhenDropped, async move { client.channels().await })
     }
 
     fn close_channel(&self, completions: &Completions, name: String) -> PyResult<Operation> {
-        let client = self.0.clone();
-        lasting(completions, async move { client.close_channel(&name).await })
+        let client = self.here()?;
+        spawn(completions, Abort::Never, async move { client.close_channel(&name).await })
     }
 
     fn close(&self, completions: &Completions) -> PyResult<Operation> {
-        let client = self.0.clone();
-        lasting(completions, async move {
+        let client = self.here()?;
+        spawn(completions, Abort::Never, async move {
             client.close().await;
             Ok(())
         })

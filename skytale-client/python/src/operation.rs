@@ -71,7 +71,7 @@ impl Completions {
     fn take(&self) -> PyResult<Vec<u64>> {
         let mut buffer = [0; 64];
         match (&self.reader).read(&mut buffer) {
-            Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error.into()),
+            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error.into()),
             _ => Ok(std::mem::take(&mut *self.shared.lock())),
         }
     }
@@ -155,26 +155,36 @@ impl Cell {
     }
 }
 
-/// Starts work that ends when nobody waits for it any more.
-pub fn cancellable<T, F>(completions: &Completions, work: F) -> PyResult<Operation>
+/// When work is given up.
+#[derive(PartialEq)]
+pub enum Abort {
+    /// When nobody waits for it any more.
+    WhenDropped,
+    /// Never: it goes on to its end.
+    Never,
+}
+
+/// Starts work in a task of the runtime.
+pub fn spawn<T, F>(completions: &Completions, abort: Abort, work: F) -> PyResult<Operation>
 where
     F: Future<Output = Result<T>> + Send + 'static,
     T: for<'py> IntoPyObject<'py> + Send + 'static,
 {
-    spawn(completions, work, Abort::WhenDropped)
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    let (cell, shared) = (Arc::<Cell>::default(), completions.shared.clone());
+    let filled = cell.clone();
+    let task = runtime::handle()?.spawn(async move {
+        let result = work.await;
+        filled.set(result);
+        shared.push(id);
+    });
+    let task = (abort == Abort::WhenDropped).then(|| task.abort_handle());
+    Ok(Operation { id, cell, task })
 }
 
-/// Starts work that goes on to its end, whoever waits for it.
-pub fn lasting<T, F>(completions: &Completions, work: F) -> PyResult<Operation>
-where
-    F: Future<Output = Result<T>> + Send + 'static,
-    T: for<'py> IntoPyObject<'py> + Send + 'static,
-{
-    spawn(completions, work, Abort::Never)
-}
-
-/// As [`cancellable`], for work that is often done at once: it costs no change of threads then.
-pub fn often_ready<T, F>(completions: &Completions, work: F) -> PyResult<Operation>
+/// Starts work in the caller's thread, so that calls keep their order, and what is done at once costs no change of
+/// threads. Not for work that computes before it waits: the caller holds the interpreter's lock.
+pub fn in_order<T, F>(completions: &Completions, abort: Abort, work: F) -> PyResult<Operation>
 where
     F: Future<Output = Result<T>> + Send + 'static,
     T: for<'py> IntoPyObject<'py> + Send + 'static,
@@ -190,29 +200,6 @@ where
             cell.set(result);
             Ok(Operation { id: 0, cell, task: None })
         }
-        Poll::Pending => spawn(completions, work, Abort::WhenDropped),
+        Poll::Pending => spawn(completions, abort, work),
     }
-}
-
-#[derive(PartialEq)]
-enum Abort {
-    WhenDropped,
-    Never,
-}
-
-fn spawn<T, F>(completions: &Completions, work: F, abort: Abort) -> PyResult<Operation>
-where
-    F: Future<Output = Result<T>> + Send + 'static,
-    T: for<'py> IntoPyObject<'py> + Send + 'static,
-{
-    let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    let (cell, shared) = (Arc::<Cell>::default(), completions.shared.clone());
-    let filled = cell.clone();
-    let task = runtime::handle()?.spawn(async move {
-        let result = work.await;
-        filled.set(result);
-        shared.push(id);
-    });
-    let task = (abort == Abort::WhenDropped).then(|| task.abort_handle());
-    Ok(Operation { id, cell, task })
 }

@@ -1,5 +1,6 @@
 //! The one runtime, from the first agent to the interpreter's end.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,28 @@ enum State {
     Idle,
     Running(Runtime),
     Ended,
+}
+
+/// How often the process was forked on its way here.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// The process that something was made in.
+#[derive(Clone, Copy)]
+pub struct Birthplace(u32);
+
+impl Birthplace {
+    /// Returns this process.
+    pub fn here() -> Self {
+        Self(FORKS.load(Ordering::Relaxed))
+    }
+
+    /// Fails in a process that was forked since.
+    pub fn check(self) -> PyResult<()> {
+        if self.0 == FORKS.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(PyRuntimeError::new_err("this agent is the parent process's: start another one after the fork"))
+    }
 }
 
 /// How long the runtime's threads have to end.
@@ -54,6 +77,7 @@ pub fn shut_down(py: Python<'_>, clients: Vec<Py<Client>>, seconds: f64) {
 /// Forgets the runtime in a process that was forked: its threads stayed with the parent.
 #[pyfunction]
 pub fn forget() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
     if let State::Running(runtime) = std::mem::replace(&mut *state(), State::Idle) {
         std::mem::forget(runtime);
     }

@@ -197,3 +197,17 @@ def test_invites_let_others_in(closed_server: Place, transport: str, channel_nam
             assert raised.value.code == "api_refused" and raised.value.status in range(400, 500)
 
     run(main())
+
+
+def test_messages_that_are_sent_at_once_keep_the_order_of_their_calls(server: Place, channel_name: str) -> None:
+    async def main() -> None:
+        async with skytale.Client(**server.agent("alice")) as alice, skytale.Client(**server.agent("bob")) as bob:
+            room = await alice.create_channel(channel_name)
+            await bob.left_key_packages()
+            await room.add(bob.name)
+            other = await bob.join_channel(channel_name)
+            numbers = await asyncio.gather(*(room.send(str(number)) for number in range(1000)))
+            assert numbers == list(range(numbers[0], numbers[0] + 1000))
+            assert [(await other.receive()).text for _ in range(1000)] == [str(number) for number in range(1000)]
+
+    run(main())

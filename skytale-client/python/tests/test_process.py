@@ -16,7 +16,9 @@ from skytale import blocking
 
 def python(code: str, settings: dict, *, seconds: float = 20, send: int = 0) -> subprocess.CompletedProcess:
     """Runs a program under `-X dev -W error` that finds an agent's settings in `settings`."""
-    source = f"settings = {{k: v for k, v in {settings!r}.items() if v}}\n" + textwrap.dedent(code)
+    # Whoever runs the tests in the background has its children ignore the signal.
+    source = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    source += f"settings = {{k: v for k, v in {settings!r}.items() if v}}\n" + textwrap.dedent(code)
     source = source.replace("PosixPath(", "str(")
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", source]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -116,6 +118,10 @@ def test_a_forked_child_has_agents_of_its_own(server: Place, channel_name: str) 
             room = parent.create_channel({channel_name!r})
             child = os.fork()
             if child == 0:
+                try:
+                    room.send("as the parent")
+                except RuntimeError as error:
+                    assert "after the fork" in str(error)
                 settings["name"] += "-child"
                 with Client(**settings) as c:
                     os._exit(c.create_channel({channel_name + "-child"!r}).send("from the child") - 2)

@@ -79,7 +79,7 @@ class Agent:
                 process, the agent is gone.
             state_key: 32 bytes, to encrypt the state with.
             durable: Whether the state survives a power failure, rather than only the end of the process.
-            post_quantum: Whether channels that this agent creates use ML-KEM-768 with X25519.
+            post_quantum: Whether the agent's channels use ML-KEM-768 with X25519; all their members have to.
             padding: Whether messages are padded to few sizes.
             cover_traffic: On average after how many seconds something is sent to hide behind on a quiet channel. Default:
                 never.

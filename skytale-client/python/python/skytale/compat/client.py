@@ -31,7 +31,7 @@ class MockGroup:
     """What agents share that were made with `mock=True`: a relay inside the process, and its invites."""
 
     def __init__(self) -> None:
-        self.relay = LocalRelay()
+        self.relay: LocalRelay = LocalRelay()
         self.invites: dict[str, tuple[blocking.Channel, int]] = {}
 
 
@@ -72,8 +72,10 @@ class SkytaleClient:
                 raise ConfigurationError("`endpoint` is empty: give the relay's address, or `mock=True`")
             name, state = _place(identity, data_dir)
             relay = _groups_relay(mock_group) if mock else _relay(endpoint)
-            key = {"api": api_url, "api_key": api_key} if api_key and not mock else {}
-            self.agent = blocking.Client(name, relay, state=state, trust=trust, **key).start()
+            has_key = bool(api_key) and not mock
+            api, key = (api_url, api_key) if has_key else (None, None)
+            agent = blocking.Client(name, relay, state=state, trust=trust, api=api, api_key=key)
+            self.agent: blocking.Client = agent.start()
 
     @property
     def name(self) -> str:

@@ -32,9 +32,9 @@ class SkytaleError(RuntimeError):
         doc_url: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.code = code
-        self.http_status = http_status
-        self.doc_url = doc_url or _DOCS
+        self.code: str = code
+        self.http_status: int | None = http_status
+        self.doc_url: str = doc_url or _DOCS
 
 
 class AuthError(SkytaleError):
