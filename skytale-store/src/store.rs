@@ -66,6 +66,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Returns what a returned append survives.
     fn durability(&self) -> Durability;
+
+    /// Tells whether appends to one channel are numbered in the order in which they are first polled, however many of them
+    /// this process has on their way at once. Default: `false`; the relay then has one at a time.
+    fn keeps_call_order(&self) -> bool {
+        false
+    }
 }
 
 /// What a returned append survives.

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use skytale_core::ChannelName;
+use tokio::sync::Notify;
 
 pub use frame::Frame;
 pub use outbound::Outbound;
@@ -39,6 +40,8 @@ pub(crate) struct Channel {
     /// What the epoch has of proposals.
     proposals: Mutex<proposals::Proposals>,
     waiting: Mutex<sequencer::Waiting>,
+    /// Told when so many wait that another append is worth its while.
+    many_wait: Notify,
 }
 
 impl Channel {
@@ -55,6 +58,7 @@ impl Channel {
             turns: Mutex::default(),
             proposals: Mutex::default(),
             waiting: Mutex::default(),
+            many_wait: Notify::new(),
         }
     }
 }

@@ -5,6 +5,8 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
 use skytale_core::Envelope;
 use skytale_store::{NewRecord, Outcome, Precondition, Store, StoreError};
 use tokio::sync::oneshot;
@@ -52,6 +54,15 @@ pub(super) struct Waiting {
     busy: bool,
 }
 
+impl Waiting {
+    fn take(&mut self) -> Option<Vec<Item>> {
+        let first = self.items.front()?.precondition();
+        let alike = |item: &&Item| item.precondition() == first && !item.precondition().advances();
+        let count = self.items.iter().take(BATCH).take_while(alike).count().max(1);
+        Some(self.items.drain(..count).collect())
+    }
+}
+
 /// Where messages are appended, and counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Appending {
@@ -63,6 +74,12 @@ pub(crate) struct Appending {
 /// The most messages of one append.
 const BATCH: usize = 256;
 
+/// How many appends are on their way at once, where the store keeps their order.
+const AT_ONCE: usize = 2;
+
+/// How many messages have to wait for a further append to be worth its while.
+const WORTHWHILE: usize = 64;
+
 impl Channel {
     /// Appends messages and then delivers them.
     ///
@@ -73,6 +90,9 @@ impl Channel {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.items.extend(items);
             if waiting.busy {
+                if waiting.items.len() >= WORTHWHILE {
+                    self.many_wait.notify_one();
+                }
                 return;
             }
             waiting.busy = true;
@@ -85,7 +105,12 @@ impl Channel {
     }
 
     async fn work(self: Arc<Self>, appending: Appending) {
+        let in_order = appending.store.keeps_call_order();
         while let Some(mut batch) = self.next_batch() {
+            if in_order && is_unconditional(batch.first()) {
+                self.append_several(batch, &appending).await;
+                continue;
+            }
             let excess = self.take_excess(&mut batch, appending.proposals);
             if !batch.is_empty() {
                 self.append(batch, &appending).await;
@@ -94,9 +119,44 @@ impl Channel {
         }
     }
 
+    /// Appends messages that only want a number, and more of them meanwhile, as long as many wait.
+    async fn append_several(&self, first: Vec<Item>, appending: &Appending) {
+        let mut on_their_way = FuturesOrdered::new();
+        on_their_way.push_back(self.archive(first, appending));
+        while !on_their_way.is_empty() {
+            let has_room = on_their_way.len() < AT_ONCE;
+            tokio::select! {
+                biased;
+                Some((batch, outcome)) = on_their_way.next() => self.conclude(batch, outcome, appending).await,
+                () = self.many_wait.notified(), if has_room => {
+                    on_their_way.extend(self.next_unconditional().map(|batch| self.archive(batch, appending)));
+                }
+            }
+        }
+    }
+
     async fn append(&self, batch: Vec<Item>, appending: &Appending) {
+        let (batch, outcome) = self.archive(batch, appending).await;
+        self.conclude(batch, outcome, appending).await;
+    }
+
+    async fn archive(
+        &self,
+        batch: Vec<Item>,
+        appending: &Appending,
+    ) -> (Vec<Item>, Result<Vec<Outcome>, StoreError>) {
         let (records, precondition) = records(&batch);
-        match appending.store.append(&self.name, records, precondition).await {
+        let outcome = appending.store.append(&self.name, records, precondition).await;
+        (batch, outcome)
+    }
+
+    async fn conclude(
+        &self,
+        batch: Vec<Item>,
+        outcome: Result<Vec<Outcome>, StoreError>,
+        appending: &Appending,
+    ) {
+        match outcome {
             Ok(outcomes) => self.settle(batch, outcomes, &appending.meter),
             Err(error) if is_conflict(&error) && batch.len() > 1 => self.decide_each(batch, appending).await,
             Err(error) => self.refuse(batch, error, &appending.meter),
@@ -106,11 +166,9 @@ impl Channel {
     /// Appends one by one: of messages that are refused together, repetitions were accepted before.
     pub(super) async fn decide_each(&self, batch: Vec<Item>, appending: &Appending) {
         for item in batch {
-            let batch = vec![item];
-            let (records, precondition) = records(&batch);
-            match appending.store.append(&self.name, records, precondition).await {
-                Ok(outcomes) => self.settle(batch, outcomes, &appending.meter),
-                Err(error) => self.refuse(batch, error, &appending.meter),
+            match self.archive(vec![item], appending).await {
+                (batch, Ok(outcomes)) => self.settle(batch, outcomes, &appending.meter),
+                (batch, Err(error)) => self.refuse(batch, error, &appending.meter),
             }
         }
     }
@@ -118,15 +176,15 @@ impl Channel {
     /// Takes one commit, or all messages of which the same must hold; nothing more is left when it returns `None`.
     fn next_batch(&self) -> Option<Vec<Item>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = waiting.items.front().map(Item::precondition);
-        let alike = |item: &&Item| Some(item.precondition()) == first && !item.precondition().advances();
-        let count = waiting.items.iter().take(BATCH).take_while(alike).count();
-        let count = count.max(1).min(waiting.items.len());
-        if count == 0 {
-            waiting.busy = false;
-            return None;
-        }
-        Some(waiting.items.drain(..count).collect())
+        let batch = waiting.take();
+        waiting.busy = batch.is_some();
+        batch
+    }
+
+    /// Takes messages that only want a number, if they come next.
+    fn next_unconditional(&self) -> Option<Vec<Item>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_unconditional(waiting.items.front()) { waiting.take() } else { None }
     }
 
     pub(super) fn settle(&self, batch: Vec<Item>, outcomes: Vec<Outcome>, meter: &Meter) {
@@ -189,6 +247,10 @@ impl Channel {
             let _ = done.send(Err(told));
         }
     }
+}
+
+fn is_unconditional(item: Option<&Item>) -> bool {
+    item.is_some_and(|item| *item.precondition() == Precondition::Any)
 }
 
 fn is_conflict(error: &StoreError) -> bool {

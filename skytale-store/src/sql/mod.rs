@@ -219,6 +219,11 @@ impl Store for SqlStore {
     fn durability(&self) -> Durability {
         self.durability
     }
+
+    /// The writer's queue is fair, and what it commits together is numbered in the queue's order.
+    fn keeps_call_order(&self) -> bool {
+        true
+    }
 }
 
 /// Waits until the channel has grown, or long enough that it may have grown unnoticed.
