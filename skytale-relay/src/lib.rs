@@ -22,6 +22,7 @@ mod publishing;
 pub mod quic;
 mod quotas;
 mod relay;
+mod routes;
 mod session;
 mod subscribing;
 mod tls;

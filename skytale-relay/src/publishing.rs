@@ -12,14 +12,14 @@ use crate::channel::{Channel, Item};
 use crate::close::Close;
 use crate::handling::Handling;
 use crate::order::Order;
+use crate::routes::Routes;
 use crate::session::Context;
 
 /// Sends a session's messages on. What is not archived never overtakes what was sent before it and is.
 #[derive(Debug)]
 pub(crate) struct Publishing {
     context: Arc<Context>,
-    routes: Vec<Route>,
-    next_route: usize,
+    routes: Routes,
     /// Messages to one channel that are submitted together.
     gathered: Option<(Arc<Channel>, Vec<Item>)>,
     waiting: VecDeque<Step>,
@@ -36,16 +36,6 @@ struct Metered {
     balance: Option<Arc<Balance>>,
 }
 
-/// A channel the session publishes to, and what it may do there.
-#[derive(Debug)]
-struct Route {
-    components: [u64; 3],
-    channel: Arc<Channel>,
-    publish: bool,
-    commit: bool,
-    join: bool,
-}
-
 /// What a session waits for, in order.
 #[derive(Debug)]
 enum Step {
@@ -55,9 +45,6 @@ enum Step {
 }
 
 type Done = Result<Result<Outcome, StoreError>, oneshot::error::RecvError>;
-
-/// How many channels a session remembers its way to.
-const ROUTES: usize = 16;
 
 /// The frames that are copied out of the receive buffer before they are kept, in bytes; a larger one has most of its
 /// buffer to itself.
@@ -73,8 +60,7 @@ impl Publishing {
     pub fn new(context: Arc<Context>) -> Self {
         Self {
             context,
-            routes: Vec::new(),
-            next_route: 0,
+            routes: Routes::default(),
             gathered: None,
             waiting: VecDeque::new(),
             in_flight: 0,
@@ -101,7 +87,7 @@ impl Publishing {
         }
         let handling = Handling::of(publish.session.kind);
         let verb = if handling == Handling::Order { Verb::Commit } else { Verb::Publish };
-        let channel = self.route(&envelope, publish, verb).await?;
+        let channel = self.routes.find(&self.context, &envelope, publish, verb).await?;
         match handling {
             Handling::Archive => {
                 self.count().await?;
@@ -126,7 +112,7 @@ impl Publishing {
     ) -> Result<(), Close> {
         let Some(publish) = envelope.publish() else { return Ok(()) };
         self.context.relay.appending.meter.received.increment(1);
-        let channel = self.route(&envelope, publish, verb).await?;
+        let channel = self.routes.find(&self.context, &envelope, publish, verb).await?;
         if verb == Verb::Publish {
             self.count().await?;
         }
@@ -139,7 +125,7 @@ impl Publishing {
     /// Finds the channel that a commit goes to; `verb` is what its sender has to be permitted.
     pub async fn channel(&mut self, envelope: &Envelope, verb: Verb) -> Result<Arc<Channel>, Close> {
         let publish = envelope.publish().ok_or(Close::NotMls)?;
-        self.route(envelope, publish, verb).await
+        self.routes.find(&self.context, envelope, publish, verb).await
     }
 
     /// Sends a native commit on, and waits for what becomes of it.
@@ -172,9 +158,7 @@ impl Publishing {
     pub fn forget_permissions(&mut self) {
         self.submit();
         self.meter = None;
-        for route in self.routes.drain(..) {
-            self.context.relay.registry.close(route.channel);
-        }
+        self.routes.forget(&self.context);
     }
 
     /// Submits what was gathered.
@@ -362,45 +346,6 @@ impl Publishing {
             self.context.outbox.offer_unarchived(&Arc::new(answer), None);
         }
     }
-
-    /// Finds the channel of a message and checks what the principal may do there.
-    async fn route(
-        &mut self,
-        envelope: &Envelope,
-        publish: &Publish,
-        verb: Verb,
-    ) -> Result<Arc<Channel>, Close> {
-        let components = publish.header.destination.name.components;
-        let index = match self.routes.iter().position(|route| route.components == components) {
-            Some(index) => index,
-            None => self.add_route(envelope, publish).await,
-        };
-        let route = &self.routes[index];
-        if route.permits(verb) {
-            return Ok(route.channel.clone());
-        }
-        Err(Close::Forbidden { verb, channel: envelope.channel(&publish.header.destination) })
-    }
-
-    async fn add_route(&mut self, envelope: &Envelope, publish: &Publish) -> usize {
-        let name = envelope.channel(&publish.header.destination);
-        let route = Route {
-            components: name.components(),
-            publish: self.context.may(Verb::Publish, &name).await,
-            commit: self.context.may(Verb::Commit, &name).await,
-            join: self.context.may(Verb::Join, &name).await,
-            channel: self.context.relay.registry.open(&name),
-        };
-        if self.routes.len() < ROUTES {
-            self.routes.push(route);
-            return self.routes.len() - 1;
-        }
-        let index = self.next_route % ROUTES;
-        self.next_route += 1;
-        let old = std::mem::replace(&mut self.routes[index], route);
-        self.context.relay.registry.close(old.channel);
-        index
-    }
 }
 
 impl Metered {
@@ -409,16 +354,6 @@ impl Metered {
         let account = principal.plan.is_some().then(|| principal.account.clone());
         let balance = context.relay.plans.as_ref().and_then(|plans| plans.balance(&principal));
         Self { account, balance }
-    }
-}
-
-impl Route {
-    fn permits(&self, verb: Verb) -> bool {
-        match verb {
-            Verb::Commit => self.commit,
-            Verb::Join => self.join,
-            _ => self.publish,
-        }
     }
 }
 

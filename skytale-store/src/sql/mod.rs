@@ -9,6 +9,7 @@ mod checkpoint;
 mod connect;
 mod directory;
 mod held;
+mod known;
 mod listen;
 mod migration;
 mod page;

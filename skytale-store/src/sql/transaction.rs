@@ -8,6 +8,7 @@ use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
 use super::block::Block;
 use super::held::Held;
+use super::known::{ChannelCache, Group, Groups, Known};
 use super::page::ChannelRow;
 use super::statement::{Statements, millis};
 use super::unsynced::Unsynced;
@@ -15,51 +16,6 @@ use super::usage::{self, Amounts, MeterId};
 use super::writer::Append;
 use crate::error::{Result, StoreError};
 use crate::store::{Appended, GroupId, MessageId, NewRecord, Outcome, Precondition, Unmet};
-
-/// The rows of channels that only this process appends to; SQLite alone, whose file has one owner.
-#[derive(Debug, Default)]
-pub(super) struct ChannelCache(HashMap<ChannelName, Known>);
-
-/// A channel's row, and what is known of its groups.
-#[derive(Clone, Debug)]
-struct Known {
-    row: ChannelRow,
-    groups: Groups,
-}
-
-/// The epochs of a channel's groups.
-#[derive(Clone, Debug, Default)]
-struct Groups {
-    known: HashMap<GroupId, Group>,
-    /// Whether there are no others.
-    complete: bool,
-}
-
-/// The most rows that are remembered.
-const CACHED_CHANNELS: usize = 100_000;
-
-impl ChannelCache {
-    pub fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// Tells whether an append can be planned from what is remembered alone.
-    fn suffices_for(&self, append: &Append) -> bool {
-        let no_ids = append.records.iter().all(|record| record.message_id.is_none());
-        no_ids && append.precondition == Precondition::Any && self.0.contains_key(&append.channel)
-    }
-
-    fn store(&mut self, channels: BTreeMap<[u64; 3], Open<'_>>) {
-        if self.0.len() + channels.len() > CACHED_CHANNELS {
-            self.0.clear();
-        }
-        self.0.extend(
-            channels
-                .into_values()
-                .map(|channel| (channel.name.clone(), Known { row: channel.row, groups: channel.groups })),
-        );
-    }
-}
 
 /// Where a group is committed.
 #[derive(Debug)]
@@ -164,7 +120,8 @@ impl Plan<'_> {
     }
 
     fn settle(self, cache: &mut ChannelCache) -> Vec<Result<Appended>> {
-        cache.store(self.channels);
+        let known = |open: Open<'_>| (open.name.clone(), Known { row: open.row, groups: open.groups });
+        cache.store(self.channels.into_values().map(known));
         self.outcomes
     }
 }
@@ -177,13 +134,6 @@ struct Open<'a> {
     ids: HashMap<MessageId, SequenceNumber>,
     new_ids: Vec<(MessageId, SequenceNumber)>,
     groups: Groups,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Group {
-    epoch: Epoch,
-    winner: SequenceNumber,
-    changed: bool,
 }
 
 struct Work<'a, C> {
@@ -216,7 +166,7 @@ impl<C: ConnectionTrait> Work<'_, C> {
             group.iter().map(|append| (append.channel.components(), &append.channel)).collect();
         let mut channels = BTreeMap::new();
         for (components, name) in names {
-            let known = match cache.0.get(name) {
+            let known = match cache.get(name) {
                 Some(known) => known.clone(),
                 None => Known { row: self.open(name).await?, groups: Groups::default() },
             };

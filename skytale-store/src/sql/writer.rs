@@ -6,10 +6,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::broken::Broken;
 use super::checkpoint::Checkpoint;
+use super::known::ChannelCache;
 use super::listen::Grown;
 use super::statement::Statements;
 use super::syncing::{Committed, Syncing, refuse};
-use super::transaction::{ChannelCache, Target};
+use super::transaction::Target;
 use crate::error::{Result, StoreError};
 use crate::store::{Appended, NewRecord, Precondition};
 
