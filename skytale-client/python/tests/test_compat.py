@@ -5,6 +5,8 @@ import asyncio
 import inspect
 import pathlib
 import re
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -136,7 +138,7 @@ def talking_channel(mgr) -> compat.Channel:
     other = compat.SkytaleChannelManager(identity=b"listener")
     other.join_with_token(name, token)
     mgr.send(name, "said")
-    channel = compat.Channel(other._channels[name])
+    channel = other._channels[name]
     threading.Timer(1.0, other.close).start()
     return channel
 
@@ -177,7 +179,7 @@ def test_names_and_signatures_are_the_published_ones() -> None:
 
 
 def test_the_interop_program_of_the_published_package(server: Place, tmp_path: pathlib.Path, channel_name: str) -> None:
-    """Three members who were added one after the other hear everything, in order, without pauses between messages."""
+    """Three members who were added one after the other hear everything, each sender's in order, without pauses between messages."""
     clients = [compat.SkytaleClient(server.grpc, str(tmp_path / who), who.encode()) for who in ("ann", "ben", "cyd")]
     ann, ben, cyd = clients
     room = ann.create_channel(channel_name)
@@ -201,12 +203,44 @@ def test_the_interop_program_of_the_published_package(server: Place, tmp_path: p
     for thread in threads:
         thread.join(SECONDS)
     for me in range(3):
-        assert heard[me] == [f"{n % 3} {n}".encode() for n in range(200) if n % 3 != me]
+        for other in {0, 1, 2} - {me}:
+            wanted = [f"{other} {n}".encode() for n in range(200) if n % 3 == other]
+            assert [text for text in heard[me] if text.startswith(b"%d " % other)] == wanted
     again = compat.SkytaleClient(server.grpc, str(tmp_path / "ann"), b"ann")
     assert again.name == ann.name and again.create_channel(channel_name).channel.said == 67
     again.close()
     with pytest.raises(compat.ChannelError, match="another identity"):
         compat.SkytaleClient(server.grpc, str(tmp_path / "ann"), b"mallory")
+
+
+def test_what_was_said_is_archived_before_the_end(server: Place, channel_name: str) -> None:
+    """Also by a program that closes nothing; and an error comes with a later call."""
+    with compat.SkytaleChannelManager("reader", server.grpc) as reader:
+        reader.create(channel_name)
+        code = f"""
+import sys
+from skytale.compat import SkytaleChannelManager
+writer = SkytaleChannelManager("writer", {server.grpc!r})
+print(writer.key_package().decode(), flush=True)
+writer.join({channel_name!r}, sys.stdin.readline().strip().encode())
+for number in range(500):
+    writer.send({channel_name!r}, str(number))
+"""
+        command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+            key_package = writer.stdout.readline().strip().encode()
+            writer.stdin.write(reader.add_member(channel_name, key_package).decode() + "\n")
+            writer.stdin.close()
+            assert writer.wait(SECONDS) == 0
+        heard: list[str] = []
+        while len(heard) < 500:
+            found = reader.receive(channel_name, timeout=20)
+            assert found
+            heard += found
+        assert heard == [str(number) for number in range(500)]
+        reader.send(channel_name, bytes(2 * 1024 * 1024))
+        with pytest.raises(compat.ChannelError, match="too_large"):
+            reader._channels[channel_name].flush()
 
 
 def test_errors_are_the_published_ones(closed_server: Place, channel_name: str) -> None:

@@ -30,6 +30,7 @@ def test_every_kind_of_error_has_a_code_and_help() -> None:
         {"state_key": b"k" * 32},
         {"state": "somewhere", "state_key": b"short"},
         {"trust": b"no certificate"},
+        {"trust": "nowhere/cert.pem"},
         {"cover_traffic": -1.0},
     ],
     ids=lambda settings: ",".join(settings),

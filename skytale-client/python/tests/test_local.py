@@ -6,7 +6,7 @@ import sys
 
 import skytale
 from conftest import run
-from skytale import Joined, blocking
+from skytale import Joined, Left, blocking
 
 THEIR_TESTS = '''
 import asyncio
@@ -62,6 +62,8 @@ def test_local_agents_of_both_faces_share_a_relay() -> None:
                 assert other.epoch == room.epoch and other.epoch_authenticator == room.epoch_authenticator
                 other.leave(timeout=20)
                 while type(other.next(timeout=20)).__name__ != "Evicted":
+                    pass
+                while not isinstance(await room.next(), Left):
                     pass
                 assert [member.agent for member in room.members] == [alice.name]
 

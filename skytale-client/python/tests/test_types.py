@@ -47,7 +47,7 @@ def test_pyright_is_satisfied(tmp_path: pathlib.Path) -> None:
 
 
 def test_every_public_type_is_known() -> None:
-    ended = run("pyright", "--verifytypes", "skytale", "--ignoreexternal")
+    ended = run("pyright", "--pythonpath", sys.executable, "--verifytypes", "skytale", "--ignoreexternal")
     assert "completeness score: 100%" in ended.stdout, ended.stdout + ended.stderr
 
 

@@ -92,7 +92,7 @@ class Agent:
         self._name = name
         self._relay = relay
         self._api, self._api_key, self._token = api, api_key, token
-        self._trust = trust if isinstance(trust, bytes) or trust is None else Path(trust).read_bytes()
+        self._trust = trust if isinstance(trust, bytes) or trust is None else _read(trust)
         self._state = None if state is None else os.fspath(state)
         self._state_key = state_key
         self._durable, self._post_quantum, self._padding, self._rejoin = durable, post_quantum, padding, rejoin
@@ -223,3 +223,10 @@ class Conversation:
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__} {self.name} epoch={self.epoch} position={self.position}>"
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"`trust` cannot be read: {error}") from error

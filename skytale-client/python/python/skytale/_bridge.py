@@ -7,6 +7,7 @@ import select
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -98,6 +99,31 @@ class _Waiter:
         except BaseException:
             operation.cancel()
             raise
+
+
+class Pipeline:
+    """Work that is begun one after the other, and waited for later: at most so much at once, and all before the end."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._running = most, deque[_native.Operation]()
+        self._waiter, self._turn = _Waiter(), threading.Lock()
+
+    def begin(self, start: Start, timeout: float) -> None:
+        """Begins work. Raises what went wrong with work before."""
+        with self._turn:
+            self._await_fewer_than(self._most, timeout)
+            self._running.append(start(self._waiter.completions))
+
+    def finish(self, timeout: float) -> None:
+        """Waits until all is done. Raises what went wrong first."""
+        with self._turn:
+            self._await_fewer_than(1, timeout)
+
+    def _await_fewer_than(self, most: int, timeout: float) -> None:
+        while self._running and (len(self._running) >= most or self._running[0].done()):
+            if not self._running[0].done():
+                self._waiter.finished(self._running[0], timeout)
+            _result(self._running.popleft())
 
 
 class _Waiters(threading.local):

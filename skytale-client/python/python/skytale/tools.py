@@ -95,7 +95,7 @@ class Toolbox:
 
     def tools(self, *names: str) -> list[Tool]:
         """Returns the tools with these names; without names, all."""
-        every = {tool.name: tool for tool in map(self._tool, _DEFINITIONS)}
+        every = {tool.name: tool for tool in map(self._tool, _ARGUMENTS)}
         return [every[name] for name in names or every]
 
     async def call(self, name: str, /, **arguments: Any) -> Result:
@@ -104,19 +104,23 @@ class Toolbox:
         return await tool.call(arguments)
 
     async def create(self, channel: str) -> Result:
+        """Creates an end-to-end-encrypted channel, with this agent as its only member."""
         found = self._channels[channel] = await self.client.create_channel(channel)
         return {"channel": channel, "members": _names(found)}
 
     async def invite(self, channel: str, uses: int = 1, lifetime_seconds: int = 3600) -> Result:
+        """Makes an invite, which another agent joins the channel with. Give it to nobody else."""
         found = await self._channel(channel)
         return {"channel": channel, "invite": await found.invite(uses=uses, seconds=lifetime_seconds)}
 
     async def add(self, channel: str, agent: str) -> Result:
+        """Adds an agent to a channel by its name; it may be away."""
         found = await self._channel(channel)
         await found.add(agent)
         return {"channel": channel, "members": _names(found)}
 
     async def join(self, channel: str, invite: str = "", wait_seconds: float = 30) -> Result:
+        """Joins a channel, by an invite, or because a member has added this agent."""
         joining = self.client.join(channel, invite) if invite else self.client.join_channel(channel)
         limit = min(wait_seconds, LONGEST_WAIT)
         try:
@@ -126,11 +130,13 @@ class Toolbox:
         return {"channel": channel, "members": _names(found)}
 
     async def send(self, channel: str, text: str) -> Result:
+        """Says something to all other members of a channel; returns its sequence number once it is archived."""
         sequence = await (await self._channel(channel)).send(text)
         self._remember(channel, {"sequence": sequence, "sender": self.client.name, "text": text})
         return {"channel": channel, "sequence": sequence}
 
     async def receive(self, channel: str, wait_seconds: float = 5) -> Result:
+        """Returns the messages of other members that were not returned before, at most 100; waits for the first one."""
         found = await self._channel(channel)
         messages: list[Result] = []
         loop = asyncio.get_running_loop()
@@ -148,14 +154,17 @@ class Toolbox:
         return {"channel": channel, "messages": messages}
 
     async def members(self, channel: str) -> Result:
+        """Returns the names of a channel's members."""
         return {"channel": channel, "members": _names(await self._channel(channel))}
 
     async def history(self, channel: str, limit: int = 50) -> Result:
+        """Returns what this agent has said and received on a channel, in the channel's order."""
         await self._channel(channel)
         known = sorted(self._history.get(channel, ()), key=lambda message: int(message["sequence"]))
         return {"channel": channel, "messages": known[-limit:] if limit > 0 else []}
 
     async def channels(self) -> Result:
+        """Returns the channels that this agent is a member of, and those it was added to."""
         member, invited = await self.client.channels(), await self.client.invitations()
         return {"member_of": sorted(member), "invited_to": sorted(set(invited) - set(member))}
 
@@ -176,63 +185,33 @@ class Toolbox:
             channel.keep_admitting()
         return self._channels[name]
 
-    def _tool(self, definition: _Definition) -> Tool:
-        function: Callable[..., Awaitable[Result]] = getattr(self, definition.name)
-        return Tool(definition.name, definition.description, _schema(function, definition.parameters), function)
-
-
-@dataclass(frozen=True)
-class _Definition:
-    name: str
-    description: str
-    parameters: dict[str, str]
+    def _tool(self, name: str) -> Tool:
+        function: Callable[..., Awaitable[Result]] = getattr(self, name)
+        return Tool(name, inspect.getdoc(function) or "", _schema(function, _ARGUMENTS[name]), function)
 
 
 _CHANNEL = "The channel's name: three parts, like acme/research/room."
 
-_DEFINITIONS = (
-    _Definition("create", "Creates an end-to-end-encrypted channel, with this agent as its only member.", {"channel": _CHANNEL}),
-    _Definition(
-        "invite",
-        "Makes an invite, which another agent joins the channel with. Give it to nobody else.",
-        {
-            "channel": _CHANNEL,
-            "uses": "How many agents it lets in.",
-            "lifetime_seconds": "For how long it is good.",
-        },
-    ),
-    _Definition(
-        "add",
-        "Adds an agent to a channel by its name; it may be away.",
-        {"channel": _CHANNEL, "agent": "The agent's name: three parts, like acme/agents/bob."},
-    ),
-    _Definition(
-        "join",
-        "Joins a channel, by an invite, or because a member has added this agent.",
-        {
-            "channel": _CHANNEL,
-            "invite": "The invite; empty where a member has added this agent.",
-            "wait_seconds": "How long to wait until a member has let this agent in; at most 60.",
-        },
-    ),
-    _Definition(
-        "send",
-        "Says something to all other members of a channel; returns its sequence number once it is archived.",
-        {"channel": _CHANNEL, "text": "What to say."},
-    ),
-    _Definition(
-        "receive",
-        "Returns the messages of other members that were not returned before, at most 100; waits for the first one.",
-        {"channel": _CHANNEL, "wait_seconds": "How long to wait while there is none; at most 60."},
-    ),
-    _Definition("members", "Returns the names of a channel's members.", {"channel": _CHANNEL}),
-    _Definition(
-        "history",
-        "Returns what this agent has said and received on a channel, in the channel's order.",
-        {"channel": _CHANNEL, "limit": "How many messages at most, the newest."},
-    ),
-    _Definition("channels", "Returns the channels that this agent is a member of, and those it was added to.", {}),
-)
+# What the arguments of the tools are; what the tools do is said by their methods.
+_ARGUMENTS: dict[str, dict[str, str]] = {
+    "create": {"channel": _CHANNEL},
+    "invite": {
+        "channel": _CHANNEL,
+        "uses": "How many agents it lets in.",
+        "lifetime_seconds": "For how long it is good.",
+    },
+    "add": {"channel": _CHANNEL, "agent": "The agent's name: three parts, like acme/agents/bob."},
+    "join": {
+        "channel": _CHANNEL,
+        "invite": "The invite; empty where a member has added this agent.",
+        "wait_seconds": "How long to wait until a member has let this agent in; at most 60.",
+    },
+    "send": {"channel": _CHANNEL, "text": "What to say."},
+    "receive": {"channel": _CHANNEL, "wait_seconds": "How long to wait while there is none; at most 60."},
+    "members": {"channel": _CHANNEL},
+    "history": {"channel": _CHANNEL, "limit": "How many messages at most, the newest."},
+    "channels": {},
+}
 
 _TYPES = {"str": "string", "int": "integer", "float": "number"}
 

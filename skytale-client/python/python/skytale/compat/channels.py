@@ -61,16 +61,16 @@ class SkytaleChannelManager:
         )
         self._has_key = bool(api_key or os.environ.get("SKYTALE_API_KEY"))
         self._mock = mock_group(None) if mock else None
-        self._channels: dict[str, blocking.Channel] = {}
+        self._channels: dict[str, Channel] = {}
         self._to_itself: dict[str, deque[bytes]] = {}
 
     def create(self, channel_name: str) -> None:
         """Creates a channel; one that this agent has created before is opened."""
-        self._channels[channel_name] = self._client.create_channel(channel_name).channel
+        self._channels[channel_name] = self._client.create_channel(channel_name)
 
     def invite(self, channel_name: str, max_uses: int = 1, ttl: int = 3600) -> str:
         """Makes an invite for so many agents and seconds, and lets them in as long as the manager is open."""
-        channel = self._channel(channel_name)
+        channel = self._channel(channel_name).channel
         if self._mock is not None:
             token = f"skt_inv_{secrets.token_hex(16)}"
             self._mock.invites[token] = (channel, max_uses)
@@ -88,7 +88,7 @@ class SkytaleChannelManager:
                 channel = self._client.agent.join_channel(channel_name, timeout=timeout)
             else:
                 channel = self._client.agent.join(channel_name, token, timeout=timeout)
-        self._channels[channel_name] = channel
+        self._channels[channel_name] = self._client.hold(channel)
 
     def key_package(self) -> bytes:
         """Returns what another agent adds this one by."""
@@ -96,11 +96,11 @@ class SkytaleChannelManager:
 
     def add_member(self, channel_name: str, key_package: bytes) -> bytes:
         """Adds an agent; returns the Welcome that it joins with."""
-        return Channel(self._channel(channel_name)).add_member(key_package)
+        return self._channel(channel_name).add_member(key_package)
 
     def join(self, channel_name: str, welcome: bytes) -> None:
         """Joins a channel that this agent was added to."""
-        self._channels[channel_name] = self._client.join_channel(channel_name, welcome).channel
+        self._channels[channel_name] = self._client.join_channel(channel_name, welcome)
 
     def rotate_key(self, channel_name: str) -> bytes:
         """Gives this agent, and with it the channel's group, new keys."""
@@ -108,11 +108,10 @@ class SkytaleChannelManager:
         return self._client.rotate_key(channel_name)
 
     def send(self, channel_name: str, message: str | bytes) -> None:
-        """Says something to all other members; returns once it is archived."""
+        """Says something to all other members, as `Channel.send` does."""
         channel = self._channel(channel_name)
-        with translated():
-            channel.send(message, timeout=PATIENCE)
-        if self._mock is not None and len(channel.members) == 1:
+        channel.send(message)
+        if self._mock is not None and len(channel.channel.members) == 1:
             body = message.encode() if isinstance(message, str) else bytes(message)
             self._to_itself.setdefault(channel_name, deque(maxlen=1000)).append(body)
 
@@ -147,7 +146,7 @@ class SkytaleChannelManager:
         return Toolbox(client)
 
     def close(self) -> None:
-        """Ends the agent's work. Closing again does nothing."""
+        """Ends the agent's work, once everything that was said is archived. Closing again does nothing."""
         self._channels.clear()
         self._client.close()
 
@@ -162,14 +161,14 @@ class SkytaleChannelManager:
     def __repr__(self) -> str:
         return f"<SkytaleChannelManager {self._client.name}>"
 
-    def _channel(self, name: str) -> blocking.Channel:
+    def _channel(self, name: str) -> Channel:
         channel = self._channels.get(name)
         if channel is None:
             raise ChannelError(f"{name} is not open: create it, or join it")
         return channel
 
     def _bodies(self, name: str, timeout: float) -> list[bytes]:
-        channel = self._channel(name)
+        channel = self._channel(name).channel
         own = self._to_itself.pop(name, ())
         bodies = list(own)
         until = time.monotonic() + timeout

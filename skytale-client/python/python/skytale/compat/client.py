@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import os
 import re
 import secrets
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from skytale import LocalRelay, blocking
+from skytale._agent import encode
+from skytale._bridge import Pipeline
 from skytale.compat.errors import ChannelError, MlsError, translated
 from skytale.errors import ConfigurationError
 
@@ -23,6 +27,9 @@ __all__ = ["Channel", "MessageIterator", "MockGroup", "SkytaleClient", "mock_gro
 
 PATIENCE = 30.0
 """How many seconds a relay has to answer, where the interface has no timeout."""
+
+AT_ONCE = 64
+"""How many messages of a channel wait to be archived at once."""
 
 _KEY_PACKAGE, _WELCOME = b"skytale-key-package:", b"skytale-welcome:"
 
@@ -76,6 +83,8 @@ class SkytaleClient:
             api, key = (api_url, api_key) if has_key else (None, None)
             agent = blocking.Client(name, relay, state=state, trust=trust, api=api, api_key=key)
             self.agent: blocking.Client = agent.start()
+        self._channels: dict[str, Channel] = {}
+        _open.add(self)
 
     @property
     def name(self) -> str:
@@ -86,8 +95,12 @@ class SkytaleClient:
         """Creates a channel; one that this agent has created before is opened."""
         with translated():
             if name in self.agent.channels():
-                return Channel(self.agent.open_channel(name))
-            return Channel(self.agent.create_channel(name, timeout=PATIENCE))
+                return self.hold(self.agent.open_channel(name))
+            return self.hold(self.agent.create_channel(name, timeout=PATIENCE))
+
+    def hold(self, channel: blocking.Channel) -> Channel:
+        """Returns a channel of this agent as one of this module; `close` waits for what is said on it."""
+        return self._channels.setdefault(channel.name, Channel(channel))
 
     def generate_key_package(self) -> bytes:
         """Returns what another agent adds this one by, as often as it likes."""
@@ -100,7 +113,7 @@ class SkytaleClient:
         if bytes(welcome_bytes) != _WELCOME + name.encode():
             raise MlsError(f"this Welcome is not for {name}")
         with translated():
-            return Channel(self.agent.join_channel(name, timeout=PATIENCE))
+            return self.hold(self.agent.join_channel(name, timeout=PATIENCE))
 
     def rotate_key(self, name: str) -> bytes:
         """Gives this agent, and with it the channel's group, new keys. Returns the number of the commit, as 8 bytes."""
@@ -108,8 +121,13 @@ class SkytaleClient:
             return self.agent.open_channel(name).rotate(timeout=PATIENCE).to_bytes(8, "big")
 
     def close(self) -> None:
-        """Ends the agent's work. Closing again does nothing."""
-        self.agent.close()
+        """Ends the agent's work, once everything that was said is archived. Closing again does nothing."""
+        channels, self._channels = list(self._channels.values()), {}
+        try:
+            for channel in channels:
+                channel.flush()
+        finally:
+            self.agent.close()
 
     def __enter__(self) -> Self:
         return self
@@ -121,10 +139,9 @@ class SkytaleClient:
 
     def __del__(self) -> None:
         # The published package's programs close nothing.
-        agent = getattr(self, "agent", None)
-        if agent is not None and agent.is_running:
+        if getattr(self, "agent", None) is not None:
             with contextlib.suppress(Exception):
-                agent.close()
+                self.close()
 
     def __repr__(self) -> str:
         return f"<SkytaleClient {self.name}>"
@@ -135,6 +152,7 @@ class Channel:
 
     def __init__(self, channel: blocking.Channel) -> None:
         self.channel = channel
+        self._sending = Pipeline(AT_ONCE)
 
     def add_member(self, key_package: bytes) -> bytes:
         """Adds an agent; returns the Welcome that it joins with."""
@@ -146,9 +164,19 @@ class Channel:
         return _WELCOME + self.channel.name.encode()
 
     def send(self, payload: bytes | str) -> None:
-        """Says something to all other members; returns once it is archived."""
+        """Says something to all other members.
+
+        Returns before it is archived, as long as fewer than 64 messages wait for that; `flush` waits for all. What went
+        wrong with one is raised by a later call.
+        """
+        content = encode(payload)
         with translated():
-            self.channel.send(payload, timeout=PATIENCE)
+            self._sending.begin(lambda done: self.channel._native.send(done, content), PATIENCE)
+
+    def flush(self) -> None:
+        """Waits until everything that was said is archived."""
+        with translated():
+            self._sending.finish(PATIENCE)
 
     def messages(self) -> MessageIterator:
         """Returns an iterator over what others say, which waits for it."""
@@ -170,6 +198,16 @@ class MessageIterator:
     def __next__(self) -> bytes:
         with translated():
             return next(self._messages)
+
+
+_open: weakref.WeakSet[SkytaleClient] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for client in list(_open):
+        with contextlib.suppress(Exception):
+            client.close()
 
 
 def _groups_relay(group: str | None) -> LocalRelay:
