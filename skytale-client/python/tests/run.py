@@ -21,8 +21,7 @@ CREWAI = "test_crewai.py"
 
 def main(arguments: list) -> int:
     harness.end_cleanly()
-    programs = harness.build_server().parent
-    run("building the command line", ["cargo", "build", "--quiet", "-p", "skytale-cli"], cwd=ROOT)
+    programs = harness.build_server("skytale-cli").parent
     tools = environment("requirements-build.txt", None)
     with tempfile.TemporaryDirectory() as scratch:
         wheel = build_wheel(tools, pathlib.Path(scratch))

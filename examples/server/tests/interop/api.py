@@ -30,7 +30,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=int)
     seconds = parser.parse_args().seconds
     harness.end_cleanly()
-    binary, st = harness.build_server(), harness.venv("schemathesis", SCHEMATHESIS).with_name("st")
+    # With what the other tests need: another choice of packages would be built with other features.
+    binary, st = harness.build_server("skytale-cli"), harness.venv("schemathesis", SCHEMATHESIS).with_name("st")
     with tempfile.TemporaryDirectory() as scratch:
         config = pathlib.Path(scratch) / "skytale.toml"
         config.write_text(RATES)

@@ -28,18 +28,19 @@ def end_cleanly() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
-def build_server() -> pathlib.Path:
-    """Builds the server; returns its binary."""
+def build_server(*others: str) -> pathlib.Path:
+    """Builds the server, and other packages with it; returns its binary, which the others' stand beside."""
     if not shutil.which("cargo"):
         sys.exit("cargo is missing: install Rust from https://rustup.rs, then try again")
     print("==> building the server (a few minutes the first time)", flush=True)
-    command = ["cargo", "build", "-p", "skytale-server", "--message-format", "json-render-diagnostics"]
+    packages = [argument for package in ("skytale-server", *others) for argument in ("-p", package)]
+    command = ["cargo", "build", *packages, "--message-format", "json-render-diagnostics"]
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if built.returncode != 0:
         sys.exit("the server could not be built; see above")
     artifacts = [json.loads(line) for line in built.stdout.splitlines()]
-    executables = [artifact["executable"] for artifact in artifacts if artifact.get("executable")]
-    return pathlib.Path(executables[-1])
+    executables = [pathlib.Path(artifact["executable"]) for artifact in artifacts if artifact.get("executable")]
+    return next(path for path in executables if path.stem == "skytale-server")
 
 
 def venv(package: str, version: str) -> pathlib.Path:
