@@ -71,7 +71,7 @@ impl Completions {
     fn take(&self) -> PyResult<Vec<u64>> {
         let mut buffer = [0; 64];
         match (&self.reader).read(&mut buffer) {
-            Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error.into()),
+            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error.into()),
             _ => Ok(std::mem::take(&mut *self.shared.lock())),
         }
     }
