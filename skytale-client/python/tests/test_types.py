@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -14,7 +15,10 @@ PACKAGE = pathlib.Path(skytale.__file__).parent
 
 
 def run(*command: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, timeout=300, cwd=HERE)
+    # Pyright asks the first Python on the path where packages are.
+    env = os.environ | {"PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = (sys.executable, "-m", *command)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=HERE, env=env)
 
 
 def modules() -> list[str]:
@@ -47,7 +51,7 @@ def test_pyright_is_satisfied(tmp_path: pathlib.Path) -> None:
 
 
 def test_every_public_type_is_known() -> None:
-    ended = run("pyright", "--pythonpath", sys.executable, "--verifytypes", "skytale", "--ignoreexternal")
+    ended = run("pyright", "--verifytypes", "skytale", "--ignoreexternal")
     assert "completeness score: 100%" in ended.stdout, ended.stdout + ended.stderr
 
 
