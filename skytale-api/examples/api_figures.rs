@@ -20,7 +20,7 @@ const EACH: usize = 1_000;
 
 /// How many keys of each kind are tried, and how often all are.
 const KEYS: usize = 100;
-const ROUNDS: usize = 200;
+const ROUNDS: usize = 50;
 
 #[tokio::main]
 async fn main() -> Result<()> {

@@ -11,6 +11,7 @@ use skytale_core::Verb;
 use skytale_core::claims::Grant;
 use skytale_core::{ChannelName, Claims};
 use skytale_store::{ApiKey, Revoked};
+use tokio::time::Instant;
 
 use crate::api::{Inner, State};
 use crate::error::{Problem, Result};
@@ -98,20 +99,25 @@ async fn authenticate(parts: &Parts, api: &Inner) -> Result<Caller> {
     }
 }
 
+/// How long after it came a key that is not accepted is answered: longer than it takes to look one up, so that the time
+/// tells nobody whether its id is known.
+const REFUSED_AFTER: Duration = Duration::from_millis(5);
+
 async fn by_key(text: &str, api: &Inner) -> Result<Caller> {
     let Some(key) = Key::parse(text) else {
         let text = "this is no API key: it is cut, mistyped, or a placeholder; keys look like sk_live_ and 46 letters \
                     and digits";
         return Err(Problem::unauthorized(text));
     };
+    let came = Instant::now();
     let known = api.accounts.key(key.id()).await?;
-    // An unknown key takes as long as a known one.
     let digest = key.digest(&api.pepper);
-    let kept = known.as_ref().map_or([0; 32], |known| known.digest);
-    let is_right = key::same(&digest, &kept);
     match known {
-        Some(known) if is_right => use_key(known, api).await,
-        _ => Err(unknown_key()),
+        Some(known) if key::same(&digest, &known.digest) => use_key(known, api).await,
+        _ => {
+            tokio::time::sleep_until(came + REFUSED_AFTER).await;
+            Err(unknown_key())
+        }
     }
 }
 
