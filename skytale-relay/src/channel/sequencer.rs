@@ -78,7 +78,7 @@ const BATCH: usize = 256;
 const AT_ONCE: usize = 2;
 
 /// How many messages have to wait for a further append to be worth its while.
-const WORTHWHILE: usize = 64;
+const WORTHWHILE: usize = 96;
 
 impl Channel {
     /// Appends messages and then delivers them.

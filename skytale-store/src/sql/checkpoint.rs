@@ -14,12 +14,12 @@ use tokio::task::JoinHandle;
 
 use super::broken::Broken;
 
-/// How much of the log is moved at a time, in bytes: what the disk takes in a few milliseconds, for which the syncs of
+/// How much of the log is moved at a time, in bytes: what the disk takes in ten milliseconds, for which the syncs of
 /// appends wait. Smaller steps are more syncs, which on a busy disk cost more than they spare.
-const STEP: usize = 4 * 1024 * 1024;
+const STEP: usize = 20 * 1024 * 1024;
 
 /// How far the log grows before it starts again, in bytes, and how much more there is place for.
-const GROWN: usize = 44 * 1024 * 1024;
+const GROWN: usize = 60 * 1024 * 1024;
 const SPARE: usize = 6 * 1024 * 1024;
 
 /// What may be left to move between two appends, in bytes, and how often the rest is moved beside them to get there.

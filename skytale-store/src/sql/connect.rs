@@ -52,8 +52,8 @@ impl SqlOptions {
     }
 }
 
-/// The size of a new file's pages, in bytes: a block takes half the writes of the usual 4 KiB, a lone record no more.
-const PAGE: u32 = 8192;
+/// The size of a new file's pages, in bytes: a block takes a quarter of the writes of the usual 4 KiB, a lone record no more.
+const PAGE: u32 = 16_384;
 
 /// An exclusive lock on a file beside the database, freed by the system however the process ends.
 #[derive(Debug)]
