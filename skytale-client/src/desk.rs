@@ -156,7 +156,7 @@ impl Clerk {
         }
     }
 
-    /// Serves requests on one stream; what is not answered when it ends is asked again on the next.
+    /// Serves requests on one stream; what is not answered when it ends is asked again on the next, but for key packages.
     async fn serve(
         &self,
         mut link: Link,
@@ -165,6 +165,7 @@ impl Clerk {
         open_requests: &mut HashMap<u64, Request>,
     ) -> std::ops::ControlFlow<()> {
         use std::ops::ControlFlow::{Break, Continue};
+        refuse_uploads(open_requests);
         let mut last = open_requests.keys().max().copied().unwrap_or_default();
         let resume = Extension::new(Content::Resume(Resume { after: None }));
         let mut frames = vec![extension::subscribe(&self.agent, &resume)];
@@ -225,6 +226,15 @@ impl Clerk {
             }
             None => {}
         }
+    }
+}
+
+/// Key packages may have been left though nobody said so: left again, others would use them twice.
+fn refuse_uploads(open_requests: &mut HashMap<u64, Request>) {
+    let leaves = |content: &Content| matches!(content, Content::UploadKeyPackages(upload) if !upload.key_packages.is_empty());
+    for (_, request) in open_requests.extract_if(|_, request| leaves(&request.content)) {
+        let source = "the stream broke before the relay had answered".into();
+        let _ = request.done.send(Err(Error::Unreachable { relay: "the relay".to_owned(), source }));
     }
 }
 

@@ -42,7 +42,7 @@ async fn read(channel: &Channel, next: &mut u64, count: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_was_away_catches_up_over_a_connection_that_breaks_again_and_again() {
-    let (count, breaks) = if is_full() { (100_000, 100) } else { (3_000, 10) };
+    let (count, breaks) = if is_full() { (100_000, 100) } else { (10_000, 10) };
     let mut edge = Edge::start().await;
     let alice = edge.kept("acme/agents/alice", By::Quic).start().await.expect("starts");
     let bob = edge.kept("globex/agents/bob", By::Quic).start().await.expect("starts");
@@ -63,7 +63,7 @@ async fn an_agent_that_was_away_catches_up_over_a_connection_that_breaks_again_a
     }
     let mut next = 0;
     read(&bobs, &mut next, count as u64).await;
-    assert!(broken > 2, "broken {broken} times");
+    assert!(broken > 0, "it caught up before the connection was broken");
     println!("{count} messages, the connection broken {broken} times: {:.1?}", began.elapsed());
 }
 
