@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import importlib
 import inspect
 import pathlib
 import re
@@ -21,8 +22,6 @@ from skytale.compat.bridge import ProtocolBridge
 from skytale.compat.envelope import Envelope, Protocol
 
 SDK = "0.5.2"
-# What these examples are about is not offered: the frameworks are reached by MCP.
-NOT_OFFERED = ("smolagents", "agno", "google_adk")
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +30,8 @@ def examples() -> list[str]:
     python = harness.venv("skytale-sdk", SDK)
     (metadata,) = pathlib.Path(python).parents[1].glob("lib/*/site-packages/skytale_sdk-*.dist-info/METADATA")
     found = re.findall(r"^```python\n(.*?)^```", metadata.read_text(), re.DOTALL | re.MULTILINE)
-    offered = [code for code in found if not any(name in code for name in NOT_OFFERED)]
-    assert len(found) == 21 and len(offered) == 18, (len(found), len(offered))
-    return [code.replace("skytale_sdk", "skytale.compat") for code in offered]
+    assert len(found) == 21, len(found)
+    return [code.replace("skytale_sdk", "skytale.compat") for code in found]
 
 
 @pytest.fixture
@@ -72,7 +70,7 @@ def test_the_readmes_examples_run(usual: Place, examples: list[str], tmp_path: p
                 if isinstance(value, (compat.SkytaleChannelManager, compat.SkytaleClient)):
                     value.close()
             ran += 1
-    assert ran == 18
+    assert ran == 21
 
 
 def surroundings(code: str, mgr, mine: dict, place: Place, scratch: pathlib.Path) -> dict[str, Any]:
@@ -88,11 +86,23 @@ def surroundings(code: str, mgr, mine: dict, place: Place, scratch: pathlib.Path
     if "for msg in channel.messages()" in code:
         names["channel"] = talking_channel(mgr)
     if "Agent(" in code:
-        import agents
-        import pydantic_ai
-
-        names["Agent"] = pydantic_ai.Agent if "pydantic_ai" in code else agents.Agent
+        names |= framework(code)
     return names
+
+
+def framework(code: str) -> dict[str, Any]:
+    """What an example takes from the framework that it is about."""
+    if "smolagents" in code:
+        import smolagents
+
+        return {"CodeAgent": smolagents.CodeAgent, "model": smolagents.OpenAIModel("gpt-4.1")}
+    if "agno" in code:
+        from agno.agent import Agent
+        from agno.models.openai import OpenAIChat
+
+        return {"Agent": Agent, "OpenAIChat": OpenAIChat}
+    name = next((name for name in ("google_adk", "pydantic_ai") if name in code), "agents")
+    return {"Agent": importlib.import_module(name.replace("google_adk", "google.adk")).Agent}
 
 
 def check(code: str, names: dict[str, Any]) -> None:

@@ -207,3 +207,116 @@ def test_pydantic_ai(skytale_relay: skytale.LocalRelay) -> None:
         await check(told, other)
 
     channel_and_toolboxes(skytale_relay, "a/b/room", use)
+
+
+def test_smolagents(skytale_relay: skytale.LocalRelay) -> None:
+    pytest.importorskip("smolagents")
+    import smolagents
+    from skytale.integrations import smolagents as integration
+    from smolagents.models import ChatMessage, ChatMessageToolCall, ChatMessageToolCallFunction, MessageRole
+
+    class Scripted(smolagents.Model):
+        def __init__(self, *says: Any) -> None:
+            super().__init__()
+            self.says = iter(says)
+
+        def generate(self, messages, **_: Any) -> ChatMessage:
+            said = next(self.says)
+            if isinstance(said, str):
+                return ChatMessage(MessageRole.ASSISTANT, said)
+            function = ChatMessageToolCallFunction(name=said[0], arguments=said[1])
+            return ChatMessage(MessageRole.ASSISTANT, "", [ChatMessageToolCall(function, "1", "function")])
+
+    async def use(toolbox: Toolbox, other: skytale.Channel) -> None:
+        tools = integration.tools(toolbox)
+        assert [tool.name for tool in tools] == [f"skytale_{name}" for name in NAMES]
+        model = Scripted(*CALLS, ("final_answer", {"answer": "done"}))
+        agent = smolagents.ToolCallingAgent(tools, model, verbosity_level=0)
+        assert await asyncio.to_thread(agent.run, "read, and answer") == "done"
+        steps = [step for step in agent.memory.steps if isinstance(step, smolagents.ActionStep)]
+        await check([str(step.error or step.observations) for step in steps], other)
+        code = """
+<code>
+heard = skytale_receive("a/b/room", None)
+try:
+    skytale_members("a/b/room", channel="a/b/room")
+except ValueError as error:
+    final_answer(skytale_members("a/b/room") + heard + str(error))
+</code>
+"""
+        writer = smolagents.CodeAgent(tools, Scripted(code), verbosity_level=0)
+        answer = await asyncio.to_thread(writer.run, "who is there")
+        assert "a/agents/bob" in answer and '"messages": []' in answer and "each once" in answer
+
+    channel_and_toolboxes(skytale_relay, "a/b/room", use)
+
+
+def test_agno(skytale_relay: skytale.LocalRelay) -> None:
+    pytest.importorskip("agno")
+    from agno.agent import Agent
+    from agno.models.base import Model
+    from agno.models.response import ModelResponse
+    from skytale.integrations import agno
+
+    told: list[str] = []
+
+    class Scripted(Model):
+        calls = CALLS
+
+        def invoke(self, messages, tools, **_: Any) -> ModelResponse:
+            told[:] = [message.content for message in messages if message.role == "tool"]
+            assert {tool["function"]["name"] for tool in tools} == {f"skytale_{name}" for name in NAMES}
+            if len(told) == len(self.calls):
+                return ModelResponse(role="assistant", content="done")
+            name, arguments = self.calls[len(told)]
+            call = {"id": str(len(told)), "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+            return ModelResponse(role="assistant", tool_calls=[call])
+
+        async def ainvoke(self, **given: Any) -> ModelResponse:
+            return self.invoke(**given)
+
+        invoke_stream = ainvoke_stream = _parse_provider_response = _parse_provider_response_delta = None
+
+    async def use(toolbox: Toolbox, other: skytale.Channel) -> None:
+        agent = Agent(model=Scripted("none"), tools=[agno.toolkit(toolbox)], telemetry=False)
+        assert (await agent.arun("read, and answer")).content == "done"
+        await check(told, other)
+        # Agno fills in arguments of this name where a function declares them.
+        Scripted.calls = [("skytale_add", {"channel": "a/b/room", "agent": "a/agents/bob"})]
+        assert (await asyncio.to_thread(agent.run, "add him")).content == "done"
+        assert json.loads(told[0])["members"] == ["a/agents/alice", "a/agents/bob"]
+
+    channel_and_toolboxes(skytale_relay, "a/b/room", use)
+
+
+def test_google_adk(skytale_relay: skytale.LocalRelay) -> None:
+    pytest.importorskip("google.adk")
+    from google.adk import Agent
+    from google.adk.models import BaseLlm, LlmResponse
+    from google.adk.runners import InMemoryRunner
+    from google.genai import types
+    from skytale.integrations import google_adk
+
+    told: list[str] = []
+
+    class Scripted(BaseLlm):
+        async def generate_content_async(self, llm_request, stream: bool = False):
+            parts = [part for content in llm_request.contents for part in content.parts]
+            told[:] = [json.dumps(part.function_response.response) for part in parts if part.function_response]
+            (tools,) = llm_request.config.tools
+            assert [tool.name for tool in tools.function_declarations] == [f"skytale_{name}" for name in NAMES]
+            if len(told) < len(CALLS):
+                name, arguments = CALLS[len(told)]
+                part = types.Part.from_function_call(name=name, args=arguments)
+            else:
+                part = types.Part.from_text(text="done")
+            yield LlmResponse(content=types.Content(role="model", parts=[part]))
+
+    async def use(toolbox: Toolbox, other: skytale.Channel) -> None:
+        agent = Agent(model=Scripted(model="none"), name="alice", tools=google_adk.tools(toolbox))
+        async with InMemoryRunner(agent) as runner:
+            events = await runner.run_debug("read, and answer", quiet=True)
+        assert events[-1].content.parts[0].text == "done"
+        await check(told, other)
+
+    channel_and_toolboxes(skytale_relay, "a/b/room", use)

@@ -4,7 +4,8 @@
 ...     toolbox = Toolbox(client)
 ...     await toolbox.call("send", channel="acme/research/room", text="hello")
 
-`skytale.integrations` makes tools of LangChain, the OpenAI Agents SDK, Pydantic AI and CrewAI of it.
+`skytale.integrations` makes tools of LangChain, the OpenAI Agents SDK, Pydantic AI, CrewAI, smolagents, Agno and Google
+ADK of it.
 """
 
 from __future__ import annotations
