@@ -63,6 +63,14 @@ async fn post_keys_returns_a_key_once() {
     // Without a body, as the published client sends it.
     let unnamed = api.ask(Method::POST, "/v1/keys", &ada.key, None).await;
     assert_eq!(unnamed.text("/name"), "default");
+    for (body, status) in [("\u{c}", 400), (" \r\n\t", 200)] {
+        let request = api.request(Method::POST, "/v1/keys").bearer_auth(&ada.key).body(body);
+        assert_eq!(
+            api.send(request.header("content-type", "application/json")).await.status,
+            status,
+            "{body:?}"
+        );
+    }
     for array in [json!([]), json!(["name"]), json!({ "scopes": [["org/**", ["publish"]]] })] {
         api.post("/v1/keys", &ada.key, array).await.is_problem(400, "bad_request");
     }
