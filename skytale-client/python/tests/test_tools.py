@@ -259,13 +259,14 @@ def test_agno(skytale_relay: skytale.LocalRelay) -> None:
     from skytale.integrations import agno
 
     told: list[str] = []
+    shown: dict[str, Any] = {}
 
     class Scripted(Model):
         calls = CALLS
 
         def invoke(self, messages, tools, **_: Any) -> ModelResponse:
             told[:] = [message.content for message in messages if message.role == "tool"]
-            assert {tool["function"]["name"] for tool in tools} == {f"skytale_{name}" for name in NAMES}
+            shown.update({tool["function"]["name"]: tool["function"]["parameters"] for tool in tools})
             if len(told) == len(self.calls):
                 return ModelResponse(role="assistant", content="done")
             name, arguments = self.calls[len(told)]
@@ -280,6 +281,7 @@ def test_agno(skytale_relay: skytale.LocalRelay) -> None:
     async def use(toolbox: Toolbox, other: skytale.Channel) -> None:
         agent = Agent(model=Scripted("none"), tools=[agno.toolkit(toolbox)], telemetry=False)
         assert (await agent.arun("read, and answer")).content == "done"
+        assert shown == {f"skytale_{tool.name}": tool.parameters for tool in toolbox.tools()}
         await check(told, other)
         # Agno fills in arguments of this name where a function declares them.
         Scripted.calls = [("skytale_add", {"channel": "a/b/room", "agent": "a/agents/bob"})]
@@ -298,13 +300,14 @@ def test_google_adk(skytale_relay: skytale.LocalRelay) -> None:
     from skytale.integrations import google_adk
 
     told: list[str] = []
+    shown: dict[str, Any] = {}
 
     class Scripted(BaseLlm):
         async def generate_content_async(self, llm_request, stream: bool = False):
             parts = [part for content in llm_request.contents for part in content.parts]
             told[:] = [json.dumps(part.function_response.response) for part in parts if part.function_response]
             (tools,) = llm_request.config.tools
-            assert [tool.name for tool in tools.function_declarations] == [f"skytale_{name}" for name in NAMES]
+            shown.update({tool.name: tool.parameters_json_schema for tool in tools.function_declarations})
             if len(told) < len(CALLS):
                 name, arguments = CALLS[len(told)]
                 part = types.Part.from_function_call(name=name, args=arguments)
@@ -317,6 +320,7 @@ def test_google_adk(skytale_relay: skytale.LocalRelay) -> None:
         async with InMemoryRunner(agent) as runner:
             events = await runner.run_debug("read, and answer", quiet=True)
         assert events[-1].content.parts[0].text == "done"
+        assert shown == {f"skytale_{tool.name}": tool.parameters for tool in toolbox.tools()}
         await check(told, other)
 
     channel_and_toolboxes(skytale_relay, "a/b/room", use)

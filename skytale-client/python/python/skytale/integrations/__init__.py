@@ -8,7 +8,8 @@
 | `skytale.integrations.crewai` | CrewAI | `pip install skytale[crewai]` |
 | `skytale.integrations.smolagents` | smolagents | `pip install skytale[smolagents]` |
 | `skytale.integrations.agno` | Agno | `pip install skytale[agno]` |
-| `skytale.integrations.google_adk` | Google ADK | `pip install skytale[google-adk]` |
+| `skytale.integrations.google_adk` | Google ADK | `pip install skytale[google-adk]` (Python 3.11 and later) |
 
-Each has one function, `tools(toolbox)`; Agno's is `toolkit(toolbox)`. A model is told what went wrong, and may try again.
+Each has one function, `tools(toolbox)`; Agno's is `toolkit(toolbox)`. A model is told what went wrong, and may try
+again.
 """
