@@ -18,7 +18,7 @@ struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(ChannelLog), Box::new(Shelves), Box::new(Ledger)]
+        vec![Box::new(ChannelLog), Box::new(Shelves), Box::new(Ledger), Box::new(OwnIndices)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -186,6 +186,24 @@ impl MigrationTrait for Ledger {
         manager.create_index(index("revocations_by_time", "revocations", "at")).await?;
         manager.create_index(index("channel_members_by_account", "channel_members", "account")).await?;
         manager.create_index(index("join_requests_by_channel", "join_requests", "channel")).await
+    }
+}
+
+struct OwnIndices;
+
+impl MigrationName for OwnIndices {
+    fn name(&self) -> &str {
+        "m0004_own_indices"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for OwnIndices {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        if manager.get_database_backend() == DbBackend::Postgres {
+            return Ok(());
+        }
+        manager.get_connection().execute_unprepared(&super::blocks::lay_out_sqlite()).await.map(drop)
     }
 }
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod agents;
 mod block;
+mod blocks;
 mod broken;
 mod channels;
 mod checkpoint;

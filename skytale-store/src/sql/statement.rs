@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sea_orm::{DbBackend, Statement, Value};
 use skytale_core::{ChannelName, SequenceNumber};
 
-use super::block::Block;
 use crate::store::MessageId;
 
 /// Makes statements for one kind of database.
@@ -24,15 +23,23 @@ impl Statements {
     }
 
     pub fn find_channel(&self, channel: &ChannelName) -> Statement {
-        let sql = "SELECT id, last_sequence, floor, last_appended_at FROM channels WHERE components = $1";
-        self.make(sql, [key(channel).into()])
+        self.make(self.channel(), [key(channel).into()])
     }
 
     /// Finds a channel and keeps every other process from appending to it until the transaction ends.
     pub fn lock_channel(&self, channel: &ChannelName) -> Statement {
         let lock = if self.is_postgres() { " FOR UPDATE" } else { "" };
-        let sql = "SELECT id, last_sequence, floor, last_appended_at FROM channels WHERE components = $1";
-        self.make(format!("{sql}{lock}"), [key(channel).into()])
+        self.make(self.channel() + lock, [key(channel).into()])
+    }
+
+    fn channel(&self) -> String {
+        let heads = self.heads();
+        format!("SELECT id, last_sequence, floor, last_appended_at FROM {heads} WHERE components = $1")
+    }
+
+    /// Returns where the heads of channels are: on PostgreSQL in their rows, on SQLite at the end of their blocks.
+    fn heads(&self) -> &'static str {
+        if self.is_postgres() { "channels" } else { "channel_heads" }
     }
 
     pub fn create_channel(&self, channel: &ChannelName) -> Statement {
@@ -47,31 +54,8 @@ impl Statements {
     }
 
     pub fn all_channels(&self) -> Statement {
-        self.make(
-            "SELECT id, components, name, last_sequence, floor FROM channels WHERE last_sequence > 0 ORDER BY id",
-            [],
-        )
-    }
-
-    /// Inserts blocks of channels, each with the time of its records.
-    pub fn insert_blocks(&self, blocks: Vec<(i64, Block, i64)>) -> Statement {
-        let place = |row: usize| {
-            let [channel, last, first, appended_at, body] =
-                std::array::from_fn(|column| row * 5 + column + 1);
-            format!("(${channel}, ${last}, ${first}, ${appended_at}, ${body})")
-        };
-        let places: Vec<_> = (0..blocks.len()).map(place).collect();
-        let sql = format!(
-            "INSERT INTO blocks (channel_id, last, first, appended_at, body) VALUES {}",
-            places.join(", ")
-        );
-        let values = blocks.into_iter().flat_map(|(channel, block, appended_at)| {
-            let (last, first) = (block.last.0 as i64, block.first.0 as i64);
-            let values: [Value; 5] =
-                [channel.into(), last.into(), first.into(), appended_at.into(), block.bytes.into()];
-            values
-        });
-        self.make(sql, values)
+        let (columns, heads) = ("id, components, name, last_sequence, floor", self.heads());
+        self.make(format!("SELECT {columns} FROM {heads} WHERE last_sequence > 0 ORDER BY id"), [])
     }
 
     pub fn insert_messages(&self, channel: i64, ids: &[(MessageId, SequenceNumber)]) -> Statement {
@@ -111,18 +95,6 @@ impl Statements {
         self.make(sql, [channel.into(), group.to_vec().into(), epoch.into(), winner.into()])
     }
 
-    pub fn sizes(&self, channel: i64, after: i64, most: u64) -> Statement {
-        let sql = "SELECT last, length(body) AS size FROM blocks \
-                   WHERE channel_id = $1 AND last > $2 ORDER BY last LIMIT $3";
-        self.make(sql, [channel.into(), after.into(), (most as i64).into()])
-    }
-
-    pub fn blocks(&self, channel: i64, after: i64, through: i64) -> Statement {
-        let sql = "SELECT first, appended_at, body FROM blocks \
-                   WHERE channel_id = $1 AND last > $2 AND last <= $3 ORDER BY last";
-        self.make(sql, [channel.into(), after.into(), through.into()])
-    }
-
     pub fn set_floor(&self, channel: i64, floor: i64) -> Statement {
         self.make(
             "UPDATE channels SET floor = $2 WHERE id = $1 AND floor < $2",
@@ -130,25 +102,11 @@ impl Statements {
         )
     }
 
-    /// Deletes blocks that are wholly trimmed.
-    pub fn delete_blocks(&self, channel: i64, through: i64, most: u64) -> Statement {
-        let sql = "DELETE FROM blocks WHERE channel_id = $1 AND last IN \
-                   (SELECT last FROM blocks WHERE channel_id = $1 AND last <= $2 ORDER BY last LIMIT $3)";
-        self.make(sql, [channel.into(), through.into(), (most as i64).into()])
-    }
-
     pub fn delete_messages(&self, channel: i64, through: i64) -> Statement {
         self.make(
             "DELETE FROM messages WHERE channel_id = $1 AND sequence <= $2",
             [channel.into(), through.into()],
         )
-    }
-
-    /// Finds the last of a channel's oldest blocks that was appended before a time.
-    pub fn oldest_expired(&self, channel: i64, before: SystemTime, most: u64) -> Statement {
-        let sql = "SELECT MAX(last) AS through FROM (SELECT last, appended_at FROM blocks \
-                   WHERE channel_id = $1 ORDER BY last LIMIT $3) AS oldest WHERE appended_at < $2";
-        self.make(sql, [channel.into(), millis(before).into(), (most as i64).into()])
     }
 
     pub fn make(&self, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) -> Statement {

@@ -307,7 +307,7 @@ impl<C: ConnectionTrait> Work<'_, C> {
         }
         while !blocks.is_empty() {
             let some = blocks.drain(..blocks.len().min(BLOCKS)).collect();
-            self.execute(self.statements.insert_blocks(some)).await?;
+            self.execute(self.statements.insert_blocks(some)?).await?;
         }
         Ok(())
     }
