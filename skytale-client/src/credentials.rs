@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::api::Api;
+use crate::crash;
 use crate::error::{Error, Result};
 
 /// What an agent shows the relay.
@@ -113,6 +114,7 @@ impl Tokens {
             return Ok(Some(token.clone()));
         }
         let Some(text) = self.get().await? else { return Ok(None) };
+        crash::point("after-exchange");
         let renewable = !matches!(self.credentials.0, Kind::Token(_));
         let left = Life::of(&text).filter(|_| renewable).map(|life| life.left(SystemTime::now()));
         let renew_at = left.map(|left| Instant::now() + left.mul_f64(rand::rng().random_range(RENEW_AFTER)));

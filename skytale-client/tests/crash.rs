@@ -10,7 +10,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use edge::{By, Edge, ROOM, hear};
+use edge::{By, Edge, ROOM, hear, tokens};
 use futures::StreamExt;
 use skytale_client::{Client, Credentials, Event, State};
 use skytale_core::{Permissions, Principal};
@@ -26,6 +26,9 @@ const VICTIM: &str = "globex/agents/victim";
 /// How many messages the victim says in all, for each time it is killed, and how long one may take.
 const MESSAGES_A_KILL: u64 = 6;
 const A_MESSAGE: Duration = Duration::from_millis(250);
+
+/// How long a token lives that is to be renewed, in seconds.
+const LIFE: u64 = 4;
 
 fn kills() -> u32 {
     std::env::var("SKYTALE_KILLS").map_or(4, |kills| kills.parse().expect("a number"))
@@ -100,6 +103,16 @@ async fn victim(edge: &Edge, total: u64, crash_at: Option<&str>) -> ExitStatus {
 }
 
 async fn run(what: &str, edge: &Edge, state: &Path, total: u64, crash_at: Option<&str>) -> ExitStatus {
+    let mut command = command(what, edge, state, total);
+    if let Some(at) = crash_at {
+        command.env("SKYTALE_CRASH_AT", at);
+    }
+    let patience = edge::SOON + A_MESSAGE * u32::try_from(total).expect("few");
+    let ended = tokio::time::timeout(patience, command.status()).await;
+    ended.unwrap_or_else(|_| panic!("{what} in time, to be killed at {crash_at:?}")).expect("runs")
+}
+
+fn command(what: &str, edge: &Edge, state: &Path, total: u64) -> Command {
     let certificate = edge.directory.join("certificate.pem");
     std::fs::write(&certificate, &edge.certificate).expect("written");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
@@ -113,12 +126,7 @@ async fn run(what: &str, edge: &Edge, state: &Path, total: u64, crash_at: Option
         .env("SKYTALE_TOKEN", RUNS.fetch_add(1, Ordering::SeqCst).to_string())
         .stdout(Stdio::null())
         .kill_on_drop(true);
-    if let Some(at) = crash_at {
-        command.env("SKYTALE_CRASH_AT", at);
-    }
-    let patience = edge::SOON + A_MESSAGE * u32::try_from(total).expect("few");
-    let ended = tokio::time::timeout(patience, command.status()).await;
-    ended.unwrap_or_else(|_| panic!("{what} in time, to be killed at {crash_at:?}")).expect("runs")
+    command
 }
 
 /// What the killed process does; a test of its own only by name.
@@ -127,10 +135,14 @@ async fn the_victim() {
     let Ok(what) = std::env::var("SKYTALE_VICTIM") else { return };
     let variable = |name: &str| std::env::var(name).expect("set");
     let certificate = std::fs::read(variable("SKYTALE_CERTIFICATE")).expect("read");
+    let credentials = match std::env::var("SKYTALE_API") {
+        Ok(api) => Credentials::api_key(api, tokens::KEY),
+        Err(_) => Credentials::token(variable("SKYTALE_TOKEN")),
+    };
     let client = Client::builder(VICTIM, variable("SKYTALE_RELAY"))
         .with_trusted_certificates(&certificate)
         .with_key_packages(3)
-        .with_credentials(Credentials::token(variable("SKYTALE_TOKEN")))
+        .with_credentials(credentials)
         .with_state(State::directory(PathBuf::from(variable("SKYTALE_STATE"))))
         .start()
         .await
@@ -139,6 +151,8 @@ async fn the_victim() {
         "talk" => talk(&client, variable("SKYTALE_TOTAL").parse().expect("a number")).await,
         "visit" => client.left_key_packages().await.expect("left"),
         "return" => come_back(&client, &variable("SKYTALE_TOKEN")).await,
+        "count" => count(&client).await,
+        "finish" => finish(&client).await,
         _ => drop(client.join_channel(ROOM).await.expect("joined")),
     }
     client.close().await;
@@ -177,6 +191,68 @@ async fn come_back(client: &Client, token: &str) {
     let channel = client.open_channel(ROOM).await.expect("opened");
     edge::expect(&channel, |event| matches!(event, Event::Resynced { .. })).await;
     channel.send(token).await.expect("sent");
+}
+
+/// Counts aloud until it is killed.
+async fn count(client: &Client) {
+    let channel = client.open_channel(ROOM).await.expect("opened");
+    for number in channel.said() + 1.. {
+        channel.send(number.to_string()).await.expect("sent");
+    }
+}
+
+async fn finish(client: &Client) {
+    let channel = client.open_channel(ROOM).await.expect("opened");
+    channel.send("finished").await.expect("sent");
+}
+
+/// An agent dies with a token that nobody has seen yet, its first one or one that was to follow in the open stream: it
+/// exchanges its key again.
+#[tokio::test]
+async fn killed_with_a_new_token_that_was_not_used() {
+    let edge = tokens::relay().await;
+    let (api, exchanges) = tokens::api(LIFE).await;
+    let token = Credentials::provider(|| async { Ok(tokens::token(600)) });
+    let witness = edge.agent(WITNESS, By::Quic).with_credentials(token).start().await.expect("starts");
+    let room = witness.create_channel(ROOM).await.expect("created");
+    let credentials = Credentials::api_key(&api, tokens::KEY);
+    let visit = edge.kept(VICTIM, By::Quic).with_credentials(credentials).start().await.expect("starts");
+    edge::add(&room, &visit).await;
+    visit.join_channel(ROOM).await.expect("joined");
+    visit.close().await;
+
+    let victim = |what: &str| {
+        let mut command = command(what, &edge, &edge.place(VICTIM), 0);
+        command.env("SKYTALE_API", &api);
+        command
+    };
+    let listening = async {
+        let mut counted = 0;
+        loop {
+            let message = hear(&room, 1).await.remove(0);
+            if message.text() == "finished" {
+                return counted;
+            }
+            counted += 1;
+            assert_eq!(message.text(), counted.to_string(), "each message once, in order");
+        }
+    };
+    let killing = async {
+        for round in 0..kills() {
+            let before = exchanges.load(Ordering::SeqCst);
+            let passing = 1 + round % 2;
+            let mut command = victim("count");
+            command.env("SKYTALE_CRASH_AT", format!("after-exchange:{passing}"));
+            let ended = tokio::time::timeout(edge::SOON, command.status()).await;
+            assert!(!ended.expect("in time").expect("runs").success(), "it was not killed");
+            assert_eq!(exchanges.load(Ordering::SeqCst), before + passing, "exchanged again");
+        }
+        let ended = tokio::time::timeout(edge::SOON, victim("finish").status()).await;
+        assert!(ended.expect("in time").expect("runs").success(), "locked out");
+    };
+    let ((), counted) = tokio::join!(killing, listening);
+    assert!(counted >= kills() / 2, "it counted to {counted}");
+    println!("after-exchange: killed {} times", kills());
 }
 
 /// Every token is an account of its own: relays let an account in by an external commit once a minute.

@@ -6,66 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
-use axum::{Json, Router};
+use edge::tokens::{KEY, SECRET, api, claims, now, relay, signed, token};
 use edge::{By, Edge, expect, gather, hear};
-use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use jsonwebtoken::{DecodingKey, Validation, decode};
 use skytale_client::{Credentials, Error, Event};
 use skytale_core::{Claims, Permissions, Principal};
-use skytale_relay::{AuthError, Authenticator, JwtAuthenticator};
+use skytale_relay::{AuthError, Authenticator};
 use skytale_store::{Revocation, Revoked};
 
-const SECRET: &[u8] = b"a secret of at least 32 bytes, for tests";
 const ALICE: &str = "acme/agents/alice";
 const BOB: &str = "globex/agents/bob";
-
-fn token(seconds: u64) -> String {
-    signed(claims(now(), seconds))
-}
-
-fn claims(issued: u64, seconds: u64) -> Claims {
-    Claims::new("acme", issued, issued + seconds)
-}
-
-fn signed(claims: Claims) -> String {
-    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("encodes")
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
-}
-
-async fn relay() -> Edge {
-    let authenticator = JwtAuthenticator::new(SECRET).expect("long enough");
-    Edge::with(authenticator.with_leeway(std::time::Duration::ZERO)).await
-}
-
-/// An API server as the published contract has it: `POST /v1/tokens` with an empty body.
-async fn api(seconds: u64) -> (String, Arc<AtomicU32>) {
-    let exchanges = Arc::new(AtomicU32::new(0));
-    let exchange = move |State(count): State<Arc<AtomicU32>>, headers: HeaderMap, body: String| async move {
-        let problem = |text: &str| Json(serde_json::json!({ "error": text, "code": "unauthorized" }));
-        let key = headers.get("authorization").and_then(|value| value.to_str().ok());
-        if key != Some("Bearer sk_live_right") || !body.is_empty() {
-            return (StatusCode::UNAUTHORIZED, problem("unknown key"));
-        }
-        count.fetch_add(1, Ordering::SeqCst);
-        (StatusCode::OK, Json(serde_json::json!({ "token": token(seconds) })))
-    };
-    let router = Router::new().route("/v1/tokens", post(exchange)).with_state(exchanges.clone());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let address = format!("http://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    (address, exchanges)
-}
 
 #[tokio::test]
 async fn streams_outlive_the_tokens_they_began_with() {
     let edge = relay().await;
     let (api, exchanges) = api(3).await;
-    let key = || Credentials::api_key(&api, "sk_live_right");
+    let key = || Credentials::api_key(&api, KEY);
     let alice = edge.agent(ALICE, By::Quic).with_credentials(key()).start().await.expect("starts");
     let bob = edge.agent(BOB, By::Grpc).with_credentials(key()).start().await.expect("starts");
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");

@@ -1,6 +1,8 @@
 //! A relay over real sockets, QUIC and gRPC on the same channels, that can be stopped and started again.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod tokens;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -32,7 +32,8 @@ impl Statements {
             format!("({})", places.join(", "))
         };
         let rows: Vec<_> = (0..blocks.len()).map(row).collect();
-        let sql = format!("INSERT INTO blocks ({columns}, first, appended_at, body) VALUES {}", rows.join(", "));
+        let sql =
+            format!("INSERT INTO blocks ({columns}, first, appended_at, body) VALUES {}", rows.join(", "));
         let mut values = Vec::<Value>::with_capacity(blocks.len() * width);
         for (channel, block, appended_at) in blocks {
             let last = block.last.0 as i64;

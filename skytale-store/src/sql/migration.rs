@@ -13,6 +13,12 @@ pub(super) async fn migrate(db: &DatabaseConnection) -> Result<(), DbErr> {
     transaction.commit().await
 }
 
+/// Brings a database to what it was before [`OwnIndices`].
+#[cfg(test)]
+pub(super) async fn migrate_before_own_indices(db: &DatabaseConnection) -> Result<(), DbErr> {
+    Migrator::up(db, Some(3)).await
+}
+
 struct Migrator;
 
 #[async_trait::async_trait]

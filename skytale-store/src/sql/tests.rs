@@ -7,10 +7,13 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
+use sea_orm::{ConnectionTrait, Database, DbBackend, Statement, Value};
 use skytale_core::{ChannelName, Dialect, SequenceNumber};
 
+use super::block::Block;
+use super::statement::key;
 use super::syncing::SyncLog;
-use super::{SqlOptions, SqlStore};
+use super::{SqlOptions, SqlStore, migration};
 use crate::store::{Head, MessageId, NewRecord, Outcome, Precondition, Store};
 
 const ID: MessageId = MessageId([7; 16]);
@@ -115,4 +118,42 @@ async fn records_stay_in_order_wherever_they_are_synced() {
         (record.sequence, u64::from_be_bytes(number))
     });
     assert!(kept.eq(answered), "what was answered is what is kept");
+}
+
+/// Makes a file as versions before its blocks were their own index made it, with two records.
+async fn make_older_file(path: &Path) {
+    let db = Database::connect(format!("sqlite://{}?mode=rwc", path.display())).await.expect("connect");
+    migration::migrate_before_own_indices(&db).await.expect("migrate");
+    let mut block = Block::starting_at(SequenceNumber(1));
+    block.push(&NewRecord::new(Dialect::Slim3, "first".into()));
+    block.push(&record());
+    let rows: [(&str, Vec<Value>); 3] = [
+        ("INSERT INTO channels VALUES (1, $1, NULL, 0, 0, 0)", vec![key(&channel()).into()]),
+        ("INSERT INTO blocks VALUES (1, 2, 1, 7000, $1)", vec![block.bytes.into()]),
+        ("INSERT INTO messages VALUES (1, $1, 2)", vec![ID.0.to_vec().into()]),
+    ];
+    for (sql, values) in rows {
+        let insert = Statement::from_sql_and_values(DbBackend::Sqlite, sql, values);
+        db.execute_raw(insert).await.expect("inserted");
+    }
+    db.close().await.expect("closed");
+}
+
+#[tokio::test]
+async fn records_of_an_older_file_are_kept() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("log.db");
+    make_older_file(&path).await;
+    let channel = channel();
+    let store = SqlStore::open_sqlite(&path, SqlOptions::default()).await.expect("opens");
+    let head = |last, floor| Head { last: SequenceNumber(last), floor: SequenceNumber(floor) };
+    assert_eq!(store.head(&channel).await.expect("head"), head(2, 0));
+    let records: Vec<_> = store.read(&channel, SequenceNumber::START).try_collect().await.expect("read");
+    assert_eq!(records.iter().map(|record| &record.body[..]).collect::<Vec<_>>(), [&b"first"[..], b"body"]);
+
+    let append = || store.append(&channel, vec![record()], Precondition::Any);
+    assert_eq!(append().await.expect("append"), [Outcome::Repeated(SequenceNumber(2))]);
+    store.trim(&channel, SequenceNumber(2)).await.expect("trim");
+    assert_eq!(store.head(&channel).await.expect("head"), head(2, 2), "the end of a channel without blocks");
+    assert_eq!(append().await.expect("append"), [Outcome::Fresh(SequenceNumber(3))]);
 }
