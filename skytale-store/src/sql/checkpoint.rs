@@ -128,7 +128,7 @@ pub(super) async fn grow_log(db: &DatabaseConnection) -> Result<(), DbErr> {
     let transaction = db.begin().await?;
     let fill = format!(
         "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {}) \
-         INSERT INTO blocks SELECT -n, n, 0, zeroblob(1048576) FROM numbers",
+         INSERT INTO blocks (position, first, appended_at, body) SELECT -n, n, 0, zeroblob(1048576) FROM numbers",
         (GROWN + SPARE) / 1_048_576
     );
     transaction.execute_unprepared(&fill).await?;
