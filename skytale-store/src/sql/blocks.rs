@@ -11,7 +11,8 @@ use sea_orm::{DbErr, Statement, Value};
 use super::block::Block;
 use super::statement::{Statements, millis};
 
-/// How many bits of a position in SQLite are the number of the block's last record; those above are the channel's.
+/// How many bits of a position in SQLite are the number of the block's last record; those above are the channel's. Files keep it
+/// for good.
 const NUMBER_BITS: u32 = 40;
 const NUMBERS: i64 = 1 << NUMBER_BITS;
 const CHANNELS: i64 = 1 << (63 - NUMBER_BITS);
