@@ -2,6 +2,7 @@
 
 mod accounts;
 mod agents;
+mod backplane;
 mod channels;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -15,10 +16,11 @@ mod usage;
 
 pub use accounts::{Account, Accounts, ApiKey, Revocation, Revoked};
 pub use agents::{Agent, AgentQuery, Agents};
+pub use backplane::{Backplane, Parcel, Reach, Topic};
 pub use channels::{ChannelEntry, Channels, Invite, Member, NewRequest, Request, Role};
 pub use directory::{Bundle, ClaimedKeyPackage, Deposit, Directory, GROUP_INFOS};
 pub use error::{Result, Source, StoreError};
-pub use memory::{MemoryCapacity, MemoryStore};
+pub use memory::{MemoryBackplane, MemoryCapacity, MemoryStore};
 #[cfg(feature = "sql")]
 pub use sql::{SqlOptions, SqlStore};
 pub use store::{

@@ -5,7 +5,8 @@ mod postgres;
 use std::sync::Arc;
 
 use skytale_store::{
-    Accounts, Agents, Channels, Directory, MemoryStore, SqlOptions, SqlStore, Store, Usage, conformance,
+    Accounts, Agents, Channels, Directory, MemoryBackplane, MemoryStore, SqlOptions, SqlStore, Store, Usage,
+    conformance,
 };
 
 async fn check(store: Arc<impl Store + Directory + Accounts + Channels + Agents + Usage>) {
@@ -20,6 +21,13 @@ async fn check(store: Arc<impl Store + Directory + Accounts + Channels + Agents 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory() {
     check(Arc::new(MemoryStore::new())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_backplane() {
+    let first = MemoryBackplane::default();
+    let (second, third) = (first.join(), first.join());
+    conformance::backplane(&[Arc::new(first), Arc::new(second), Arc::new(third)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

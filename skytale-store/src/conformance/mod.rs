@@ -5,6 +5,7 @@
 
 mod accounts;
 mod agents;
+mod backplane;
 mod channels;
 mod directory;
 mod log;
@@ -17,6 +18,7 @@ use skytale_core::ChannelName;
 
 pub use accounts::*;
 pub use agents::*;
+pub use backplane::*;
 pub use channels::*;
 pub use directory::*;
 pub use log::*;

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod agents;
+mod backplane;
 mod channels;
 mod directory;
 mod log;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 
 use crate::error::Result;
 use crate::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
+pub use backplane::MemoryBackplane;
 use log::Log;
 
 /// How much one channel of a [`MemoryStore`] keeps; the oldest records make room for new ones.
