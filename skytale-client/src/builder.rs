@@ -33,14 +33,14 @@ pub struct ClientBuilder {
 
 #[derive(Debug)]
 enum Relay {
-    Address(String),
+    Addresses(Vec<String>),
     #[cfg(feature = "local")]
     Local(crate::transport::LocalRelay),
 }
 
 impl ClientBuilder {
     pub(crate) fn new(name: String, relay: String) -> Self {
-        Self::over(name, Relay::Address(relay))
+        Self::over(name, Relay::Addresses(vec![relay]))
     }
 
     fn over(name: String, relay: Relay) -> Self {
@@ -55,6 +55,18 @@ impl ClientBuilder {
             cover: None,
             key_packages: 50,
         }
+    }
+
+    /// Adds the address of another relay that acts as one with the first. Default: none.
+    ///
+    /// The agent is at any one of them; when that one cannot be reached, or is silent for three seconds, at another.
+    pub fn with_another_relay(mut self, address: impl Into<String>) -> Self {
+        match &mut self.relay {
+            Relay::Addresses(addresses) => addresses.push(address.into()),
+            #[cfg(feature = "local")]
+            Relay::Local(_) => {}
+        }
+        self
     }
 
     /// Sets what the agent shows the relay. Default: nothing.
@@ -128,7 +140,7 @@ impl ClientBuilder {
             .map_err(|error| Error::configuration(format!("{:?} is no agent's name: {error}", self.name)))?;
         let roots = self.roots?;
         let dialer = match self.relay {
-            Relay::Address(address) => Dialer::new(&address, &roots)?,
+            Relay::Addresses(addresses) => Dialer::new(&addresses, &roots)?,
             #[cfg(feature = "local")]
             Relay::Local(relay) => Dialer::Local(relay),
         };

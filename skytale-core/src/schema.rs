@@ -109,7 +109,7 @@ impl Elements {
     pub fn take(&mut self) -> Result<(), FrameError> {
         let too_many = FrameError::TooLarge {
             what: "repeated elements",
-            found: self.allowed + 1,
+            found: self.allowed.saturating_add(1),
             allowed: self.allowed,
         };
         self.left = self.left.checked_sub(1).ok_or(too_many)?;

@@ -5,6 +5,7 @@ mod allowance;
 pub mod auth;
 mod channel;
 mod close;
+mod cluster;
 mod connect;
 mod cursors;
 mod drain;

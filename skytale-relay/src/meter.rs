@@ -14,6 +14,9 @@ pub(crate) struct Meter {
     pub replayed: Counter,
     pub unroutable: Counter,
     pub refused_commits: Counter,
+    pub parcels_sent: Counter,
+    pub parcels_received: Counter,
+    pub parcels_dropped: Counter,
     pub sessions: Gauge,
     pub subscriptions: Gauge,
 }
@@ -28,6 +31,9 @@ impl Meter {
             replayed: counter!("skytale_messages_replayed_total"),
             unroutable: counter!("skytale_messages_without_receiver_total"),
             refused_commits: counter!("skytale_commits_refused_total"),
+            parcels_sent: counter!("skytale_parcels_sent_total"),
+            parcels_received: counter!("skytale_parcels_received_total"),
+            parcels_dropped: counter!("skytale_parcels_dropped_total"),
             sessions: gauge!("skytale_sessions"),
             subscriptions: gauge!("skytale_subscriptions"),
         }

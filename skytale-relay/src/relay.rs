@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use skytale_core::Principal;
-use skytale_store::{Directory, MemoryStore, Store};
+use skytale_store::{Backplane, Directory, MemoryStore, Store};
 use tower::Service;
 
 use crate::access::Access;
 use crate::allowance::PlanLimits;
 use crate::auth::Revocations;
 use crate::channel::{Appending, Registry};
+use crate::cluster::Cluster;
 use crate::connect::{Connect, ConnectError};
 use crate::cursors::{Cursors, Replay};
 use crate::drain::Drain;
@@ -40,10 +41,10 @@ pub(crate) struct Shared {
     pub external_commits: ExternalCommits,
     pub epochs: Epochs,
     pub joins: Joins,
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     pub appending: Appending,
     pub directory: Arc<dyn Directory>,
-    pub cursors: Cursors,
+    pub cursors: Arc<Cursors>,
     pub quotas: Quotas,
     pub access: Option<Arc<dyn Access>>,
     pub revocations: Revocations,
@@ -74,10 +75,10 @@ impl Relay {
                 external_commits: ExternalCommits::default(),
                 epochs: Epochs::default(),
                 joins: Joins::default(),
-                registry: Registry::default(),
+                registry: Arc::default(),
                 appending,
                 directory: Arc::new(MemoryStore::new()),
-                cursors: Cursors::default(),
+                cursors: Arc::default(),
                 quotas: Quotas::default(),
                 access: None,
                 revocations: Revocations::new(),
@@ -148,6 +149,22 @@ impl Relay {
     /// Sets how much accounts may send in a month. Default: whatever they like.
     pub fn with_plan_limits(mut self, plans: PlanLimits) -> Self {
         self.configure().plans = Some(plans);
+        self
+    }
+
+    /// Lets other relays over the same store share every channel. Default: this relay is the only one.
+    ///
+    /// Messages that are archived reach the others through the store, which every one of them follows, the rest through
+    /// the backplane. Agents cannot tell such relays from one. Their directory has to be a shared one, too.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, and if the relay was cloned or given a backplane already.
+    pub fn with_backplane(mut self, backplane: Arc<dyn Backplane>) -> Self {
+        let shared = self.configure();
+        let Appending { store, meter, .. } = shared.appending.clone();
+        assert!(shared.registry.cluster().is_none(), "a relay has one backplane");
+        shared.registry.share(Cluster::join(backplane, store, &shared.registry, &shared.cursors, meter));
         self
     }
 

@@ -82,7 +82,7 @@ impl Subscribing {
         }
         if !self.names.contains_key(&name) {
             let start = self.start(&channel, header).await?;
-            self.open(envelope, &channel, header, start)?;
+            self.open(envelope, &channel, header, start).await?;
         }
         let held = self.names.get_mut(&name).expect("opened above");
         self.requests += usize::from(held.requests.insert((source, id)));
@@ -90,7 +90,12 @@ impl Subscribing {
     }
 
     /// Subscribes a name from a position on; again if it was subscribed already.
-    pub fn start_at(&mut self, envelope: &Envelope, request: &Request, start: Start) -> Result<(), String> {
+    pub async fn start_at(
+        &mut self,
+        envelope: &Envelope,
+        request: &Request,
+        start: Start,
+    ) -> Result<(), String> {
         let header = &request.header;
         let (name, source) = (header.destination.name, header.source.name);
         if let Some(held) = self.names.get(&name) {
@@ -101,13 +106,13 @@ impl Subscribing {
         if self.requests >= allowed {
             return Err(format!("too many subscriptions: {allowed} are allowed in one session"));
         }
-        self.open(envelope, &envelope.channel(&header.destination), header, start)?;
+        self.open(envelope, &envelope.channel(&header.destination), header, start).await?;
         let held = self.names.get_mut(&name).expect("opened above");
         self.requests += usize::from(held.requests.insert((source, request.id)));
         Ok(())
     }
 
-    fn open(
+    async fn open(
         &mut self,
         envelope: &Envelope,
         name: &ChannelName,
@@ -115,23 +120,53 @@ impl Subscribing {
         start: Start,
     ) -> Result<(), String> {
         self.share.subscribe().map_err(|limit| limit.to_string())?;
-        let relay = &self.context.relay;
-        let make = |channel| {
-            let outbox = self.context.outbox.clone();
-            Subscription::new(outbox, channel, envelope.dialect(), header.destination.name.id, start)
+        let instance = header.destination.name.id;
+        let channel = match self.attend(envelope, name, instance).await {
+            Ok(channel) => channel,
+            Err(refusal) => {
+                self.share.unsubscribe();
+                return Err(refusal);
+            }
         };
-        let opened = relay.registry.subscribe(name, relay.limits.channels, make);
-        let (channel, subscription) = opened.map_err(|limit| {
-            self.share.unsubscribe();
-            limit.to_string()
-        })?;
+        let outbox = self.context.outbox.clone();
+        let subscription = Subscription::new(outbox, &channel, envelope.dialect(), instance, start);
+        let subscription = Arc::new(subscription);
+        channel.add(subscription.clone());
         if start != Start::Live {
             self.context.outbox.catch_up(subscription.clone());
         }
-        relay.appending.meter.subscriptions.increment(1);
+        self.context.relay.appending.meter.subscriptions.increment(1);
         let held = Held { channel, subscription, requests: HashSet::new() };
         self.names.insert(header.destination.name, held);
         Ok(())
+    }
+
+    /// Opens a channel, and sees to it that what other relays take for it comes here.
+    async fn attend(
+        &self,
+        envelope: &Envelope,
+        name: &ChannelName,
+        instance: Option<u128>,
+    ) -> Result<Arc<Channel>, String> {
+        let relay = &self.context.relay;
+        let opened = relay.registry.open_within(name, relay.limits.channels);
+        let channel = opened.map_err(|limit| limit.to_string())?;
+        let Some(cluster) = relay.registry.cluster() else { return Ok(channel) };
+        let mut attended = channel.attend(&relay.registry).await;
+        if attended.is_ok() {
+            attended = cluster.listen(name, envelope.dialect(), instance).await;
+        }
+        match attended {
+            Ok(()) => Ok(channel),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a channel cannot be shared with other relays"
+                );
+                relay.registry.close(channel);
+                Err(Close::ArchiveUnavailable.to_string())
+            }
+        }
     }
 
     async fn start(&self, channel: &ChannelName, header: &Header) -> Result<Start, String> {
@@ -167,7 +202,11 @@ impl Subscribing {
         if let Some(held) = self.names.remove(&name) {
             self.share.unsubscribe();
             self.context.relay.appending.meter.subscriptions.decrement(1);
-            self.context.relay.registry.unsubscribe(held.channel, &held.subscription);
+            let registry = &self.context.relay.registry;
+            if let Some(cluster) = registry.cluster() {
+                cluster.leave(held.channel.name(), held.subscription.dialect(), name.id);
+            }
+            registry.unsubscribe(held.channel, &held.subscription);
         }
     }
 
@@ -181,7 +220,11 @@ impl Subscribing {
             let position =
                 waiting.map_or(held.subscription.last(), |first| SequenceNumber(first.0.saturating_sub(1)));
             for (source, _) in &held.requests {
-                self.context.relay.cursors.keep(self.subscriber(*source, *name), position);
+                let subscriber = self.subscriber(*source, *name);
+                if let Some(cluster) = self.context.relay.registry.cluster() {
+                    cluster.hand_over(subscriber.clone(), position);
+                }
+                self.context.relay.cursors.keep(subscriber, position);
             }
         }
     }

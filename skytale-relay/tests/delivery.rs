@@ -68,7 +68,7 @@ async fn a_slow_subscriber_reads_the_archive_and_misses_nothing() {
 async fn a_session_that_lets_unarchived_messages_pile_up_is_closed_with_a_reason() {
     let mut limits = Limits::default();
     limits.queued_unarchived = 8;
-    let relay = Running::with(|relay| relay.with_limits(limits)).await;
+    let relay = Running::with(|relay| relay.with_limits(limits.clone())).await;
     let sender = relay.agent(Dialect::Slim1, "sender", 1).await;
     let mut slow = relay.agent(Dialect::Slim1, "slow", 2).await;
     slow.subscribe(&room()).await;

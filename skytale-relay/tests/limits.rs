@@ -16,14 +16,14 @@ use wire::{Agent, Content, NEVER, Running, SOON, Say, room};
 async fn limited(set: impl FnOnce(&mut Limits)) -> Running {
     let mut limits = Limits::default();
     set(&mut limits);
-    Running::with(|relay| relay.with_limits(limits)).await
+    Running::with(|relay| relay.with_limits(limits.clone())).await
 }
 
 async fn limited_listener(set: impl FnOnce(&mut ConnectionLimits)) -> Running {
     let mut limits = ConnectionLimits::default();
     set(&mut limits);
     let store = Arc::new(MemoryStore::new());
-    Running::assembled(store, AllowAnyone, |relay| relay, |listener| listener.with_limits(limits)).await
+    Running::assembled(store, AllowAnyone, |relay| relay, |listener| listener.with_limits(limits.clone())).await
 }
 
 #[tokio::test]

@@ -258,7 +258,7 @@ async fn commit_again_and_again(mut member: Native, who: u8, total: u64) -> u64 
 async fn every_member_that_wants_to_commit_gets_its_turn() {
     const MEMBERS: u8 = 8;
     const EACH: u64 = 25;
-    let relay = Running::start().await;
+    let relay = Running::alone().await;
     let mut members = Vec::new();
     for who in 1..=MEMBERS {
         let mut member = Native::connect(&relay).await;
@@ -272,7 +272,7 @@ async fn every_member_that_wants_to_commit_gets_its_turn() {
 
 #[tokio::test]
 async fn a_losers_turn_holds_up_others_but_no_repetition_and_ends_with_its_session() {
-    let relay = Running::start().await;
+    let relay = Running::alone().await;
     let (mut winner, mut loser) = (Native::connect(&relay).await, Native::connect(&relay).await);
     winner.accepted(private("g", 0, COMMIT, 1), 1).await;
     assert_eq!(code(&loser.refused(private("g", 0, COMMIT, 9), 9, 0).await), Code::StaleEpoch);

@@ -12,7 +12,7 @@ use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 
-use super::{Link, OUTGOING, Roots, unreachable};
+use super::{Link, Liveness, OUTGOING, Roots, unreachable};
 use crate::error::{Error, Result};
 
 const METHOD: &str = "/dataplane.proto.v1.DataPlaneService/OpenChannel";
@@ -20,9 +20,11 @@ const METHOD: &str = "/dataplane.proto.v1.DataPlaneService/OpenChannel";
 /// The longest frame that is read, in bytes.
 const FRAME_BYTES: usize = 16 * 1024 * 1024;
 
-/// How long a connection may take to come about, and how often it is kept alive.
+pub(super) const PATIENT: Liveness =
+    Liveness { keep_alive: Duration::from_secs(20), idle: Duration::from_secs(40) };
+
+/// How long a connection may take to come about.
 const PATIENCE: Duration = Duration::from_secs(10);
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// What may be on its way to the agent unread: of a stream, and of the connection, in bytes.
 const STREAM_WINDOW: u32 = 1024 * 1024;
@@ -35,11 +37,11 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    pub fn plain(host: &str, port: u16) -> Result<Self> {
-        Self::over(endpoint(&format!("http://{host}:{port}"))?, format!("grpc://{host}:{port}"))
+    pub fn plain(host: &str, port: u16, liveness: Liveness) -> Result<Self> {
+        Self::over(endpoint(&format!("http://{host}:{port}"), liveness)?, format!("grpc://{host}:{port}"))
     }
 
-    pub fn encrypted(host: &str, port: u16, roots: &Roots) -> Result<Self> {
+    pub fn encrypted(host: &str, port: u16, roots: &Roots, liveness: Liveness) -> Result<Self> {
         let tls = match roots {
             Roots::System => ClientTlsConfig::new().with_native_roots(),
             Roots::Only(certificates) => {
@@ -47,7 +49,7 @@ impl Dialer {
                 ClientTlsConfig::new().ca_certificates(pem)
             }
         };
-        let endpoint = endpoint(&format!("https://{host}:{port}"))?.tls_config(tls);
+        let endpoint = endpoint(&format!("https://{host}:{port}"), liveness)?.tls_config(tls);
         let endpoint = endpoint.map_err(|error| Error::configuration(error.to_string()))?;
         Self::over(endpoint, format!("grpcs://{host}:{port}"))
     }
@@ -79,13 +81,14 @@ impl Dialer {
     }
 }
 
-fn endpoint(uri: &str) -> Result<Endpoint> {
+fn endpoint(uri: &str, liveness: Liveness) -> Result<Endpoint> {
     let endpoint = Endpoint::from_shared(uri.to_owned());
     let endpoint = endpoint.map_err(|error| Error::configuration(format!("{uri}: {error}")))?;
     Ok(endpoint
         .connect_timeout(PATIENCE)
         .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_keep_alive_interval(liveness.keep_alive)
+        .keep_alive_timeout(liveness.idle - liveness.keep_alive)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW))

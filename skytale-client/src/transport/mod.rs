@@ -5,9 +5,11 @@ mod grpc;
 mod local;
 mod quic;
 mod roots;
+mod several;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -39,18 +41,39 @@ impl fmt::Debug for Link {
     }
 }
 
-/// Opens streams to one relay. Clones share its connection.
+/// How soon it is noticed that a relay does not answer any more.
+#[derive(Clone, Copy, Debug)]
+struct Liveness {
+    /// How often a silent connection is tried.
+    keep_alive: Duration,
+    /// How long it may be silent.
+    idle: Duration,
+}
+
+/// Of one of several relays; one that has no substitute is given more time.
+const WATCHFUL: Liveness = Liveness { keep_alive: Duration::from_secs(1), idle: Duration::from_secs(3) };
+
+/// Opens streams to one relay, or to one of several. Clones share its connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Dialer {
     Grpc(grpc::Dialer),
     Quic(Arc<quic::Dialer>),
+    Several(Arc<several::Dialer>),
     #[cfg(feature = "local")]
     Local(LocalRelay),
 }
 
 impl Dialer {
+    /// Makes a dialer for the addresses of one relay, or of several that act as one.
+    pub fn new(addresses: &[String], roots: &Roots) -> Result<Self> {
+        match addresses {
+            [address] => Self::to(address, roots, None),
+            _ => Ok(Self::Several(Arc::new(several::Dialer::new(addresses, roots)?))),
+        }
+    }
+
     /// Makes a dialer for an address: `quic://`, `grpc://` or `grpcs://`.
-    pub fn new(address: &str, roots: &Roots) -> Result<Self> {
+    fn to(address: &str, roots: &Roots, watchful: Option<Liveness>) -> Result<Self> {
         let expected = || {
             let what = format!(
                 "{address:?} is no relay's address: write quic://host[:{QUIC_PORT}], grpcs://host[:{GRPCS_PORT}], or \
@@ -62,9 +85,21 @@ impl Dialer {
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(expected)?;
         let port = |default| url.port().unwrap_or(default);
         match url.scheme() {
-            "quic" => Ok(Self::Quic(Arc::new(quic::Dialer::new(host, port(QUIC_PORT), roots)?))),
-            "grpc" => Ok(Self::Grpc(grpc::Dialer::plain(host, port(GRPC_PORT))?)),
-            "grpcs" => Ok(Self::Grpc(grpc::Dialer::encrypted(host, port(GRPCS_PORT), roots)?)),
+            "quic" => Ok(Self::Quic(Arc::new(quic::Dialer::new(
+                host,
+                port(QUIC_PORT),
+                roots,
+                watchful.unwrap_or(quic::PATIENT),
+            )?))),
+            "grpc" => {
+                Ok(Self::Grpc(grpc::Dialer::plain(host, port(GRPC_PORT), watchful.unwrap_or(grpc::PATIENT))?))
+            }
+            "grpcs" => Ok(Self::Grpc(grpc::Dialer::encrypted(
+                host,
+                port(GRPCS_PORT),
+                roots,
+                watchful.unwrap_or(grpc::PATIENT),
+            )?)),
             _ => Err(expected()),
         }
     }
@@ -74,6 +109,7 @@ impl Dialer {
         match self {
             Self::Grpc(dialer) => dialer.open(token).await,
             Self::Quic(dialer) => dialer.open(token).await,
+            Self::Several(dialer) => dialer.open(token).await,
             #[cfg(feature = "local")]
             Self::Local(relay) => relay.open().await,
         }

@@ -12,15 +12,14 @@ use skytale_core::extension::{Authenticate, Content, Extension};
 use skytale_core::{Dialect, Envelope, FrameLimits, frame};
 use tokio::sync::{Mutex, mpsc};
 
-use super::{Link, OUTGOING, Roots, unreachable};
+use super::{Link, Liveness, OUTGOING, Roots, unreachable};
 use crate::error::{Error, Result};
 
 /// The protocol that agent and relay agree on in the TLS handshake.
 const ALPN: &[u8] = b"skytale/1";
 
-/// How long a connection may be silent, and how often it is kept alive.
-const IDLE: Duration = Duration::from_secs(12);
-const KEEP_ALIVE: Duration = Duration::from_secs(4);
+pub(super) const PATIENT: Liveness =
+    Liveness { keep_alive: Duration::from_secs(4), idle: Duration::from_secs(12) };
 
 /// How long a connection may take to come about.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,14 +39,14 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    pub fn new(host: &str, port: u16, roots: &Roots) -> Result<Self> {
+    pub fn new(host: &str, port: u16, roots: &Roots, liveness: Liveness) -> Result<Self> {
         let tls = roots.tls(ALPN)?;
         let tls = QuicClientConfig::try_from(tls).map_err(|error| Error::configuration(error.to_string()))?;
         let mut config = ClientConfig::new(Arc::new(tls));
         let mut transport = TransportConfig::default();
         transport
-            .max_idle_timeout(Some(IDLE.try_into().expect("12 s is a valid idle time")))
-            .keep_alive_interval(Some(KEEP_ALIVE));
+            .max_idle_timeout(Some(liveness.idle.try_into().expect("some seconds are a valid idle time")))
+            .keep_alive_interval(Some(liveness.keep_alive));
         config.transport_config(Arc::new(transport));
         // An IPv6 address comes in brackets.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();

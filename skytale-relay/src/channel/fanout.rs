@@ -13,11 +13,11 @@ const ANY_ONE: u32 = 1;
 
 impl Channel {
     /// Fans out an archived message, and returns how many sessions it is for.
-    pub(super) fn deliver(&self, envelope: &Arc<Envelope>, number: SequenceNumber, from: SessionId) -> usize {
-        self.delivered.fetch_max(number.0, Ordering::SeqCst);
+    pub(super) fn fan_out(&self, envelope: &Arc<Envelope>, number: SequenceNumber, from: SessionId) -> usize {
+        self.reach(number);
         let subscriptions = self.subscriptions.load();
         tell_own(&subscriptions, envelope, number, from);
-        if wants_any_one(envelope) {
+        if is_for_any_instance(envelope) {
             // Whoever reads the archive could not know that it was chosen, so the message itself is queued.
             return self.choose(&subscriptions, envelope, from).map_or(0, |chosen| {
                 chosen.outbox().offer_unarchived(envelope, Some(number));
@@ -34,14 +34,14 @@ impl Channel {
     }
 
     /// Fans out a message that is not archived (or was, under `number`), and returns how many sessions it is for.
-    pub fn forward(
+    pub(super) fn forward_here(
         &self,
         envelope: &Arc<Envelope>,
         number: Option<SequenceNumber>,
         from: SessionId,
     ) -> usize {
         let subscriptions = self.subscriptions.load();
-        if fanout(envelope) == ANY_ONE {
+        if is_for_any_one(envelope) {
             return self.choose(&subscriptions, envelope, from).map_or(0, |chosen| {
                 chosen.outbox().offer_unarchived(envelope, number);
                 1
@@ -52,6 +52,13 @@ impl Channel {
                 subscription.outbox().offer_unarchived(envelope, number);
             }
         })
+    }
+
+    /// Lets everybody who is subscribed read the archive, from before `missed` on.
+    pub(super) fn let_lag(&self, missed: SequenceNumber) {
+        for subscription in self.subscriptions.load().iter() {
+            subscription.outbox().let_lag(subscription, missed);
+        }
     }
 
     /// Picks one of those the message is for, in turn; those that keep up go first.
@@ -91,14 +98,15 @@ fn tell_own(
     }
 }
 
-/// Tells whether one of several receivers is meant: one instance needs no choice.
-fn wants_any_one(envelope: &Envelope) -> bool {
-    let to_instance = envelope.publish().is_some_and(|publish| publish.header.destination.name.id.is_some());
-    fanout(envelope) == ANY_ONE && !to_instance
+/// Tells whether any one of those that listen to a name is meant.
+pub(super) fn is_for_any_one(envelope: &Envelope) -> bool {
+    envelope.publish().is_some_and(|publish| publish.header.fanout == ANY_ONE)
 }
 
-fn fanout(envelope: &Envelope) -> u32 {
-    envelope.publish().map_or(0, |publish| publish.header.fanout)
+/// Tells whether one of several receivers has to be chosen: one instance needs no choice.
+pub(super) fn is_for_any_instance(envelope: &Envelope) -> bool {
+    let instance = envelope.publish().and_then(|publish| publish.header.destination.name.id);
+    is_for_any_one(envelope) && instance.is_none()
 }
 
 /// Calls `offer` for every subscription the message is for, and says whether it is its session's first.

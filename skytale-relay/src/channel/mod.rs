@@ -2,6 +2,7 @@
 
 mod fanout;
 mod frame;
+mod membership;
 mod outbound;
 mod outbox;
 mod proposals;
@@ -10,11 +11,13 @@ mod sequencer;
 mod subscription;
 mod turns;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use skytale_core::ChannelName;
+use bytes::Bytes;
+use skytale_core::{ChannelName, Dialect, Envelope, FrameLimits, SequenceNumber};
+use skytale_store::MessageId;
 use tokio::sync::Notify;
 
 pub use frame::Frame;
@@ -42,6 +45,9 @@ pub(crate) struct Channel {
     waiting: Mutex<sequencer::Waiting>,
     /// Told when so many wait that another append is worth its while.
     many_wait: Notify,
+    appends: sequencer::Appends,
+    /// Set where other relays share the channel.
+    membership: Option<membership::Membership>,
 }
 
 impl Channel {
@@ -49,7 +55,7 @@ impl Channel {
         &self.name
     }
 
-    fn new(name: ChannelName) -> Self {
+    fn new(name: ChannelName, membership: Option<membership::Membership>) -> Self {
         Self {
             name,
             subscriptions: ArcSwap::default(),
@@ -59,6 +65,28 @@ impl Channel {
             proposals: Mutex::default(),
             waiting: Mutex::default(),
             many_wait: Notify::new(),
+            appends: sequencer::Appends::default(),
+            membership,
         }
     }
+
+    /// Returns the last number whose fan-out has begun.
+    fn delivered(&self) -> SequenceNumber {
+        SequenceNumber(self.delivered.load(Ordering::SeqCst))
+    }
+
+    /// Notes that a number's fan-out begins, or that nobody is to be given it.
+    fn reach(&self, number: SequenceNumber) {
+        self.delivered.fetch_max(number.0, Ordering::SeqCst);
+    }
+}
+
+/// Reads a message that was checked when it came in.
+fn reread(body: Bytes, dialect: Dialect, id: Option<MessageId>) -> Option<Envelope> {
+    let limits = FrameLimits::default().with_frame_bytes(usize::MAX).with_name_bytes(usize::MAX);
+    let envelope = Envelope::parse(body, dialect, &limits.with_elements(usize::MAX)).ok()?;
+    Some(match id {
+        Some(id) => envelope.with_message_id(id.0),
+        None => envelope,
+    })
 }

@@ -9,12 +9,13 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt};
-use skytale_core::{Envelope, FrameLimits, Hop, SequenceNumber, Tagger, extension};
+use skytale_core::{Envelope, Hop, SequenceNumber, Tagger, extension};
 use skytale_store::{Record, Store, StoreError};
 use tokio::time::{Sleep, sleep};
 
+use super::fanout::is_for_any_instance;
 use super::outbox::Queued;
-use super::{Frame, Outbox, Subscription};
+use super::{Frame, Outbox, Subscription, reread};
 use crate::close::Close;
 use crate::meter::Meter;
 
@@ -163,14 +164,11 @@ fn records(
 impl CatchingUp {
     /// Returns the message of a record, if it is for this subscription and by somebody else.
     fn read(&self, record: Record, outbox: &Outbox) -> Option<Arc<Envelope>> {
-        let limits = FrameLimits::default().with_frame_bytes(usize::MAX).with_name_bytes(usize::MAX);
-        let envelope =
-            Envelope::parse(record.body, record.dialect, &limits.with_elements(usize::MAX)).ok()?;
-        let envelope = match record.message_id {
-            Some(id) => envelope.with_message_id(id.0),
-            None => envelope,
-        };
-        (self.subscription.wants(&envelope) && !outbox.is_own(&envelope)).then(|| Arc::new(envelope))
+        let envelope = reread(record.body, record.dialect, record.message_id)?;
+        // While it was here, another one may have been chosen, or it was, and was handed the message itself.
+        let is_decided = is_for_any_instance(&envelope) && !self.subscription.is_replaying();
+        let is_meant = self.subscription.wants(&envelope) && !is_decided && !outbox.is_own(&envelope);
+        is_meant.then(|| Arc::new(envelope))
     }
 }
 

@@ -19,6 +19,9 @@ use crate::limits::{Limits, UNARCHIVED_BYTES_FACTOR};
 pub(crate) struct SessionId(u64);
 
 impl SessionId {
+    /// Stands for whoever sent what other relays handed over: no session of this one.
+    pub const NOBODY: Self = Self(0);
+
     pub fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
@@ -150,14 +153,31 @@ impl Outbox {
         let full = state.archived.messages >= self.allowed.messages
             || (state.archived.messages > 0 && state.archived.bytes + size > self.allowed.bytes);
         if full {
-            subscription.fall_behind(number);
-            state.lagging.push_back(subscription.clone());
-            return self.wake(state);
+            return self.fall_behind(state, subscription, number);
         }
         subscription.reach(number);
         state.archived.add(size);
         let previous = subscription.give(number);
         self.push(state, queued(previous));
+    }
+
+    /// Lets a subscription fall back to the archive, from before `missed` on.
+    pub fn let_lag(&self, subscription: &Arc<Subscription>, missed: SequenceNumber) {
+        let state = self.lock();
+        if state.closed.is_none() && !subscription.is_behind() {
+            self.fall_behind(state, subscription, missed);
+        }
+    }
+
+    fn fall_behind(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        subscription: &Arc<Subscription>,
+        missed: SequenceNumber,
+    ) {
+        subscription.fall_behind(missed);
+        state.lagging.push_back(subscription.clone());
+        self.wake(state);
     }
 
     /// Counts an archived message as given that the session gets by another of its subscriptions.

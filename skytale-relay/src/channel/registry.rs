@@ -1,48 +1,61 @@
 //! The channels that are in use.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use dashmap::DashMap;
-use skytale_core::ChannelName;
+use skytale_core::{ChannelName, SequenceNumber};
+use skytale_store::Topic;
 
-use super::{Channel, Subscription};
+use super::membership::Membership;
+use super::{Channel, Subscription, reread};
+use crate::cluster::Cluster;
 use crate::connect::ConnectError;
 
 /// Finds channels by name. A channel exists while somebody is subscribed or publishes to it.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     channels: DashMap<[u64; 3], Arc<Channel>>,
+    cluster: OnceLock<Cluster>,
 }
 
 impl Registry {
+    /// Shares the channels that are opened from now on with other relays.
+    pub fn share(&self, cluster: Cluster) {
+        let _ = self.cluster.set(cluster);
+    }
+
+    /// Returns the other relays.
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.get()
+    }
+
     /// Returns the channel, for publishing.
     pub fn open(&self, name: &ChannelName) -> Arc<Channel> {
-        let make = || Arc::new(Channel::new(name.clone()));
+        let membership = || self.cluster.get().cloned().map(Membership::new);
+        let make = || Arc::new(Channel::new(name.clone(), membership()));
         self.channels.entry(name.components()).or_insert_with(make).clone()
     }
 
-    /// Adds the subscription that `make` makes for the channel.
-    pub fn subscribe(
-        &self,
-        name: &ChannelName,
-        allowed: usize,
-        make: impl FnOnce(Weak<Channel>) -> Subscription,
-    ) -> Result<(Arc<Channel>, Arc<Subscription>), ConnectError> {
+    /// Returns the channel, for subscribing, if no more than so many are then in use.
+    pub fn open_within(&self, name: &ChannelName, allowed: usize) -> Result<Arc<Channel>, ConnectError> {
         if self.channels.len() >= allowed && !self.channels.contains_key(&name.components()) {
             return Err(ConnectError::Limit { what: "channels", allowed });
         }
-        let channel = self.open(name);
-        let subscription = Arc::new(make(Arc::downgrade(&channel)));
-        channel.add(subscription.clone());
-        Ok((channel, subscription))
+        Ok(self.open(name))
     }
 
-    /// Queues a frame of the relay's own for every native session that is subscribed to a name.
+    /// Queues a frame of the relay's own for every native session that is subscribed to a name, on every relay.
     pub fn tell(&self, name: &ChannelName, frame: &Bytes) {
-        let Some(channel) = self.channels.get(&name.components()).map(|channel| channel.clone()) else {
-            return;
-        };
+        self.tell_here(name.components(), frame);
+        if let Some(cluster) = self.cluster.get() {
+            cluster.tell(name, frame);
+        }
+    }
+
+    /// Queues a frame of the relay's own for every native session of this relay that is subscribed to a name.
+    pub fn tell_here(&self, name: [u64; 3], frame: &Bytes) {
+        let Some(channel) = self.get(name) else { return };
         for subscription in channel.subscriptions.load().iter() {
             if subscription.outbox().native.get().is_some() {
                 subscription.outbox().send(frame.clone());
@@ -50,11 +63,31 @@ impl Registry {
         }
     }
 
+    /// Takes a message that another relay forwards.
+    pub fn arrive(&self, topic: Topic, after: SequenceNumber, number: Option<SequenceNumber>, frame: Bytes) {
+        let Some(channel) = self.get(topic.channel) else { return };
+        match reread(frame, topic.dialect, None) {
+            Some(envelope) => channel.arrive(after, number, Arc::new(envelope)),
+            None => tracing::warn!(%topic, "another relay forwards what is no message"),
+        }
+    }
+
+    fn get(&self, name: [u64; 3]) -> Option<Arc<Channel>> {
+        self.channels.get(&name).map(|channel| channel.clone())
+    }
+
     /// Removes a subscription, and its channel when that was its last use.
     pub fn unsubscribe(&self, channel: Arc<Channel>, subscription: &Arc<Subscription>) {
         subscription.end();
         channel.remove(subscription);
         self.close(channel);
+    }
+
+    /// Gives a channel back, and looks whether anybody else uses it only if nobody is subscribed.
+    pub(super) fn close_if_unused(&self, channel: Arc<Channel>) {
+        if channel.is_unsubscribed() {
+            self.close(channel);
+        }
     }
 
     /// Gives a channel back; it is forgotten when nobody else uses it.
@@ -67,7 +100,7 @@ impl Registry {
 }
 
 impl Channel {
-    fn add(&self, subscription: Arc<Subscription>) {
+    pub fn add(&self, subscription: Arc<Subscription>) {
         self.subscriptions.rcu(|all| {
             let mut all = Vec::clone(all);
             let place = all.partition_point(|other| other.session() <= subscription.session());

@@ -1,6 +1,7 @@
 //! One channel's way into the archive: what is published at the same time is appended together, in order.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Waker};
 
@@ -9,7 +10,7 @@ use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use skytale_core::Envelope;
 use skytale_store::{NewRecord, Outcome, Precondition, Store, StoreError};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{Channel, Outbox, ProposalLimits};
 use crate::close::Close;
@@ -80,6 +81,51 @@ const AT_ONCE: usize = 2;
 /// How many messages have to wait for a further append to be worth its while.
 const WORTHWHILE: usize = 96;
 
+/// Counts a channel's appends, so that what comes back from the log can wait until it is known who appended it.
+#[derive(Debug, Default)]
+pub(super) struct Appends {
+    begun: AtomicU64,
+    concluded: AtomicU64,
+    changed: Notify,
+}
+
+/// An append whose outcome is not yet known, or not yet acted on.
+struct InFlight<'a>(&'a Appends);
+
+/// A batch with what became of it.
+struct Archived<'a> {
+    batch: Vec<Item>,
+    outcome: Result<Vec<Outcome>, StoreError>,
+    _in_flight: InFlight<'a>,
+}
+
+impl Appends {
+    fn begin(&self) -> InFlight<'_> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        InFlight(self)
+    }
+
+    /// Waits until every append is concluded that has begun; they are concluded in their order.
+    pub async fn begun_before_now(&self) {
+        let begun = self.begun.load(Ordering::SeqCst);
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.concluded.load(Ordering::SeqCst) >= begun {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.concluded.fetch_add(1, Ordering::SeqCst);
+        self.0.changed.notify_waiters();
+    }
+}
+
 impl Channel {
     /// Appends messages and then delivers them.
     ///
@@ -127,7 +173,7 @@ impl Channel {
             let has_room = on_their_way.len() < AT_ONCE;
             tokio::select! {
                 biased;
-                Some((batch, outcome)) = on_their_way.next() => self.conclude(batch, outcome, appending).await,
+                Some(archived) = on_their_way.next() => self.conclude(archived, appending).await,
                 () = self.many_wait.notified(), if has_room => {
                     on_their_way.extend(self.next_unconditional().map(|batch| self.archive(batch, appending)));
                 }
@@ -136,29 +182,25 @@ impl Channel {
     }
 
     async fn append(&self, batch: Vec<Item>, appending: &Appending) {
-        let (batch, outcome) = self.archive(batch, appending).await;
-        self.conclude(batch, outcome, appending).await;
+        let archived = self.archive(batch, appending).await;
+        self.conclude(archived, appending).await;
     }
 
-    async fn archive(
-        &self,
-        batch: Vec<Item>,
-        appending: &Appending,
-    ) -> (Vec<Item>, Result<Vec<Outcome>, StoreError>) {
+    async fn archive(&self, batch: Vec<Item>, appending: &Appending) -> Archived<'_> {
+        let in_flight = self.appends.begin();
         let (records, precondition) = records(&batch);
         let outcome = appending.store.append(&self.name, records, precondition).await;
-        (batch, outcome)
+        Archived { batch, outcome, _in_flight: in_flight }
     }
 
-    async fn conclude(
-        &self,
-        batch: Vec<Item>,
-        outcome: Result<Vec<Outcome>, StoreError>,
-        appending: &Appending,
-    ) {
+    async fn conclude(&self, archived: Archived<'_>, appending: &Appending) {
+        let Archived { batch, outcome, _in_flight } = archived;
         match outcome {
             Ok(outcomes) => self.settle(batch, outcomes, &appending.meter),
-            Err(error) if is_conflict(&error) && batch.len() > 1 => self.decide_each(batch, appending).await,
+            Err(error) if is_conflict(&error) && batch.len() > 1 => {
+                drop(_in_flight);
+                self.decide_each(batch, appending).await;
+            }
             Err(error) => self.refuse(batch, error, &appending.meter),
         }
     }
@@ -166,9 +208,10 @@ impl Channel {
     /// Appends one by one: of messages that are refused together, repetitions were accepted before.
     pub(super) async fn decide_each(&self, batch: Vec<Item>, appending: &Appending) {
         for item in batch {
-            match self.archive(vec![item], appending).await {
-                (batch, Ok(outcomes)) => self.settle(batch, outcomes, &appending.meter),
-                (batch, Err(error)) => self.refuse(batch, error, &appending.meter),
+            let Archived { batch, outcome, _in_flight } = self.archive(vec![item], appending).await;
+            match outcome {
+                Ok(outcomes) => self.settle(batch, outcomes, &appending.meter),
+                Err(error) => self.refuse(batch, error, &appending.meter),
             }
         }
     }
@@ -277,7 +320,7 @@ mod tests {
 
     #[test]
     fn work_needs_no_runtime_where_the_store_is_ready() {
-        let channel = Arc::new(Channel::new(skytale_core::ChannelName::from_strings(["a", "b", "c"])));
+        let channel = Arc::new(Channel::new(skytale_core::ChannelName::from_strings(["a", "b", "c"]), None));
         let proposals = ProposalLimits { per_epoch: 1, per_principal: 1 };
         let store = Arc::new(skytale_store::MemoryStore::new());
         let appending = Appending { store, meter: Meter::new(), proposals };

@@ -21,6 +21,8 @@ pub(crate) struct Subscription {
     /// The last number that was put on its way.
     given: AtomicU64,
     behind: AtomicBool,
+    /// Whether it still reads what was archived before it began.
+    replaying: AtomicBool,
     ended: AtomicBool,
 }
 
@@ -36,25 +38,30 @@ pub(crate) enum Start {
 impl Subscription {
     pub fn new(
         outbox: Arc<Outbox>,
-        channel: Weak<Channel>,
+        channel: &Arc<Channel>,
         dialect: Dialect,
         id: Option<u128>,
         start: Start,
     ) -> Self {
-        let (last, behind) = match start {
-            Start::Live => (0, false),
-            Start::After(number) => (number.0, true),
+        let (last, given, behind) = match start {
+            Start::Live => (channel.delivered().0, 0, false),
+            Start::After(number) => (number.0, number.0, true),
         };
         Self {
             outbox,
-            channel,
+            channel: Arc::downgrade(channel),
             dialect,
             id,
             last: last.into(),
-            given: last.into(),
+            given: given.into(),
             behind: behind.into(),
+            replaying: behind.into(),
             ended: false.into(),
         }
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     pub fn outbox(&self) -> &Arc<Outbox> {
@@ -93,6 +100,11 @@ impl Subscription {
         self.behind.load(Ordering::Relaxed)
     }
 
+    /// Tells whether it still reads what was archived before it began.
+    pub(super) fn is_replaying(&self) -> bool {
+        self.replaying.load(Ordering::Relaxed)
+    }
+
     pub(super) fn reach(&self, number: SequenceNumber) {
         self.last.fetch_max(number.0, Ordering::Relaxed);
     }
@@ -110,9 +122,10 @@ impl Subscription {
 
     /// Goes live again, if nothing was fanned out beyond what this subscription has read.
     pub(super) fn rejoin(&self, channel: &Channel) -> bool {
-        let current = self.last().0 >= channel.delivered.load(Ordering::SeqCst);
+        let current = self.last().0 >= channel.delivered().0;
         if current {
             self.behind.store(false, Ordering::Relaxed);
+            self.replaying.store(false, Ordering::Relaxed);
         }
         current
     }

@@ -1,11 +1,9 @@
 //! Whose turn it is to commit, where several members want to.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use skytale_core::SequenceNumber;
 use tokio::time::Instant;
 
 use super::{Channel, Outbox, SessionId};
@@ -111,7 +109,7 @@ impl Channel {
 
     /// Returns where the channel's group stands, as far as this process knows.
     pub fn standing(&self) -> Option<Standing> {
-        let delivered = SequenceNumber(self.delivered.load(Ordering::SeqCst));
+        let delivered = self.delivered();
         self.turns().standing.map(|standing| Standing { last: standing.last.max(delivered), ..standing })
     }
 

@@ -101,7 +101,7 @@ impl Native<'_> {
             return Err(Refusal::new(Code::Invalid, text));
         }
         let start = resume.after.map_or(Start::Live, |after| Start::After(SequenceNumber(after)));
-        let subscribed = self.subscribing.start_at(envelope, subscription, start);
+        let subscribed = self.subscribing.start_at(envelope, subscription, start).await;
         subscribed.map_err(|text| Refusal::new(Code::Rate, text))?;
         Ok(accepted(head.last, false))
     }

@@ -1,0 +1,137 @@
+//! Several relays over one store that act as one.
+//!
+//! What is archived reaches other relays through the log: each follows the channels that it has subscribers of. What is
+//! not goes over the backplane, to those that have subscribers of it, and is only ever handed to these: a relay sends
+//! nothing on that another one sent, so that nothing goes round.
+
+mod interest;
+mod letter;
+mod lines;
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use skytale_core::{ChannelName, Dialect, Envelope, SequenceNumber};
+use skytale_store::{Backplane, Parcel, Reach, Store, StoreError, Topic};
+
+use crate::channel::Registry;
+use crate::cursors::{Cursors, Subscriber};
+use crate::meter::Meter;
+use interest::Interest;
+use letter::Letter;
+use lines::Outgoing;
+
+/// A relay's way to the others.
+#[derive(Clone, Debug)]
+pub(crate) struct Cluster {
+    /// The log that all relays append to.
+    pub store: Arc<dyn Store>,
+    outgoing: Outgoing,
+    interest: Interest,
+}
+
+/// What a relay that hears from others does it to.
+#[derive(Debug)]
+struct Here {
+    registry: Weak<Registry>,
+    cursors: Weak<Cursors>,
+    meter: Meter,
+}
+
+/// What every relay listens to: no channel's name hashes to it.
+const EVERY_RELAY: Topic = Topic { channel: [0; 3], dialect: Dialect::Slim3, instance: None };
+
+impl Cluster {
+    /// Joins the other relays, and hears them until the registry is gone.
+    pub fn join(
+        backplane: Arc<dyn Backplane>,
+        store: Arc<dyn Store>,
+        registry: &Arc<Registry>,
+        cursors: &Arc<Cursors>,
+        meter: Meter,
+    ) -> Self {
+        let here = Here {
+            registry: Arc::downgrade(registry),
+            cursors: Arc::downgrade(cursors),
+            meter: meter.clone(),
+        };
+        tokio::spawn(here.hear(backplane.received()));
+        let interest = Interest::start(backplane.clone());
+        interest.keep(EVERY_RELAY);
+        Self { store, outgoing: Outgoing::start(backplane, meter), interest }
+    }
+
+    /// Hears what others send to a subscriber, from when it returns on.
+    pub async fn listen(
+        &self,
+        channel: &ChannelName,
+        dialect: Dialect,
+        instance: Option<u128>,
+    ) -> Result<(), StoreError> {
+        let of_all = Topic { channel: channel.components(), dialect, instance: None };
+        self.interest.add(of_all).await?;
+        let Some(instance) = instance else { return Ok(()) };
+        let listening = self.interest.add(Topic { instance: Some(instance), ..of_all }).await;
+        if listening.is_err() {
+            self.interest.remove(of_all);
+        }
+        listening
+    }
+
+    /// Takes [`listen`](Self::listen) back.
+    pub fn leave(&self, channel: &ChannelName, dialect: Dialect, instance: Option<u128>) {
+        let of_all = Topic { channel: channel.components(), dialect, instance: None };
+        self.interest.remove(of_all);
+        if instance.is_some() {
+            self.interest.remove(Topic { instance, ..of_all });
+        }
+    }
+
+    /// Sends a message that is not archived (or was, under `number`) to the subscribers of other relays.
+    pub fn forward(
+        &self,
+        reach: Reach,
+        envelope: &Envelope,
+        number: Option<SequenceNumber>,
+        after: SequenceNumber,
+    ) {
+        let Some(publish) = envelope.publish() else { return };
+        let name = publish.header.destination.name;
+        let topic = Topic { channel: name.components, dialect: envelope.dialect(), instance: name.id };
+        let frame = Bytes::clone(envelope.frame());
+        self.outgoing.send(topic, reach, Letter::Forward { after, number, frame }.encode());
+    }
+
+    /// Sends a frame of the relay's own to the native agents that other relays have under a name.
+    pub fn tell(&self, name: &ChannelName, frame: &Bytes) {
+        for dialect in [Dialect::Slim1, Dialect::Slim3] {
+            let topic = Topic { channel: name.components(), dialect, instance: None };
+            self.outgoing.send(topic, Reach::All, Letter::Tell(frame.clone()).encode());
+        }
+    }
+
+    /// Lets the other relays know how far an agent that went away had got.
+    pub fn hand_over(&self, subscriber: Subscriber, position: SequenceNumber) {
+        self.outgoing.send(EVERY_RELAY, Reach::All, Letter::Position(subscriber, position).encode());
+    }
+}
+
+impl Here {
+    async fn hear(self, mut parcels: futures::stream::BoxStream<'static, Parcel>) {
+        while let Some(parcel) = parcels.next().await {
+            let (Some(registry), Some(cursors)) = (self.registry.upgrade(), self.cursors.upgrade()) else {
+                return;
+            };
+            self.meter.parcels_received.increment(1);
+            match Letter::decode(parcel.body) {
+                Some(Letter::Forward { after, number, frame }) => {
+                    registry.arrive(parcel.topic, after, number, frame);
+                }
+                Some(Letter::Tell(frame)) => registry.tell_here(parcel.topic.channel, &frame),
+                Some(Letter::Position(subscriber, position)) => cursors.keep(subscriber, position),
+                None => tracing::warn!(topic = %parcel.topic, "another relay sent what cannot be read"),
+            }
+        }
+    }
+}
