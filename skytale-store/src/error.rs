@@ -39,6 +39,12 @@ pub enum StoreError {
         #[source]
         source: Source,
     },
+    /// The storage has no room; nothing was appended. The same call may succeed once something was trimmed.
+    #[error("the storage is full: {what}")]
+    Full {
+        /// Which bound was reached.
+        what: String,
+    },
     /// The storage is held by another process.
     #[error("{path} is in use by another process: stop it, or choose another data directory")]
     InUse {
@@ -67,6 +73,6 @@ impl StoreError {
 
     /// Tells whether the same call may succeed later.
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::InUse { .. })
+        matches!(self, Self::Unavailable { .. } | Self::Full { .. } | Self::InUse { .. })
     }
 }

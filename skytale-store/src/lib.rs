@@ -9,6 +9,8 @@ pub mod conformance;
 mod directory;
 mod error;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 #[cfg(feature = "sql")]
 mod sql;
 mod store;
@@ -21,6 +23,8 @@ pub use channels::{ChannelEntry, Channels, Invite, Member, NewRequest, Request, 
 pub use directory::{Bundle, ClaimedKeyPackage, Deposit, Directory, GROUP_INFOS};
 pub use error::{Result, Source, StoreError};
 pub use memory::{MemoryBackplane, MemoryCapacity, MemoryStore};
+#[cfg(feature = "nats")]
+pub use nats::{NatsBackplane, NatsOptions, NatsStore};
 #[cfg(feature = "sql")]
 pub use sql::{SqlOptions, SqlStore};
 pub use store::{

@@ -1,0 +1,201 @@
+//! Appending: what waits for a channel becomes a block.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::block::{BlockId, State};
+use super::channel::{Channel, Memory, Waiting};
+use super::draft::{Draft, Wish};
+use super::feed::{Feed, Feeds, Heard};
+use super::log::{Log, Placed, TRY};
+use super::publish::Published;
+use crate::error::{Result, StoreError};
+use crate::store::Appended;
+
+/// Makes blocks of what waits.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    log: Log,
+    feeds: Feeds,
+    ids: Arc<BlockIds>,
+    block_bytes: usize,
+}
+
+/// Hearing of other writers' blocks while there are some, so as to be as fast as they are.
+#[derive(Debug)]
+pub(super) struct Contest {
+    feed: Feed,
+    /// When a block was lost last.
+    lost: Instant,
+}
+
+/// How long a channel is believed to have other writers.
+const CONTESTED: Duration = Duration::from_secs(5);
+
+/// How long to wait for the next block of the writer that was faster; it comes when that begins another one.
+const NEXT_TURN: Duration = Duration::from_millis(10);
+
+impl Writer {
+    pub fn new(log: Log, feeds: Feeds, block_bytes: usize) -> Self {
+        Self { log, feeds, ids: Arc::default(), block_bytes }
+    }
+
+    /// Appends after all that was appended to the channel before this is first polled.
+    pub async fn append(&self, channel: &Arc<Channel>, wish: Wish) -> Result<Appended> {
+        let (answer, starts) = channel.push(wish);
+        if starts {
+            tokio::spawn(self.clone().work(channel.clone()));
+        }
+        answer.await.map_err(|_| StoreError::unavailable("the task that appends has ended"))?
+    }
+
+    /// Works on a channel's queue until it is empty.
+    async fn work(self, channel: Arc<Channel>) {
+        while let Some(group) = channel.take(self.block_bytes) {
+            let timeout = self.log.timeout;
+            let group: Vec<_> = group.into_iter().filter_map(|waiting| waiting.unless_late(timeout)).collect();
+            let Some(first) = group.first() else { continue };
+            let deadline = first.since + timeout.max(TRY);
+            let mut memory = channel.memory.lock().await;
+            let commit = tokio::time::timeout_at(deadline, self.commit(&channel.subject, &mut memory, &group));
+            let committed = commit.await.unwrap_or_else(|_| Err(StoreError::unavailable(LATE)));
+            channel.ids.store(memory.index.len(), Ordering::Relaxed);
+            drop(memory);
+            answer(group, committed);
+        }
+    }
+
+    /// Has a block kept that follows the channel's last one, whoever appended that. Forgets the tail when interrupted.
+    async fn commit(
+        &self,
+        subject: &str,
+        memory: &mut Memory,
+        group: &[Waiting],
+    ) -> Result<Vec<Result<Appended>>> {
+        memory.hear();
+        loop {
+            let is_remembered = memory.tail.is_some();
+            let (place, base) = match memory.tail.take() {
+                Some(tail) => tail,
+                None => self.ask_tail(subject, memory).await?,
+            };
+            if group.iter().any(|waiting| waiting.wish.has_ids()) {
+                memory.index.catch_up(&self.log, subject, place).await?;
+            }
+            let mut draft = Draft::new(&base, &memory.index);
+            group.iter().for_each(|waiting| draft.add(&waiting.wish));
+            if draft.is_empty() {
+                if is_remembered && draft.depends_on_base() {
+                    continue;
+                }
+                let answers = draft.answers;
+                memory.tail = Some((place, base));
+                return Ok(answers);
+            }
+            let (block, answers) = draft.finish(self.ids.next(), place);
+            match self.log.publish(subject, &block).await? {
+                Published::Kept(at) => {
+                    memory.remember(Placed { at, block });
+                    return Ok(answers);
+                }
+                Published::Lost(other) => {
+                    memory.remember(other);
+                    self.await_turn(subject, memory).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until another writer has had its turn: whoever begins when it ends has as good a chance as that writer.
+    async fn await_turn(&self, subject: &str, memory: &mut Memory) {
+        let contest = memory.contest.take();
+        let feed = contest.map_or_else(|| self.feeds.join(&self.log, subject), |contest| contest.feed);
+        memory.contest = Some(Contest { feed, lost: Instant::now() });
+        memory.hear();
+        let Some(contest) = &mut memory.contest else { return };
+        if let Ok(heard) = tokio::time::timeout(NEXT_TURN, contest.feed.heard()).await {
+            memory.take(heard);
+            memory.hear();
+        }
+    }
+
+    async fn ask_tail(&self, subject: &str, memory: &mut Memory) -> Result<(u64, State)> {
+        let Some(tail) = self.log.tail(subject).await? else { return Ok(Default::default()) };
+        memory.index.apply(&tail);
+        Ok((tail.at, tail.block.state))
+    }
+}
+
+impl Memory {
+    fn remember(&mut self, placed: Placed) {
+        self.index.apply(&placed);
+        self.tail = Some((placed.at, placed.block.state));
+    }
+
+    /// Takes in what was heard of other writers' blocks.
+    fn hear(&mut self) {
+        if self.contest.as_ref().is_some_and(|contest| contest.lost.elapsed() > CONTESTED) {
+            self.contest = None;
+        }
+        while let Some(heard) = self.contest.as_mut().and_then(|contest| contest.feed.heard_already()) {
+            self.take(heard);
+        }
+    }
+
+    /// Takes a block that follows the last one; tells whether it was new.
+    fn take(&mut self, heard: Heard) -> bool {
+        let Heard::Block(placed) = heard else { return false };
+        let follows = self.tail.as_ref().is_some_and(|(at, _)| *at == placed.block.previous);
+        if follows {
+            self.remember(Placed::clone(&placed));
+        }
+        follows
+    }
+}
+
+fn answer(group: Vec<Waiting>, committed: Result<Vec<Result<Appended>>>) {
+    match committed {
+        Ok(answers) => group.into_iter().zip(answers).for_each(|(waiting, answer)| waiting.answer(answer)),
+        Err(error) => group.into_iter().for_each(|waiting| waiting.answer(Err(again(&error)))),
+    }
+}
+
+/// Returns an error to another caller, too.
+fn again(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Full { what } => StoreError::Full { what: what.clone() },
+        StoreError::Invalid { what } => StoreError::Invalid { what },
+        StoreError::Corrupt { what } => StoreError::Corrupt { what },
+        StoreError::Unavailable { source } => StoreError::unavailable(source.to_string()),
+        other => StoreError::unavailable(other.to_string()),
+    }
+}
+
+const LATE: &str = "NATS did not acknowledge in time; whether the records were kept is not known";
+
+/// Makes ids for blocks that no other process makes.
+#[derive(Debug)]
+struct BlockIds {
+    process: [u8; 8],
+    count: AtomicU64,
+}
+
+impl Default for BlockIds {
+    fn default() -> Self {
+        Self { process: RandomState::new().build_hasher().finish().to_be_bytes(), count: AtomicU64::new(0) }
+    }
+}
+
+impl BlockIds {
+    fn next(&self) -> BlockId {
+        let count = self.count.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let mut id = BlockId::default();
+        id[..8].copy_from_slice(&self.process);
+        id[8..].copy_from_slice(&count);
+        id
+    }
+}
