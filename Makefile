@@ -13,7 +13,7 @@ tour: ## Sign up, invite, join, talk and revoke, with the command-line tool
 	@sh examples/cli/tour.sh
 
 test: ## Run every check: style, lints, Rust tests, the tour, the API under attack, real SLIM agents, Python
-	@examples/server/tests/with_postgres.py $(MAKE) --no-print-directory lint rust-test tour api interop python
+	@examples/server/tests/with_postgres.py examples/server/tests/with_nats.py $(MAKE) --no-print-directory lint rust-test tour api interop python
 
 lint: ## Check style and lints
 	cargo fmt --all --check

@@ -167,25 +167,26 @@ impl Reader {
             pages.seek(self.place);
         }
         let page = pages.next().await?;
-        if page.is_empty() {
-            // The server that was asked lags behind the head.
-            tokio::time::sleep(PAUSE).await;
-            self.count_gap()?;
+        if !page.is_empty() {
+            return Ok(page);
         }
-        Ok(page)
+        // The server that was asked lags behind the head.
+        match self.log.next_at_leader(&self.subject, self.place).await? {
+            Some(placed) => Ok([placed].into()),
+            None => self.look_again().await.map(|()| page),
+        }
     }
 
     /// Finds the position anew: messages were lost on their way, or the records were trimmed.
     async fn look_again(&mut self) -> Result<()> {
-        self.count_gap()?;
+        self.gaps += 1;
+        if self.gaps > MOST_GAPS {
+            return Err(StoreError::Corrupt { what: "records are missing" });
+        }
         self.waiting.clear();
         (self.head, self.place, self.pages) = (None, 0, None);
+        tokio::time::sleep(PAUSE).await;
         Ok(())
-    }
-
-    fn count_gap(&mut self) -> Result<()> {
-        self.gaps += 1;
-        if self.gaps > MOST_GAPS { Err(StoreError::Corrupt { what: "records are missing" }) } else { Ok(()) }
     }
 }
 

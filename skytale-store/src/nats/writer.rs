@@ -76,13 +76,13 @@ impl Writer {
         memory: &mut Memory,
         group: &[Waiting],
     ) -> Result<Vec<Result<Appended>>> {
-        memory.hear();
         loop {
             let is_remembered = memory.tail.is_some();
-            let (place, base) = match memory.tail.take() {
-                Some(tail) => tail,
-                None => self.ask_tail(subject, memory).await?,
-            };
+            if !is_remembered {
+                memory.tail = Some(self.ask_tail(subject, memory).await?);
+            }
+            memory.hear();
+            let (place, base) = memory.tail.take().unwrap_or_default();
             if group.iter().any(|waiting| waiting.wish.has_ids()) {
                 memory.index.catch_up(&self.log, subject, place).await?;
             }
@@ -112,14 +112,16 @@ impl Writer {
 
     /// Waits until another writer has had its turn: whoever begins when it ends has as good a chance as that writer.
     async fn await_turn(&self, subject: &str, memory: &mut Memory) {
-        let contest = memory.contest.take();
-        let feed = contest.map_or_else(|| self.feeds.join(&self.log, subject), |contest| contest.feed);
-        memory.contest = Some(Contest { feed, lost: Instant::now() });
-        memory.hear();
-        let Some(contest) = &mut memory.contest else { return };
-        if let Ok(heard) = tokio::time::timeout(NEXT_TURN, contest.feed.heard()).await {
-            memory.take(heard);
-            memory.hear();
+        let lost = Instant::now();
+        let Some(contest) = &mut memory.contest else {
+            let feed = self.feeds.join(&self.log, subject);
+            (memory.contest, memory.tail) = (Some(Contest { feed, lost }), None);
+            return;
+        };
+        contest.lost = lost;
+        let heard = tokio::time::timeout(NEXT_TURN, contest.feed.heard()).await;
+        if !heard.is_ok_and(|heard| memory.take(heard)) {
+            memory.tail = None;
         }
     }
 
@@ -146,14 +148,17 @@ impl Memory {
         }
     }
 
-    /// Takes a block that follows the last one; tells whether it was new.
+    /// Takes a block that follows the last one; `false` where blocks between are missing.
     fn take(&mut self, heard: Heard) -> bool {
         let Heard::Block(placed) = heard else { return false };
-        let follows = self.tail.as_ref().is_some_and(|(at, _)| *at == placed.block.previous);
-        if follows {
-            self.remember(Placed::clone(&placed));
+        match &self.tail {
+            Some((at, _)) if *at >= placed.at => true,
+            Some((at, _)) if *at == placed.block.previous => {
+                self.remember(Placed::clone(&placed));
+                true
+            }
+            _ => false,
         }
-        follows
     }
 }
 

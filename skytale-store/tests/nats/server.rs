@@ -1,0 +1,203 @@
+//! NATS servers for one test.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use skytale_store::{Durability, NatsOptions, NatsStore, StoreError};
+use tempfile::TempDir;
+
+/// A server with a directory of its own, which ends with the test.
+pub struct Server {
+    child: Child,
+    pub port: u16,
+    config: String,
+    directory: TempDir,
+}
+
+/// Three servers that are one.
+pub struct Cluster {
+    pub servers: [Server; 3],
+}
+
+/// How long servers may take to be ready.
+const READY: Duration = Duration::from_secs(60);
+
+/// Returns the binary that `SKYTALE_TEST_NATS_SERVER` names, by default the one on the path, if its version is at least this.
+///
+/// Without one the test is skipped, which is printed, and is a failure under `CI=true`.
+fn binary(at_least: (u32, u32)) -> Option<PathBuf> {
+    let given = std::env::var_os("SKYTALE_TEST_NATS_SERVER").unwrap_or_else(|| "nats-server".into());
+    let reason = match version(&given) {
+        Some(version) if version >= at_least => return Some(given.into()),
+        Some((major, minor)) => format!("nats-server is {major}.{minor}, not {}.{}", at_least.0, at_least.1),
+        None => "no nats-server found; examples/server/tests/with_nats.py gets one".to_owned(),
+    };
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}");
+    eprintln!("SKIPPED: {reason}");
+    None
+}
+
+/// Returns major and minor version.
+fn version(binary: &std::ffi::OsStr) -> Option<(u32, u32)> {
+    let told = Command::new(binary).arg("--version").output().ok()?;
+    let told = String::from_utf8(told.stdout).ok()?;
+    let mut numbers = told.trim().rsplit('v').next()?.split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+impl Server {
+    /// Starts a server.
+    pub fn start() -> Option<Self> {
+        Self::start_with("")
+    }
+
+    /// Starts a server with more configuration.
+    pub fn start_with(more: &str) -> Option<Self> {
+        Self::start_version((2, 9), more)
+    }
+
+    /// Starts a server of at least a version.
+    pub fn start_version(at_least: (u32, u32), more: &str) -> Option<Self> {
+        let binary = binary(at_least)?;
+        let [port] = free_ports();
+        let server = Self::run(binary, port, "one", more);
+        server.wait();
+        Some(server)
+    }
+
+    fn run(binary: PathBuf, port: u16, name: &str, more: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = directory.path().join("jetstream");
+        let config = format!(
+            "listen: 127.0.0.1:{port}\nserver_name: {name}\nmax_payload: 8MB\n\
+             jetstream {{ store_dir: {store:?}, max_file_store: 2GB {sync} }}\n{more}\n",
+            sync = if more.contains("#sync") { ", sync_interval: always" } else { "" },
+        );
+        std::fs::write(directory.path().join("config"), &config).expect("a file");
+        let child = spawn(&binary, &directory);
+        Self { child, port, config: binary.to_string_lossy().into_owned(), directory }
+    }
+
+    fn wait(&self) {
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        let since = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            let log = || std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+            assert!(since.elapsed() < READY, "nats-server does not listen: {}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Connects a store of its own.
+    pub async fn store(&self) -> NatsStore {
+        connect(&self.url(), options()).await
+    }
+
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    pub fn restart(&mut self) {
+        self.kill();
+        self.child = spawn(&PathBuf::from(&self.config), &self.directory);
+        self.wait();
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status();
+        assert!(sent.expect("kill").success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Cluster {
+    /// Starts three servers.
+    pub fn start() -> Option<Self> {
+        let binary = binary((2, 11))?;
+        let [one, two, three, first, second, third] = free_ports();
+        let routes: Vec<_> = [first, second, third].iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let run = |port, name: &str, cluster: u16| {
+            let routes = routes.join(", ");
+            let more = format!("cluster {{ name: test, listen: 127.0.0.1:{cluster}, routes: [{routes}] }}");
+            Server::run(binary.clone(), port, name, &more)
+        };
+        let servers = [run(one, "one", first), run(two, "two", second), run(three, "three", third)];
+        servers.iter().for_each(Server::wait);
+        Some(Self { servers })
+    }
+
+    pub fn urls(&self) -> String {
+        self.servers.each_ref().map(Server::url).join(",")
+    }
+
+    /// Connects a store to one of the servers.
+    pub async fn store_at(&self, server: usize) -> NatsStore {
+        connect(&self.servers[server].url(), options().with_replicas(3)).await
+    }
+
+    /// Connects a store that may use each server.
+    pub async fn store(&self) -> NatsStore {
+        connect(&self.urls(), options().with_replicas(3)).await
+    }
+
+    /// Returns which server leads the stream.
+    pub async fn leader(&self) -> usize {
+        let client = async_nats::connect(self.urls()).await.expect("connect");
+        let jetstream = async_nats::jetstream::new(client);
+        loop {
+            let info = jetstream.get_stream("skytale-log").await.expect("the stream");
+            let leader = info.cached_info().cluster.as_ref().and_then(|cluster| cluster.leader.clone());
+            if let Some(place) = ["one", "two", "three"].iter().position(|name| leader.as_deref() == Some(name)) {
+                return place;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// Returns options that the servers here fulfil.
+pub fn options() -> NatsOptions {
+    NatsOptions::default().with_durability(Durability::Process)
+}
+
+/// Connects as soon as the servers are ready.
+pub async fn connect(url: &str, options: NatsOptions) -> NatsStore {
+    let since = Instant::now();
+    loop {
+        match NatsStore::connect(url, options.clone()).await {
+            Ok(store) => return store,
+            Err(error @ StoreError::Invalid { .. }) => panic!("{error}"),
+            Err(error) => assert!(since.elapsed() < READY, "{error:?}"),
+        }
+    }
+}
+
+fn spawn(binary: &PathBuf, directory: &TempDir) -> Child {
+    Command::new(binary)
+        .arg("-c")
+        .arg(directory.path().join("config"))
+        .arg("-l")
+        .arg(directory.path().join("log"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("nats-server")
+}
+
+fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let listeners = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    listeners.map(|listener| listener.local_addr().expect("an address").port())
+}
