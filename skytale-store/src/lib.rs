@@ -26,7 +26,7 @@ pub use memory::{MemoryBackplane, MemoryCapacity, MemoryStore};
 #[cfg(feature = "nats")]
 pub use nats::{NatsBackplane, NatsOptions, NatsStore};
 #[cfg(feature = "sql")]
-pub use sql::{SqlOptions, SqlStore};
+pub use sql::{PgBackplane, SqlOptions, SqlStore};
 pub use store::{
     Appended, Durability, GroupEpoch, GroupId, Head, MessageId, NewRecord, Outcome, Precondition, Record,
     Store, Unmet,

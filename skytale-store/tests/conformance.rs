@@ -5,8 +5,8 @@ mod postgres;
 use std::sync::Arc;
 
 use skytale_store::{
-    Accounts, Agents, Channels, Directory, MemoryBackplane, MemoryStore, SqlOptions, SqlStore, Store, Usage,
-    conformance,
+    Accounts, Agents, Backplane, Channels, Directory, MemoryBackplane, MemoryStore, SqlOptions, SqlStore,
+    Store, Usage, conformance,
 };
 
 async fn check(store: Arc<impl Store + Directory + Accounts + Channels + Agents + Usage>) {
@@ -42,5 +42,13 @@ async fn postgres() {
     let Some(database) = postgres::Database::create().await else { return };
     let store = SqlStore::connect_postgres(&database.url, SqlOptions::default()).await.expect("connect");
     check(Arc::new(store)).await;
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_backplane() {
+    let Some(database) = postgres::Database::create().await else { return };
+    let ends = [database.backplane().await, database.backplane().await, database.backplane().await];
+    conformance::backplane(&ends.map(|end| Arc::new(end) as Arc<dyn Backplane>)).await;
     database.drop().await;
 }

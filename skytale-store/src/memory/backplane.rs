@@ -85,9 +85,8 @@ impl Backplane for MemoryBackplane {
         let turn = self.hub.turn.fetch_add(1, Ordering::Relaxed);
         let chosen = match reach {
             Reach::All => &listening[..],
-            Reach::AnyOne => {
-                listening.get(turn % listening.len().max(1)..).map_or(&[][..], |rest| &rest[..1])
-            }
+            Reach::AnyOne if listening.is_empty() => &[],
+            Reach::AnyOne => &listening[turn % listening.len()..][..1],
         };
         for line in chosen {
             let _ = line.parcels.send(Parcel { topic, body: body.clone() });

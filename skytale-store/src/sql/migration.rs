@@ -24,7 +24,13 @@ struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(ChannelLog), Box::new(Shelves), Box::new(Ledger), Box::new(OwnIndices)]
+        vec![
+            Box::new(ChannelLog),
+            Box::new(Shelves),
+            Box::new(Ledger),
+            Box::new(OwnIndices),
+            Box::new(Parcels),
+        ]
     }
 
     fn migration_table_name() -> DynIden {
@@ -210,6 +216,24 @@ impl MigrationTrait for OwnIndices {
             return Ok(());
         }
         manager.get_connection().execute_unprepared(&super::blocks::lay_out_sqlite()).await.map(drop)
+    }
+}
+
+struct Parcels;
+
+impl MigrationName for Parcels {
+    fn name(&self) -> &str {
+        "m0005_parcels"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Parcels {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        if manager.get_database_backend() != DbBackend::Postgres {
+            return Ok(());
+        }
+        manager.get_connection().execute_unprepared(super::parcels::CREATE).await.map(drop)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod agents;
+mod backplane;
 mod block;
 mod blocks;
 mod broken;
@@ -10,10 +11,16 @@ mod checkpoint;
 mod connect;
 mod directory;
 mod held;
+mod incoming;
 mod known;
+mod line;
 mod listen;
+mod mailboxes;
 mod migration;
+mod notice;
+mod outgoing;
 mod page;
+mod parcels;
 mod statement;
 mod syncing;
 #[cfg(test)]
@@ -37,6 +44,7 @@ use tokio::sync::broadcast;
 
 use crate::error::{Result, StoreError};
 use crate::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
+pub use backplane::PgBackplane;
 use connect::FileLock;
 pub use connect::SqlOptions;
 use listen::{Grown, POLL_INTERVAL};

@@ -1,5 +1,6 @@
 //! A PostgreSQL database for one test.
 
+use skytale_store::{PgBackplane, SqlOptions, SqlStore};
 use sqlx::{Connection, Executor, PgConnection};
 
 /// A fresh database; dropped with [`Database::drop`].
@@ -29,6 +30,14 @@ impl Database {
         connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.expect("create");
         let (base, _) = server.rsplit_once('/').expect("a URL with a database");
         Some(Self { url: format!("{base}/{name}"), server, name })
+    }
+
+    /// Opens the database as another process would, for its backplane.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub async fn backplane(&self) -> PgBackplane {
+        let store = SqlStore::connect_postgres(&self.url, SqlOptions::default().with_connections(2)).await;
+        let backplane = store.expect("connect").backplane().await;
+        backplane.expect("connect").expect("on PostgreSQL")
     }
 
     /// Drops the database, whoever is still connected.

@@ -1,0 +1,69 @@
+//! A backplane over PostgreSQL's LISTEN and NOTIFY.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+use super::SqlStore;
+use super::incoming::Incoming;
+use super::mailboxes::Mailboxes;
+use super::outgoing::Outgoing;
+use crate::backplane::{Backplane, Parcel, Reach, Topic};
+use crate::error::Result;
+
+/// A [`Backplane`] between the relays of one PostgreSQL database, made by [`SqlStore::backplane`].
+///
+/// It has three connections of its own, beside [`SqlOptions::connections`](super::SqlOptions::connections), and makes
+/// them again when they break; what others send meanwhile is lost. Parcels of up to 5,900 bytes for all travel in
+/// notifications, others by a table, where they can be fetched for a minute. At most 16 MiB wait to be sent, further
+/// senders wait; at most 4,096 parcels or 64 MiB wait for a reader of [`received`](Backplane::received), further parcels
+/// are lost to it. Through a pooler of connections, LISTEN needs its session mode.
+#[derive(Debug)]
+pub struct PgBackplane {
+    outgoing: Outgoing,
+    incoming: Incoming,
+    mailboxes: Arc<Mailboxes>,
+}
+
+impl SqlStore {
+    /// Connects this process to the others that share the PostgreSQL database; `None` for SQLite, whose file one process
+    /// has to itself.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable) where the server cannot be reached.
+    pub async fn backplane(&self) -> Result<Option<PgBackplane>> {
+        if !self.statements.is_postgres() {
+            return Ok(None);
+        }
+        // What is lost with the server would have been lost without it, so no commit waits for the disk.
+        let pool = self.db.get_postgres_connection_pool();
+        let options = (*pool.connect_options()).clone().options([("synchronous_commit", "off")]);
+        let me = RandomState::new().build_hasher().finish() as i64;
+        let mailboxes = Arc::new(Mailboxes::default());
+        let incoming = Incoming::start(options.clone(), me, mailboxes.clone()).await?;
+        Ok(Some(PgBackplane { outgoing: Outgoing::start(options, me), incoming, mailboxes }))
+    }
+}
+
+#[async_trait]
+impl Backplane for PgBackplane {
+    async fn listen(&self, topic: Topic) -> Result<()> {
+        self.incoming.listen(topic).await
+    }
+
+    async fn leave(&self, topic: Topic) -> Result<()> {
+        self.incoming.leave(topic).await
+    }
+
+    async fn send(&self, topic: Topic, reach: Reach, body: Bytes) -> Result<()> {
+        self.outgoing.send(topic, reach, body).await
+    }
+
+    fn received(&self) -> BoxStream<'static, Parcel> {
+        self.mailboxes.open()
+    }
+}

@@ -1,0 +1,117 @@
+//! Parcels that wait to be read in this process.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::backplane::Parcel;
+
+/// The most parcels, and bytes of them, that wait in one mailbox; further ones are lost.
+const PARCELS: usize = 4_096;
+const BYTES: usize = 64 * 1024 * 1024;
+
+/// The mailboxes of all readers. A reader that falls behind loses parcels and keeps nobody waiting.
+#[derive(Debug, Default)]
+pub(super) struct Mailboxes(Mutex<Vec<Mailbox>>);
+
+#[derive(Debug)]
+struct Mailbox {
+    waiting: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
+}
+
+/// A parcel and the room that it takes until it is read.
+#[derive(Debug)]
+struct Waiting {
+    parcel: Parcel,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Mailboxes {
+    /// Streams what is delivered from now on, until the mailboxes are dropped.
+    pub fn open(&self) -> BoxStream<'static, Parcel> {
+        let (waiting, receiver) = mpsc::channel(PARCELS);
+        let mailbox = Mailbox { waiting, room: Arc::new(Semaphore::new(BYTES)) };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(mailbox);
+        let next = |mut receiver: mpsc::Receiver<Waiting>| async move {
+            receiver.recv().await.map(|waiting| (waiting.parcel, receiver))
+        };
+        stream::unfold(receiver, next).boxed()
+    }
+
+    pub fn deliver(&self, parcel: &Parcel) {
+        let mut mailboxes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        mailboxes.retain(|mailbox| !mailbox.waiting.is_closed());
+        let lost = mailboxes.iter().filter(|mailbox| !mailbox.put(parcel)).count();
+        if lost > 0 {
+            tracing::warn!(readers = lost, "a parcel of another relay was lost: its readers are behind");
+        }
+    }
+}
+
+impl Mailbox {
+    /// Tells whether there was room.
+    fn put(&self, parcel: &Parcel) -> bool {
+        let size = parcel.body.len().min(BYTES) as u32;
+        let Ok(room) = self.room.clone().try_acquire_many_owned(size) else { return false };
+        self.waiting.try_send(Waiting { parcel: parcel.clone(), _room: room }).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::FutureExt;
+    use skytale_core::Dialect;
+    use tokio::task::unconstrained;
+
+    use super::*;
+    use crate::backplane::Topic;
+
+    fn parcel(body: Bytes) -> Parcel {
+        Parcel { topic: Topic { channel: [1, 2, 3], dialect: Dialect::Slim3, instance: None }, body }
+    }
+
+    /// Reads what waits.
+    fn read(stream: &mut BoxStream<'static, Parcel>) -> usize {
+        std::iter::from_fn(|| unconstrained(stream.next()).now_or_never().flatten()).count()
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_is_behind_loses_what_is_too_many() {
+        let mailboxes = Mailboxes::default();
+        let (mut slow, mut quick) = (mailboxes.open(), mailboxes.open());
+        for _ in 0..PARCELS + 10 {
+            mailboxes.deliver(&parcel("x".into()));
+            assert_eq!(read(&mut quick), 1);
+        }
+        assert_eq!(read(&mut slow), PARCELS);
+        mailboxes.deliver(&parcel("x".into()));
+        assert_eq!(read(&mut slow), 1, "there is room again");
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_is_behind_loses_what_is_too_much() {
+        let mailboxes = Mailboxes::default();
+        let mut slow = mailboxes.open();
+        let large = Bytes::from(vec![0; BYTES / 4]);
+        for _ in 0..6 {
+            mailboxes.deliver(&parcel(large.clone()));
+        }
+        assert_eq!(read(&mut slow), 4);
+        mailboxes.deliver(&parcel(vec![0; BYTES + 1].into()));
+        assert_eq!(read(&mut slow), 1, "one that is larger than all the room is delivered alone");
+    }
+
+    #[tokio::test]
+    async fn streams_end_with_the_mailboxes() {
+        let mailboxes = Mailboxes::default();
+        let mut stream = mailboxes.open();
+        mailboxes.deliver(&parcel("last".into()));
+        drop(mailboxes);
+        assert!(stream.next().await.is_some());
+        assert!(stream.next().await.is_none());
+    }
+}
