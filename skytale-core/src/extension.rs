@@ -160,8 +160,11 @@ pub(crate) fn check(extension: &[u8], elements: usize) -> Result<(), FrameError>
 }
 
 fn take(left: &mut usize, allowed: usize) -> Result<(), FrameError> {
-    let exceeded =
-        FrameError::TooLarge { what: "elements of the native extension", found: allowed.saturating_add(1), allowed };
+    let exceeded = FrameError::TooLarge {
+        what: "elements of the native extension",
+        found: allowed.saturating_add(1),
+        allowed,
+    };
     *left = left.checked_sub(1).ok_or(exceeded)?;
     Ok(())
 }

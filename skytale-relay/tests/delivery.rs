@@ -72,6 +72,8 @@ async fn a_session_that_lets_unarchived_messages_pile_up_is_closed_with_a_reason
     let sender = relay.agent(Dialect::Slim1, "sender", 1).await;
     let mut slow = relay.agent(Dialect::Slim1, "slow", 2).await;
     slow.subscribe(&room()).await;
+    // Of several relays, the third agent's is another than that of the slow one, and the fourth's the same.
+    let _beside = relay.agent(Dialect::Slim1, "beside", 4).await;
     let mut quick = relay.agent(Dialect::Slim1, "quick", 3).await;
     quick.subscribe(&room()).await;
     let large = Content::App(vec![1; 200_000].into());
@@ -88,6 +90,7 @@ async fn replay_since_last_delivery(dialect: Dialect) {
     let relay = Running::with(|relay| relay.with_replay(Replay::SinceLastDelivery)).await;
     let sender = relay.agent(dialect, "sender", 1).await;
     sender.say(Say::msg(room(), "before it came")).await;
+    relay.archives(["org", "ns", "room"], 1).await;
     let mut agent = relay.agent(dialect, "agent", 2).await;
     agent.subscribe(&room()).await;
     sender.say(Say::msg(room(), "while it is here")).await;

@@ -23,7 +23,8 @@ async fn limited_listener(set: impl FnOnce(&mut ConnectionLimits)) -> Running {
     let mut limits = ConnectionLimits::default();
     set(&mut limits);
     let store = Arc::new(MemoryStore::new());
-    Running::assembled(store, AllowAnyone, |relay| relay, |listener| listener.with_limits(limits.clone())).await
+    Running::assembled(store, AllowAnyone, |relay| relay, |listener| listener.with_limits(limits.clone()))
+        .await
 }
 
 #[tokio::test]

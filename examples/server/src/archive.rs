@@ -13,6 +13,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::cli::Archive;
 use crate::config::{Config, ServerConfig};
+use crate::storage;
 
 /// Prints the channels, or the records of one or all.
 pub async fn print(config: &Config, wanted: &Archive) -> Result<()> {
@@ -32,6 +33,9 @@ pub async fn print(config: &Config, wanted: &Archive) -> Result<()> {
 }
 
 async fn open(config: &ServerConfig) -> Result<Arc<dyn Store>> {
+    if let Some(servers) = &config.nats_url {
+        return Ok(Arc::new(storage::connect_nats(config, servers.expose_secret()).await?));
+    }
     let store = config.store.as_ref().map_or("sqlite", |store| store.expose_secret());
     match store {
         "memory" => bail!("the memory store ends with its server; there is no archive to list"),

@@ -32,6 +32,7 @@ Examples:
   skytale-server token --channel 'org/team/*'        print one for some channels only
   skytale-server archive                             list the channels in the archive
   skytale-server archive --channel org/team/room     list a channel's records
+  skytale-server --store postgres://… --relays several   one of several relays over one database
   skytale-server --allow-anonymous                   let agents in without a token (this machine only)";
 
 /// Settings as flags.
@@ -58,6 +59,18 @@ pub struct Flags {
     /// What an archived message survives: disk (a power failure) or process (a crash) [default: disk]
     #[arg(long, global = true, value_name = "HOW")]
     pub durability: Option<String>,
+    /// The messages in NATS JetStream, nats://host:4222[,...]; the rest stays in --store [default: no NATS]
+    #[arg(long, global = true, value_name = "URL")]
+    pub nats_url: Option<String>,
+    /// On how many servers NATS keeps each message: 1, 3 or 5 [default: 1]
+    #[arg(long, global = true, value_name = "COUNT")]
+    pub nats_replicas: Option<usize>,
+    /// Take a NATS that confirms messages before they are on its disks
+    #[arg(long, global = true)]
+    pub accept_relaxed_sync: bool,
+    /// Whether other relays share the store: one or several [default: several with NATS, else one]
+    #[arg(long, global = true, value_name = "COUNT")]
+    pub relays: Option<String>,
     /// The certificate chain, PEM; needs --grpc-tls-key
     #[arg(long, global = true, value_name = "PEM")]
     pub grpc_tls_cert: Option<PathBuf>,

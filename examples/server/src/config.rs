@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use skytale_api::{Rate, Rates};
 use skytale_relay::grpc::ConnectionLimits;
@@ -48,6 +48,12 @@ pub struct ServerConfig {
     pub message_ttl_days: Option<u32>,
     pub store: Option<SecretString>,
     pub durability: Option<String>,
+    pub nats_url: Option<SecretString>,
+    pub nats_replicas: Option<usize>,
+    pub nats_credentials: Option<PathBuf>,
+    pub nats_root_certificates: Option<PathBuf>,
+    pub accept_relaxed_sync: Option<bool>,
+    pub relays: Option<String>,
     pub replay_on_subscribe: Option<String>,
     pub allow_anonymous: Option<bool>,
     pub insecure_listen: Option<bool>,
@@ -99,7 +105,7 @@ pub struct LimitsConfig {
 }
 
 /// Every key of `[server]`.
-pub const SERVER_KEYS: [&str; 27] = [
+pub const SERVER_KEYS: [&str; 33] = [
     "data_dir",
     "grpc_listen_addr",
     "listen_port",
@@ -119,6 +125,12 @@ pub const SERVER_KEYS: [&str; 27] = [
     "message_ttl_days",
     "store",
     "durability",
+    "nats_url",
+    "nats_replicas",
+    "nats_credentials",
+    "nats_root_certificates",
+    "accept_relaxed_sync",
+    "relays",
     "replay_on_subscribe",
     "allow_anonymous",
     "insecure_listen",
@@ -202,6 +214,36 @@ impl ServerConfig {
         })
     }
 
+    /// Tells whether other relays share the store.
+    pub fn has_peers(&self) -> Result<bool> {
+        let default = if self.nats_url.is_some() { "several" } else { "one" };
+        Ok(match self.relays.as_deref().unwrap_or(default) {
+            "one" => false,
+            "several" => true,
+            other => bail!("relays is {other:?}; it may be one or several"),
+        })
+    }
+
+    /// Tells whether the store is a database server, which several relays can share.
+    fn has_shared_store(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.expose_secret().starts_with("postgres"))
+    }
+
+    /// Refuses relays that could not act as one.
+    fn check_peers(&self) -> Result<()> {
+        ensure!(
+            !self.has_peers()? || self.has_shared_store(),
+            "several relays share accounts, key packages and Welcomes: set store to a postgres:// URL, or relays to \"one\""
+        );
+        ensure!(
+            self.nats_url.is_some() || (self.nats_replicas, self.accept_relaxed_sync) == (None, None),
+            "nats_replicas and accept_relaxed_sync are about NATS: set nats_url, too"
+        );
+        let replicas = self.nats_replicas.unwrap_or(1);
+        ensure!(matches!(replicas, 1 | 3 | 5), "nats_replicas is {replicas}; it may be 1, 3 or 5");
+        Ok(())
+    }
+
     /// Tells whether agents without a token are let in.
     pub fn anonymous(&self) -> bool {
         self.allow_anonymous.unwrap_or(false)
@@ -223,6 +265,7 @@ impl ServerConfig {
         self.check_http_exposure()?;
         self.replay()?;
         self.epochs()?;
+        self.check_peers()?;
         let durability = self.durability.as_deref().unwrap_or("disk");
         ensure!(
             matches!(durability, "disk" | "process"),

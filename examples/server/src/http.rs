@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -10,7 +11,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
+use skytale_core::ChannelName;
 use skytale_relay::{Drain, TlsCertificate};
+use skytale_store::Store;
 use tokio::net::TcpListener;
 
 use crate::https::{self, TlsListener};
@@ -43,18 +46,25 @@ pub async fn serve(
     }
 }
 
+/// How long the store may take to show that it can be used.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Returns the routes `/health`, `/ready` and `/metrics`.
-pub fn router(drain: Drain, metrics: PrometheusHandle) -> Router {
+pub fn router(drain: Drain, store: Arc<dyn Store>, metrics: PrometheusHandle) -> Router {
     Router::new()
         .route("/health", get(async || Json(json!({"status": "ok"}))))
-        .route("/ready", get(ready).with_state(drain))
+        .route("/ready", get(ready).with_state((drain, store)))
         .route("/metrics", get(async move || metrics.render()))
 }
 
-async fn ready(State(drain): State<Drain>) -> (StatusCode, Json<Value>) {
+async fn ready(State((drain, store)): State<(Drain, Arc<dyn Store>)>) -> (StatusCode, Json<Value>) {
     if drain.has_started() {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"})))
-    } else {
-        (StatusCode::OK, Json(json!({"status": "ready"})))
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"})));
+    }
+    // Any channel will do; this is nobody's.
+    let probe = ChannelName::from_components([0; 3]);
+    match tokio::time::timeout(PATIENCE, store.head(&probe)).await {
+        Ok(Ok(_)) => (StatusCode::OK, Json(json!({"status": "ready"}))),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "the store cannot be reached"}))),
     }
 }

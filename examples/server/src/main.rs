@@ -9,11 +9,13 @@ mod http;
 mod https;
 mod kept;
 mod logging;
+mod metered;
 mod quic;
 mod secret;
 mod serve;
 mod source;
 mod span;
+mod storage;
 mod summary;
 mod token;
 

@@ -1,7 +1,6 @@
 //! The assembly: a store, a relay over it, the gRPC and QUIC edges over that, health beside it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
@@ -15,17 +14,15 @@ use skytale_relay::{
     AccountAccess, AllowAnonymous, AuthenticateLayer, Authenticator, JwtAuthenticator, PlanLimits,
     PublishedSdkExpiry, Relay,
 };
-use skytale_store::{
-    Accounts, Agents, Channels, Directory, Durability, MemoryStore, SqlOptions, SqlStore, Store, Usage,
-};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower::Layer;
 
 use crate::certificate::Certificates;
 use crate::config::{Config, ServerConfig};
+use crate::storage::{self, Parts};
 use crate::summary::Summary;
-use crate::{api, http, kept, logging, quic as quic_listener, secret};
+use crate::{api, http, logging, quic as quic_listener, secret};
 
 /// How often messages are checked for their age.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
@@ -37,7 +34,7 @@ const COME_BACK: Duration = Duration::from_secs(1);
 pub async fn run(config: Config) -> Result<()> {
     logging::start(&config.server);
     let metrics = http::install_metrics()?;
-    let storage = open_store(&config.server).await?;
+    let storage = storage::open(&config.server).await?;
     let api = match config.server.serves_api() {
         true => Some(api::make(&config, storage.api)?),
         false => None,
@@ -58,7 +55,7 @@ pub async fn run(config: Config) -> Result<()> {
         durability: storage.parts.store.durability(),
     };
 
-    let mut router = http::router(drain, metrics);
+    let mut router = http::router(drain, storage.parts.store.clone(), metrics);
     if let Some(api) = api {
         router = router.merge(api.into_router());
     }
@@ -127,7 +124,7 @@ fn relay(config: &Config, parts: &Parts, api: Option<&Api>) -> Result<Relay> {
             plans = plans.with_plan(plan, messages);
         }
     }
-    Ok(Relay::new(parts.store.clone())
+    let relay = Relay::new(parts.store.clone())
         .with_directory(parts.directory.clone())
         .with_access(AccountAccess::new(parts.channels.clone()))
         .with_revocations(api::follow(parts.accounts.clone()))
@@ -136,7 +133,11 @@ fn relay(config: &Config, parts: &Parts, api: Option<&Api>) -> Result<Relay> {
         .with_epochs(config.server.epochs()?)
         .with_limits(config.limits.relay())
         .with_replay(config.server.replay()?)
-        .with_published_sdk_expiry(expiry))
+        .with_published_sdk_expiry(expiry);
+    Ok(match &parts.backplane {
+        Some(backplane) => relay.with_backplane(backplane.clone()),
+        None => relay,
+    })
 }
 
 fn authenticator(config: &ServerConfig) -> Result<JwtAuthenticator> {
@@ -158,68 +159,6 @@ fn authenticator(config: &ServerConfig) -> Result<JwtAuthenticator> {
         authenticator = added.with_context(|| format!("the JWT key {kid:?}"))?;
     }
     api::trust(authenticator, config)
-}
-
-/// The storage, and the API that is made over it.
-struct Opened {
-    parts: Parts,
-    api: api::Make,
-    place: String,
-}
-
-/// What else is stored.
-#[derive(Clone)]
-struct Parts {
-    store: Arc<dyn Store>,
-    directory: Arc<dyn Directory>,
-    accounts: Arc<dyn Accounts>,
-    channels: Arc<dyn Channels>,
-    usage: Arc<dyn Usage>,
-}
-
-impl Opened {
-    fn new<S>(storage: S, place: impl Into<String>) -> Self
-    where
-        S: Store + Directory + Accounts + Agents + Channels + Usage,
-    {
-        let storage = Arc::new(storage);
-        let parts = Parts {
-            store: storage.clone(),
-            directory: storage.clone(),
-            accounts: storage.clone(),
-            channels: storage.clone(),
-            usage: storage.clone(),
-        };
-        let api: api::Make = Box::new(|issuer, pepper| Api::new(storage, issuer, pepper));
-        Self { parts, api, place: place.into() }
-    }
-}
-
-async fn open_store(config: &ServerConfig) -> Result<Opened> {
-    let durability = match config.durability.as_deref() {
-        Some("process") => Durability::Process,
-        _ => Durability::Disk,
-    };
-    let options = SqlOptions::default().with_durability(durability);
-    match config.store.as_ref().map_or("sqlite", |store| store.expose_secret()) {
-        "memory" => Ok(Opened::new(MemoryStore::new(), "memory")),
-        "sqlite" => {
-            kept::make_directory(&config.data_dir())?;
-            let path = config.data_dir().join("skytale.db");
-            let store = SqlStore::open_sqlite(&path, options).await;
-            let store = store.with_context(|| format!("cannot open the archive {}", path.display()))?;
-            Ok(Opened::new(store, format!("SQLite in {}", path.display())))
-        }
-        url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-            let store = SqlStore::connect_postgres(url, options)
-                .await
-                .context("cannot open the archive in PostgreSQL")?;
-            Ok(Opened::new(store, "PostgreSQL"))
-        }
-        _ => {
-            anyhow::bail!("store may be sqlite, memory, or a URL like postgres://user:password@host/database")
-        }
-    }
 }
 
 async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {

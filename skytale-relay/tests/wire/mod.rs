@@ -1,5 +1,5 @@
 //! A raw client of either dialect, and a relay to talk to, over a real socket.
-#![allow(dead_code, reason = "every test file uses a part")]
+#![allow(dead_code, unused_imports, reason = "every test file uses a part")]
 
 mod engines;
 
@@ -134,6 +134,16 @@ impl Running {
     ) -> Result<Agent, Status> {
         let turn = self.agents.fetch_add(1, Ordering::Relaxed);
         Agent::open(self.relays[turn % self.relays.len()].address, dialect, who, id, token).await
+    }
+
+    /// Waits until the archive holds so many records of a channel.
+    pub async fn archives(&self, strings: [&str; 3], count: usize) {
+        let all = async {
+            while self.archived(strings).await.len() < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(SOON, all).await.expect("archived in time");
     }
 
     /// Returns what the archive holds of a channel.
