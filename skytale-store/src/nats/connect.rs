@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::log::{Log, TRY};
 use super::options::NatsOptions;
+use super::servers::Servers;
 use super::subjects::Subjects;
 use super::sync;
 use crate::error::{Result, StoreError};
@@ -43,7 +44,9 @@ impl Connected {
 }
 
 async fn connect(servers: &str, options: &NatsOptions, changed: watch::Sender<()>) -> Result<Client> {
-    let mut connect = ConnectOptions::new()
+    let servers = Servers::parse(servers)?;
+    let mut connect = servers
+        .sign_in(ConnectOptions::new())
         .name("skytale")
         // What a relay tells the others it does not hear itself.
         .no_echo()
@@ -65,7 +68,7 @@ async fn connect(servers: &str, options: &NatsOptions, changed: watch::Sender<()
     if let Some((certificate, key)) = &options.client_certificate {
         connect = connect.add_client_certificate(certificate.clone(), key.clone());
     }
-    connect.connect(servers).await.map_err(StoreError::unavailable)
+    connect.connect(servers.addresses).await.map_err(StoreError::unavailable)
 }
 
 fn check_version(client: &Client, options: &NatsOptions) -> Result<()> {

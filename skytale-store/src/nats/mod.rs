@@ -21,6 +21,7 @@ mod parcel;
 mod peers;
 mod publish;
 mod search;
+mod servers;
 mod subjects;
 mod sync;
 mod trim;
@@ -72,7 +73,8 @@ pub struct NatsStore {
 impl NatsStore {
     /// Connects to servers, and makes the stream where there is none.
     ///
-    /// `servers` is one or more URLs, separated by commas: `nats://[user:password@]host[:4222]`, or `tls://`.
+    /// `servers` is one or more URLs, separated by commas: `nats://[user:password@]host[:4222]`, or `tls://`; a user
+    /// without a password is a token.
     ///
     /// # Errors
     ///

@@ -155,7 +155,7 @@ impl Cluster {
 
     /// Returns which server leads the stream.
     pub async fn leader(&self) -> usize {
-        let client = async_nats::connect(self.urls()).await.expect("connect");
+        let client = async_nats::connect(self.servers.each_ref().map(Server::url).to_vec()).await.expect("connect");
         let jetstream = async_nats::jetstream::new(client);
         loop {
             let info = jetstream.get_stream("skytale-log").await.expect("the stream");
