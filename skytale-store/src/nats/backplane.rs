@@ -17,7 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
 
 use super::log::TRY;
-use super::parcel::{Assembly, LARGEST, OVERHEAD, Part, ParcelId};
+use super::parcel::{Assembly, LARGEST, OVERHEAD, ParcelId, Part};
 use super::peers::Peers;
 use super::subjects::Subjects;
 use crate::backplane::{Backplane, Parcel, Reach, Topic};
@@ -124,7 +124,8 @@ impl Backplane for NatsBackplane {
         }
         let most = PART.min(self.client.max_payload()).saturating_sub(OVERHEAD);
         let parcel = (self.id, self.sent.fetch_add(1, Ordering::Relaxed));
-        let too_many = StoreError::Invalid { what: "the parcel needs more than 65,535 messages of the NATS servers" };
+        let too_many =
+            StoreError::Invalid { what: "the parcel needs more than 65,535 messages of the NATS servers" };
         let pieces = Part::pieces(parcel, body, most).ok_or(too_many)?;
         let subject = self.subjects.parcels(topic, reach);
         if reach == Reach::AnyOne && pieces.len() > 1 {

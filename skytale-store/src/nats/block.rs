@@ -144,7 +144,10 @@ pub(super) fn ids_of(headers: Option<&HeaderMap>) -> Result<Vec<(MessageId, Sequ
     Ok(numbered(first, &ids).collect())
 }
 
-fn numbered(first: SequenceNumber, ids: &[(u32, MessageId)]) -> impl Iterator<Item = (MessageId, SequenceNumber)> {
+fn numbered(
+    first: SequenceNumber,
+    ids: &[(u32, MessageId)],
+) -> impl Iterator<Item = (MessageId, SequenceNumber)> {
     ids.iter().map(move |(place, id)| (*id, SequenceNumber(first.0.saturating_add(u64::from(*place)))))
 }
 
@@ -168,7 +171,11 @@ impl State {
         let text = std::str::from_utf8(&text).map_err(|_| DAMAGED)?;
         let text = (!text.is_empty()).then(|| text.into());
         let is_sound = floor <= last && last.0 < u64::MAX && time < LAST_TIME;
-        if is_sound { Ok(Self { last, floor, time, text, groups: Groups::decode(bytes)? }) } else { Err(DAMAGED) }
+        if is_sound {
+            Ok(Self { last, floor, time, text, groups: Groups::decode(bytes)? })
+        } else {
+            Err(DAMAGED)
+        }
     }
 }
 

@@ -136,7 +136,8 @@ impl Channels {
     /// Forgets the channels that were not used for the longest time and are not used now.
     fn forget(&self, known: &mut HashMap<[u64; 3], Arc<Channel>>) {
         let ids = |channel: &Channel| channel.ids.load(Ordering::Relaxed);
-        let (mut channels, mut all_ids) = (known.len(), known.values().map(|channel| ids(channel)).sum::<usize>());
+        let (mut channels, mut all_ids) =
+            (known.len(), known.values().map(|channel| ids(channel)).sum::<usize>());
         if channels <= self.most && all_ids <= self.most_ids {
             return;
         }

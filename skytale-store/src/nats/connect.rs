@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Republish, RetentionPolicy, StorageType};
-use async_nats::jetstream::Context;
 use async_nats::{Client, ConnectOptions, Event};
 use tokio::sync::watch;
 
@@ -36,7 +36,8 @@ impl Connected {
         check_version(&client, options)?;
         let jetstream = ContextBuilder::new().timeout(options.timeout).build(client.clone());
         find_or_make_stream(&jetstream, &subjects, options).await?;
-        let stream = jetstream.get_stream_no_info(subjects.stream()).await.map_err(StoreError::unavailable)?;
+        let stream =
+            jetstream.get_stream_no_info(subjects.stream()).await.map_err(StoreError::unavailable)?;
         let durability = durability(&client, options).await?;
         let log = Log { client, stream, subjects, timeout: options.timeout };
         Ok(Self { log, durability, reconnected })
@@ -77,7 +78,9 @@ fn check_version(client: &Client, options: &NatsOptions) -> Result<()> {
     }
     if options.replicas > 1 && !client.is_server_compatible(2, 11, 0) {
         // They compare a channel's last block before the servers agree, so two blocks could follow one.
-        return Err(StoreError::Invalid { what: "more than one replica needs NATS servers of 2.11 or later" });
+        return Err(StoreError::Invalid {
+            what: "more than one replica needs NATS servers of 2.11 or later",
+        });
     }
     if !matches!(options.replicas, 1 | 3 | 5) {
         return Err(StoreError::Invalid { what: "replicas are 1, 3 or 5" });
@@ -99,7 +102,9 @@ async fn find_or_make_stream(jetstream: &Context, subjects: &Subjects, options: 
     };
     match tokio::time::timeout(options.timeout, making).await {
         Ok(made) => made,
-        Err(_) => Err(StoreError::unavailable("the stream could not be made: is JetStream switched on, and has it room?")),
+        Err(_) => Err(StoreError::unavailable(
+            "the stream could not be made: is JetStream switched on, and has it room?",
+        )),
     }
 }
 
@@ -132,13 +137,17 @@ fn config(subjects: &Subjects, options: &NatsOptions) -> Config {
 fn check(found: &Config, wanted: &Config) -> Result<()> {
     let refuse = |what| Err(StoreError::Invalid { what });
     if found.discard != DiscardPolicy::New || !found.max_age.is_zero() || found.max_messages_per_subject > 0 {
-        return refuse("the NATS stream drops old messages by itself: it needs `discard: new` and no limits of age");
+        return refuse(
+            "the NATS stream drops old messages by itself: it needs `discard: new` and no limits of age",
+        );
     }
     if found.retention != RetentionPolicy::Limits || found.storage != StorageType::File || found.no_ack {
         return refuse("the NATS stream does not keep messages in files, or does not acknowledge them");
     }
     if found.subjects != wanted.subjects || found.republish != wanted.republish || !found.allow_direct {
-        return refuse("the NATS stream has other subjects, or does not republish or answer as the store needs it");
+        return refuse(
+            "the NATS stream has other subjects, or does not republish or answer as the store needs it",
+        );
     }
     if found.num_replicas < wanted.num_replicas {
         return refuse("the NATS stream has fewer replicas than were asked for");

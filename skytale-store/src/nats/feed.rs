@@ -137,7 +137,8 @@ impl Telling {
     }
 
     fn hear_one(&mut self, message: async_nats::Message) {
-        let at = message.headers.as_ref().and_then(|headers| headers.get("Nats-Sequence")?.as_str().parse().ok());
+        let at =
+            message.headers.as_ref().and_then(|headers| headers.get("Nats-Sequence")?.as_str().parse().ok());
         let placed = at.map(|at| Placed::decode(at, message.headers.as_ref(), message.payload));
         match placed {
             Some(Ok(placed)) => {

@@ -160,9 +160,8 @@ impl Reader {
     }
 
     async fn page(&mut self) -> Result<VecDeque<Placed>> {
-        let pages = self.pages.get_or_insert_with(|| {
-            Pages::new(self.log.clone(), self.subject.clone(), self.place)
-        });
+        let pages =
+            self.pages.get_or_insert_with(|| Pages::new(self.log.clone(), self.subject.clone(), self.place));
         if pages.from() != self.place {
             pages.seek(self.place);
         }

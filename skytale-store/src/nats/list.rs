@@ -1,7 +1,7 @@
 //! Which channels there are.
 
-use futures::{StreamExt, TryStreamExt};
 use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use skytale_core::ChannelName;
 
 use super::log::Log;

@@ -32,8 +32,8 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
 use futures::TryStreamExt;
+use futures::stream::BoxStream;
 use skytale_core::{ChannelName, SequenceNumber};
 
 use crate::error::{Result, StoreError};

@@ -17,7 +17,8 @@ pub struct NatsOptions {
     pub max_bytes: Option<u64>,
     /// What a returned append has to survive. Default: [`Durability::Disk`].
     pub durability: Durability,
-    /// How long a call may take, whatever happens to servers and connections. Default: 10 seconds.
+    /// How long a call may take, whatever happens to servers and connections. Default: 15 seconds, because servers take up to
+    /// nine to elect another leader.
     pub timeout: Duration,
     /// The size at which a block is closed, in bytes; only the records of a single append make a larger one. Default: 256 KiB.
     pub block_bytes: usize,
@@ -39,7 +40,7 @@ impl Default for NatsOptions {
             replicas: 1,
             max_bytes: None,
             durability: Durability::Disk,
-            timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(15),
             block_bytes: 256 * 1024,
             channels: 10_000,
             message_ids: 4_000_000,
@@ -108,7 +109,11 @@ impl NatsOptions {
     }
 
     /// Sets the files with the certificate and the key by which the store shows who it is (PEM).
-    pub fn with_client_certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+    pub fn with_client_certificate(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
         self.client_certificate = Some((certificate.into(), key.into()));
         self
     }

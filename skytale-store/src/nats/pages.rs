@@ -94,7 +94,8 @@ impl Pages {
         answers.asked += 1;
         answers.waiting = true;
         let (from, subject) = (self.from, &self.subject);
-        let request = format!(r#"{{"seq":{from},"next_by_subj":"{subject}","batch":{BLOCKS},"max_bytes":{BYTES}}}"#);
+        let request =
+            format!(r#"{{"seq":{from},"next_by_subj":"{subject}","batch":{BLOCKS},"max_bytes":{BYTES}}}"#);
         let stream = format!("$JS.API.DIRECT.GET.{}", self.log.subjects.stream());
         let asked = self.log.client.publish_with_reply(stream, answers.reply(), request.into());
         asked.await.map_err(StoreError::unavailable)
@@ -172,7 +173,8 @@ fn read(message: Message) -> Result<Answer> {
     let after = if pending == Some(0) { End::NoMore } else { End::More };
     match message.status {
         None => {
-            let at = number("Nats-Sequence").ok_or(StoreError::Corrupt { what: "a message without a sequence" })?;
+            let at = number("Nats-Sequence")
+                .ok_or(StoreError::Corrupt { what: "a message without a sequence" })?;
             let placed = Placed::decode(at, message.headers.as_ref(), message.payload)?;
             Ok(Answer::Block(Box::new(placed), pending.is_none().then_some(after)))
         }

@@ -108,7 +108,8 @@ impl Assembly {
     }
 
     fn make_room(&mut self) {
-        let bytes = |partials: &VecDeque<Partial>| partials.iter().map(|partial| partial.bytes).sum::<usize>();
+        let bytes =
+            |partials: &VecDeque<Partial>| partials.iter().map(|partial| partial.bytes).sum::<usize>();
         while self.0.len() > INCOMPLETE || bytes(&self.0) > LARGEST {
             self.0.pop_front();
         }
@@ -156,7 +157,8 @@ mod tests {
         let mut broken = pieces((1, 1), b"abcdefg");
         broken.remove(1);
         assert!(broken.into_iter().all(|piece| assembly.add(piece).is_none()));
-        let whole: Vec<_> = pieces((1, 2), b"hijk").into_iter().filter_map(|piece| assembly.add(piece)).collect();
+        let whole: Vec<_> =
+            pieces((1, 2), b"hijk").into_iter().filter_map(|piece| assembly.add(piece)).collect();
         assert_eq!((whole, assembly.0.len()), (vec![Bytes::from_static(b"hijk")], 0));
     }
 

@@ -42,9 +42,8 @@ impl Log {
     pub async fn publish(&self, subject: &str, block: &Block) -> Result<Published> {
         let (mut headers, bytes) = block.encode();
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(block.previous));
-        let mut patience = TRY;
         loop {
-            let fate = match self.try_publish(subject, headers.clone(), bytes.clone(), patience).await? {
+            let fate = match self.try_publish(subject, headers.clone(), bytes.clone()).await? {
                 Tried::Kept(at) => return Ok(Published::Kept(at)),
                 Tried::Full(what) => {
                     return self.fate(subject, block).await?.ok_or(StoreError::Full { what });
@@ -55,19 +54,11 @@ impl Log {
                 return Ok(fate);
             }
             tokio::time::sleep(PAUSE).await;
-            // A server that is slow today is not helped by more copies.
-            patience *= 2;
         }
     }
 
-    async fn try_publish(
-        &self,
-        subject: &str,
-        headers: HeaderMap,
-        bytes: Bytes,
-        patience: std::time::Duration,
-    ) -> Result<Tried> {
-        let request = Request::new().headers(headers).payload(bytes).timeout(Some(patience));
+    async fn try_publish(&self, subject: &str, headers: HeaderMap, bytes: Bytes) -> Result<Tried> {
+        let request = Request::new().headers(headers).payload(bytes).timeout(Some(TRY));
         let answer = match self.client.send_request(subject.to_owned(), request).await {
             Ok(answer) => answer,
             Err(error) if error.kind() == RequestErrorKind::MaxPayloadExceeded => return Err(TOO_LARGE),
@@ -107,7 +98,9 @@ fn refusal(error: &async_nats::jetstream::Error) -> Result<Tried> {
         ErrorCode::STORAGE_RESOURCES_EXCEEDED | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED => {
             Ok(Tried::Full(error.to_string()))
         }
-        ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM | ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM => Err(TOO_LARGE),
+        ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM | ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM => {
+            Err(TOO_LARGE)
+        }
         _ => Ok(Tried::Unknown),
     }
 }

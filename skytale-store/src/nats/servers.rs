@@ -14,7 +14,9 @@ pub(super) struct Servers {
 impl Servers {
     /// Reads URLs that are separated by commas.
     pub fn parse(text: &str) -> Result<Self> {
-        let invalid = || StoreError::Invalid { what: "servers are `nats://[user:password@]host[:port]`, separated by commas" };
+        let invalid = || StoreError::Invalid {
+            what: "servers are `nats://[user:password@]host[:port]`, separated by commas",
+        };
         let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
         let addresses: Vec<ServerAddr> =
             texts.map(|text| text.parse().map_err(|_| invalid())).collect::<Result<_>>()?;

@@ -50,7 +50,8 @@ impl Subjects {
     /// Returns the components of a channel from the subject of its blocks.
     pub fn channel(&self, log: &str) -> Option<[u64; 3]> {
         let channel = log.strip_prefix(&*self.0)?.strip_prefix(".log.")?;
-        let component = |index: usize| u64::from_str_radix(channel.get(index * 16..index * 16 + 16)?, 16).ok();
+        let component =
+            |index: usize| u64::from_str_radix(channel.get(index * 16..index * 16 + 16)?, 16).ok();
         (channel.len() == 48).then_some([component(0)?, component(1)?, component(2)?])
     }
 

@@ -60,7 +60,8 @@ impl NatsStore {
         }
         let through = match is_young(&tail) {
             true => {
-                let found = self.log.search(&channel.subject, tail, |block| block.state.time >= before).await?;
+                let found =
+                    self.log.search(&channel.subject, tail, |block| block.state.time >= before).await?;
                 SequenceNumber(found.block.first().0 - 1)
             }
             false => tail.block.state.last,
@@ -77,7 +78,8 @@ impl Log {
     pub async fn head(&self, subject: &str) -> Result<Option<Placed>> {
         let Some(mut tail) = self.tail(subject).await? else { return Ok(None) };
         if tail.block.previous > 0 {
-            let first = self.next_at_leader(subject, 1).await?.ok_or(StoreError::Corrupt { what: "a lost block" })?;
+            let first =
+                self.next_at_leader(subject, 1).await?.ok_or(StoreError::Corrupt { what: "a lost block" })?;
             tail.block.state.floor = floor(&first, &tail);
         }
         Ok(Some(tail))
@@ -98,6 +100,7 @@ fn floor(first: &Placed, tail: &Placed) -> SequenceNumber {
 /// Returns the first millisecond that is not before a time.
 fn millis_from(time: SystemTime) -> u64 {
     let down = millis(time);
-    let is_whole = time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.subsec_nanos() % 1_000_000 == 0);
+    let is_whole =
+        time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.subsec_nanos() % 1_000_000 == 0);
     if is_whole { down } else { down + 1 }
 }

@@ -57,11 +57,13 @@ impl Writer {
     async fn work(self, channel: Arc<Channel>) {
         while let Some(group) = channel.take(self.block_bytes) {
             let timeout = self.log.timeout;
-            let group: Vec<_> = group.into_iter().filter_map(|waiting| waiting.unless_late(timeout)).collect();
+            let group: Vec<_> =
+                group.into_iter().filter_map(|waiting| waiting.unless_late(timeout)).collect();
             let Some(first) = group.first() else { continue };
             let deadline = first.since + timeout.max(TRY);
             let mut memory = channel.memory.lock().await;
-            let commit = tokio::time::timeout_at(deadline, self.commit(&channel.subject, &mut memory, &group));
+            let commit =
+                tokio::time::timeout_at(deadline, self.commit(&channel.subject, &mut memory, &group));
             let committed = commit.await.unwrap_or_else(|_| Err(StoreError::unavailable(LATE)));
             channel.ids.store(memory.index.len(), Ordering::Relaxed);
             drop(memory);

@@ -128,7 +128,8 @@ impl Cluster {
     pub fn start() -> Option<Self> {
         let binary = binary((2, 11))?;
         let [one, two, three, first, second, third] = free_ports();
-        let routes: Vec<_> = [first, second, third].iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let routes: Vec<_> =
+            [first, second, third].iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
         let run = |port, name: &str, cluster: u16| {
             let routes = routes.join(", ");
             let more = format!("cluster {{ name: test, listen: 127.0.0.1:{cluster}, routes: [{routes}] }}");
@@ -153,17 +154,20 @@ impl Cluster {
         connect(&self.urls(), options().with_replicas(3)).await
     }
 
-    /// Returns which server leads the stream.
-    pub async fn leader(&self) -> usize {
-        let client = async_nats::connect(self.servers.each_ref().map(Server::url).to_vec()).await.expect("connect");
-        let jetstream = async_nats::jetstream::new(client);
+    /// Returns which server leads the stream, unless it is the one that has just ended.
+    pub async fn leader_but(&self, ended: Option<usize>) -> usize {
+        let urls: Vec<_> = self.servers.each_ref().map(Server::url).into();
+        let jetstream = async_nats::jetstream::new(async_nats::connect(urls).await.expect("connect"));
         loop {
-            let info = jetstream.get_stream("skytale-log").await.expect("the stream");
-            let leader = info.cached_info().cluster.as_ref().and_then(|cluster| cluster.leader.clone());
-            if let Some(place) = ["one", "two", "three"].iter().position(|name| leader.as_deref() == Some(name)) {
-                return place;
+            let asked =
+                tokio::time::timeout(Duration::from_millis(200), jetstream.get_stream("skytale-log")).await;
+            let cluster = asked.ok().and_then(|info| info.ok()?.cached_info().cluster.clone());
+            let leader = cluster.and_then(|cluster| cluster.leader);
+            let place = ["one", "two", "three"].iter().position(|name| leader.as_deref() == Some(name));
+            match place {
+                Some(place) if Some(place) != ended => return place,
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }
