@@ -125,7 +125,7 @@ impl Channels {
     pub fn get(&self, components: [u64; 3], subject: impl FnOnce() -> String) -> Arc<Channel> {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         let mut known = lock(&self.known);
-        if now % LOOK == 0 {
+        if now.is_multiple_of(LOOK) {
             self.forget(&mut known);
         }
         let channel = known.entry(components).or_insert_with(|| Arc::new(Channel::new(subject()))).clone();

@@ -34,6 +34,13 @@ impl Connected {
         let (changed, reconnected) = watch::channel(());
         let client = connect(servers, options, changed).await?;
         check_version(&client, options)?;
+        if client.max_payload() < LARGEST_FRAME {
+            let largest = client.max_payload();
+            tracing::warn!(
+                largest,
+                "the NATS servers' max_payload is smaller than the largest frames, which will be refused"
+            );
+        }
         let jetstream = ContextBuilder::new().timeout(options.timeout).build(client.clone());
         find_or_make_stream(&jetstream, &subjects, options).await?;
         let stream =
@@ -43,6 +50,9 @@ impl Connected {
         Ok(Self { log, durability, reconnected })
     }
 }
+
+/// The largest frames of relays, and what a block adds to one.
+const LARGEST_FRAME: usize = 4 * 1024 * 1024 + 64 * 1024;
 
 async fn connect(servers: &str, options: &NatsOptions, changed: watch::Sender<()>) -> Result<Client> {
     let servers = Servers::parse(servers)?;

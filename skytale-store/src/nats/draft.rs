@@ -37,6 +37,8 @@ pub(super) struct Draft<'a> {
     ids: Vec<(u32, MessageId)>,
     fresh: HashMap<MessageId, SequenceNumber>,
     pub answers: Vec<Result<Appended>>,
+    /// Whether an answer depends on where the channel stands. What it holds it will always hold.
+    pub depends_on_base: bool,
 }
 
 /// The longest text of a channel's name that is kept, in bytes.
@@ -45,12 +47,13 @@ const LONGEST_TEXT: usize = 4_096;
 impl<'a> Draft<'a> {
     pub fn new(base: &'a State, index: &'a Index) -> Self {
         let state = base.clone();
-        let (records, ids, fresh, answers) = Default::default();
-        Self { index, base, state, records, ids, fresh, answers }
+        let (records, ids, fresh, answers, depends_on_base) = Default::default();
+        Self { index, base, state, records, ids, fresh, answers, depends_on_base }
     }
 
     pub fn add(&mut self, wish: &Wish) {
         let answer = self.decide(wish);
+        self.depends_on_base |= answer.is_err() || wish.records.is_empty();
         self.answers.push(answer);
     }
 
@@ -59,11 +62,6 @@ impl<'a> Draft<'a> {
         self.state.last == self.base.last
             && self.state.floor == self.base.floor
             && self.state.groups == self.base.groups
-    }
-
-    /// Tells whether an answer depends on where the channel stands. What it holds it will always hold.
-    pub fn depends_on_base(&self) -> bool {
-        self.answers.iter().any(Result::is_err)
     }
 
     /// Returns the block that follows the one at a place in the stream, and the answers that are true once it is kept.

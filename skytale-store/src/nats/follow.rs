@@ -62,32 +62,21 @@ impl Reader {
     }
 
     /// Streams records for ever.
-    pub fn follow(self, feeds: &Feeds) -> BoxStream<'static, Result<Record>> {
-        let feed = feeds.join(&self.log, &self.subject);
-        let blocks = stream::unfold(Some((self, feed)), |following| async move {
-            let (mut reader, mut feed) = following?;
-            match reader.next_or_heard(&mut feed).await {
-                Ok(records) => Some((Ok(records), Some((reader, feed)))),
-                Err(error) => Some((Err(error), None)),
-            }
+    pub fn follow(self, feeds: Feeds) -> BoxStream<'static, Result<Record>> {
+        let following = async move {
+            let (feed, is_live) = (feeds.join(&self.log, &self.subject), false);
+            Following { reader: self, feed, is_live }
+        };
+        let blocks = stream::once(following).flat_map(|following| {
+            stream::unfold(Some(following), |following| async move {
+                let mut following = following?;
+                match following.next().await {
+                    Ok(records) => Some((Ok(records), Some(following))),
+                    Err(error) => Some((Err(error), None)),
+                }
+            })
         });
         flatten(blocks)
-    }
-
-    async fn next_or_heard(&mut self, feed: &mut Feed) -> Result<Vec<Record>> {
-        loop {
-            if let Some(records) = self.next().await? {
-                return Ok(records);
-            }
-            // At the head: what is heard goes on from there, or says that there is something to read.
-            while let Heard::Block(placed) = feed.heard().await {
-                match self.take(&placed)? {
-                    Taken::Records(records) => return Ok(records),
-                    Taken::Known => {}
-                    Taken::Gap => break,
-                }
-            }
-        }
     }
 
     /// Returns the next records, `None` at the head.
@@ -186,6 +175,37 @@ impl Reader {
         (self.head, self.place, self.pages) = (None, 0, None);
         tokio::time::sleep(PAUSE).await;
         Ok(())
+    }
+}
+
+/// A reader that goes on at the head.
+struct Following {
+    reader: Reader,
+    feed: Feed,
+    /// Whether the reader was at the head, and has heard everything since.
+    is_live: bool,
+}
+
+impl Following {
+    async fn next(&mut self) -> Result<Vec<Record>> {
+        loop {
+            if !self.is_live
+                && let Some(records) = self.reader.next().await?
+            {
+                return Ok(records);
+            }
+            self.is_live = match self.feed.heard().await {
+                Heard::Missed => false,
+                Heard::Block(placed) => match self.reader.take(&placed)? {
+                    Taken::Records(records) => {
+                        self.is_live = true;
+                        return Ok(records);
+                    }
+                    Taken::Known => true,
+                    Taken::Gap => false,
+                },
+            };
+        }
     }
 }
 

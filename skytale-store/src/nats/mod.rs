@@ -148,7 +148,7 @@ impl Store for NatsStore {
     }
 
     fn follow(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
-        self.reader(channel, after).follow(&self.feeds)
+        self.reader(channel, after).follow(self.feeds.clone())
     }
 
     async fn trim(&self, channel: &ChannelName, through: SequenceNumber) -> Result<()> {

@@ -18,7 +18,7 @@ pub struct NatsOptions {
     /// What a returned append has to survive. Default: [`Durability::Disk`].
     pub durability: Durability,
     /// How long a call may take, whatever happens to servers and connections. Default: 15 seconds, because servers take up to
-    /// nine to elect another leader.
+    /// nine to elect another leader. An append that waits for others may take twice as long.
     pub timeout: Duration,
     /// The size at which a block is closed, in bytes; only the records of a single append make a larger one. Default: 256 KiB.
     pub block_bytes: usize,

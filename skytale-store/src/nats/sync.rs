@@ -15,7 +15,7 @@ const WAIT: Duration = Duration::from_millis(500);
 /// Tells whether at least so many servers, and all that answer, sync before they acknowledge.
 pub(super) async fn is_always(client: &Client, servers: usize) -> bool {
     let answers = ask(client).await.unwrap_or_default();
-    answers.len() >= servers.max(1) && answers.iter().all(|answer| syncs_always(answer))
+    answers.len() >= servers.max(1) && answers.iter().all(syncs_always)
 }
 
 fn syncs_always(answer: &Value) -> bool {

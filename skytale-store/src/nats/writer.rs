@@ -11,7 +11,7 @@ use super::block::{BlockId, State};
 use super::channel::{Channel, Memory, Waiting};
 use super::draft::{Draft, Wish};
 use super::feed::{Feed, Feeds, Heard};
-use super::log::{Log, Placed, TRY};
+use super::log::{Log, Placed};
 use super::publish::Published;
 use crate::error::{Result, StoreError};
 use crate::store::Appended;
@@ -59,12 +59,10 @@ impl Writer {
             let timeout = self.log.timeout;
             let group: Vec<_> =
                 group.into_iter().filter_map(|waiting| waiting.unless_late(timeout)).collect();
-            let Some(first) = group.first() else { continue };
-            let deadline = first.since + timeout.max(TRY);
             let mut memory = channel.memory.lock().await;
-            let commit =
-                tokio::time::timeout_at(deadline, self.commit(&channel.subject, &mut memory, &group));
-            let committed = commit.await.unwrap_or_else(|_| Err(StoreError::unavailable(LATE)));
+            let commit = self.commit(&channel.subject, &mut memory, &group);
+            let committed = tokio::time::timeout(timeout, commit).await;
+            let committed = committed.unwrap_or_else(|_| Err(StoreError::unavailable(LATE)));
             channel.ids.store(memory.index.len(), Ordering::Relaxed);
             drop(memory);
             answer(group, committed);
@@ -91,7 +89,7 @@ impl Writer {
             let mut draft = Draft::new(&base, &memory.index);
             group.iter().for_each(|waiting| draft.add(&waiting.wish));
             if draft.is_empty() {
-                if is_remembered && draft.depends_on_base() {
+                if is_remembered && draft.depends_on_base {
                     continue;
                 }
                 let answers = draft.answers;
