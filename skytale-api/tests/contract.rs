@@ -4,12 +4,15 @@ mod served;
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use openmls::prelude::Lifetime;
 use reqwest::Method;
 use serde_json::{Value, json};
 use served::{Served, key_package, key_package_for};
 use skytale_api::{Issuer, Rate, Rates};
 use skytale_core::claims::{Claims, ISSUER};
+use skytale_store::Directory;
 
 const ROOM: &str = "acme/team/room";
 const BOB: &str = "globex/agents/bob";
@@ -239,6 +242,39 @@ async fn an_invite_is_used_once_however_often_the_request_is_repeated() {
     other.is_problem(404, "not_found");
     let eve = api.sign_up("eve@example.org").await;
     api.post("/v1/channels/join", &eve.key, ask(package, BOB)).await.is_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn key_packages_that_are_left_again_are_kept_once() {
+    let api = Served::start().await;
+    let bob = api.sign_up("bob@example.org").await;
+    for name in [BOB, ROOM] {
+        api.room(name, &bob, &[]).await;
+    }
+    let packages: Vec<_> = (0..60).map(|_| key_package(BOB)).collect();
+    let upload = json!({ "agent": BOB, "key_packages": packages, "last_resort": key_package(BOB) });
+    for _ in 0..3 {
+        let left = api.post("/v1/key-packages", &bob.key, upload.clone()).await;
+        assert_eq!((left.status.as_u16(), &left.body["left"]), (200, &json!(60)), "{left:?}");
+    }
+    let twice = json!({ "agent": BOB, "key_packages": [packages[0], key_package(BOB)] });
+    assert_eq!(api.post("/v1/key-packages", &bob.key, twice).await.body["left"], 61, "one is new");
+    let claim = json!({ "agent": BOB, "channel": ROOM });
+    let mut given = std::collections::BTreeSet::new();
+    for _ in 0..5 {
+        let claimed = api.post("/v1/key-packages/claim", &bob.key, claim.clone()).await;
+        assert_eq!((claimed.status.as_u16(), &claimed.body["last_resort"]), (200, &json!(false)));
+        assert!(given.insert(claimed.text("/key_package")), "it was given before");
+    }
+    // Accounts may not claim so often.
+    let name = skytale_core::ChannelName::parse(BOB).expect("a name");
+    let claim = || async { api.store.claim_key_package(&name).await.expect("claimed").expect("one") };
+    for left in (0..61 - 5).rev() {
+        let claimed = claim().await;
+        assert_eq!((claimed.is_last_resort, claimed.left), (false, left));
+        assert!(given.insert(STANDARD.encode(&claimed.key_package)), "it was given before");
+    }
+    assert!(claim().await.is_last_resort, "there are no others");
 }
 
 #[tokio::test]

@@ -15,21 +15,27 @@ use crate::store::MessageId;
 /// The contract, which `conformance::directory` runs against an implementation:
 ///
 /// - **Key packages.** Each one that is not of last resort is given once, oldest first, however many claim at the same
-///   time. The one of last resort is given when there is no other, any number of times.
+///   time. The one of last resort is given when there is no other, any number of times. One with the same bytes as one
+///   that is held of the agent is not held twice, so that an upload whose answer was lost can be repeated, until some of
+///   it is claimed.
 /// - **Bundles.** A [`Bundle`] is deposited before its commit is decided, so that no accepted commit lacks it. Whether
 ///   its commit was accepted is noted by [`settle`](Directory::settle), and until then is for the caller to find out
 ///   ([`Store::find`](crate::Store::find)). A deposit that is repeated is kept once. No deposit makes room for another
 ///   one before its own commit is settled, so that those who lose take nothing away.
 #[async_trait]
 pub trait Directory: fmt::Debug + Send + Sync + 'static {
-    /// Adds key packages of an agent, replaces the one of last resort if there is a new one, and returns how many of
-    /// the others there are.
+    /// Adds the key packages of an agent that are not held of it, replaces the one of last resort if there is a new one,
+    /// and returns how many of the others there are.
     async fn add_key_packages(
         &self,
         agent: &ChannelName,
         key_packages: Vec<Bytes>,
         last_resort: Option<Bytes>,
     ) -> Result<u32>;
+
+    /// Returns those of some key packages that are not held of an agent, each once, without regard to the one of last
+    /// resort.
+    async fn unheld_key_packages(&self, agent: &ChannelName, key_packages: Vec<Bytes>) -> Result<Vec<Bytes>>;
 
     /// Returns how many key packages an agent has, without the one of last resort.
     async fn count_key_packages(&self, agent: &ChannelName) -> Result<u32>;

@@ -62,6 +62,8 @@ pub(crate) struct Claimed {
 }
 
 /// Leave key packages
+///
+/// Those that are held already are passed over, so that a request whose answer was lost can be repeated.
 #[utoipa::path(
     post, path = "/v1/key-packages", operation_id = "upload_key_packages", tag = "key packages", request_body = Upload,
     responses((status = 200, body = Stock), Problem),
@@ -79,6 +81,7 @@ pub(crate) async fn upload(
     };
     let key_packages = upload.key_packages.iter().map(read).collect::<Result<Vec<_>>>()?;
     let last_resort = upload.last_resort.as_ref().map(read).transpose()?;
+    let key_packages = api.0.directory.unheld_key_packages(&agent, key_packages).await?;
     let left = api.0.directory.count_key_packages(&agent).await?;
     if left as usize + key_packages.len() > STOCK as usize {
         let text = format!("{STOCK} key packages are kept for an agent; there are {left}");

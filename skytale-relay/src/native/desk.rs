@@ -58,12 +58,13 @@ impl Native<'_> {
             return Err(Refusal::new(Code::NotMls, text));
         }
         let directory = &self.context.relay.directory;
+        let key_packages = directory.unheld_key_packages(&agent, upload.key_packages).await?;
         let left = directory.count_key_packages(&agent).await?;
-        if left as usize + upload.key_packages.len() > STOCK as usize {
+        if left as usize + key_packages.len() > STOCK as usize {
             let text = format!("{STOCK} key packages are kept for an agent; there are {left}");
             return Err(Refusal::new(Code::TooLarge, text));
         }
-        let left = directory.add_key_packages(&agent, upload.key_packages, last_resort).await?;
+        let left = directory.add_key_packages(&agent, key_packages, last_resort).await?;
         Ok(Content::Stock(Stock { left, wanted: wanted(left) }))
     }
 

@@ -13,6 +13,7 @@ use crate::directory::{Bundle, Directory, GROUP_INFOS};
 /// Runs every check of [`Directory`].
 pub async fn directory(directory: &Arc<dyn Directory>) {
     a_key_package_is_given_once(directory).await;
+    a_key_package_that_is_left_again_is_held_once(directory).await;
     the_last_resort_is_given_again(directory).await;
     a_bundle_is_kept_once_until_it_is_settled(directory).await;
     a_refused_bundle_is_forgotten(directory).await;
@@ -32,6 +33,29 @@ pub async fn a_key_package_is_given_once(directory: &Arc<dyn Directory>) {
     assert_eq!((given.len(), distinct.len()), (100, 100));
     assert!(given.iter().all(|claimed| !claimed.is_last_resort));
     assert_eq!(directory.count_key_packages(&agent).await.expect("count"), 0);
+}
+
+/// An upload that is repeated adds nothing, however many repeat it at once; another agent's own are not concerned.
+pub async fn a_key_package_that_is_left_again_is_held_once(directory: &Arc<dyn Directory>) {
+    let (agent, other) = (channel(), channel());
+    let packages = |numbers: &[u8]| numbers.iter().map(|number| Bytes::from(vec![*number; 300])).collect();
+    let unheld = |numbers: &[u8]| directory.unheld_key_packages(&agent, packages(numbers));
+    let uploads =
+        (0..8).map(|_| directory.add_key_packages(&agent, packages(&[1, 2, 3, 3]), Some("last".into())));
+    futures::future::try_join_all(uploads).await.expect("add");
+    assert_eq!(unheld(&[3, 4, 4, 1, 5]).await.expect("compared"), packages(&[4, 5]));
+    let left = directory.add_key_packages(&agent, packages(&[2, 4]), Some("last".into())).await.expect("add");
+    assert_eq!(left, 4, "one is new");
+    assert_eq!(directory.add_key_packages(&other, packages(&[1]), None).await.expect("add"), 1);
+    let mut claimed = Vec::new();
+    for _ in 0..5 {
+        claimed.push(
+            directory.claim_key_package(&agent).await.expect("claim").expect("there is one").key_package,
+        );
+    }
+    assert_eq!(claimed[..4], packages(&[1, 2, 3, 4]), "each once, the oldest first");
+    assert_eq!(claimed[4], "last");
+    assert_eq!(unheld(&[1]).await.expect("compared"), packages(&[1]), "it is held no more");
 }
 
 /// The key package of last resort is given when there is no other, again and again, until it is replaced.

@@ -1,6 +1,6 @@
 //! Key packages and deposits in memory.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -82,11 +82,23 @@ impl Directory for MemoryStore {
     ) -> Result<u32> {
         let mut content = self.shelves.lock();
         let packages = content.key_packages.entry(agent.clone()).or_default();
-        packages.single_use.extend(key_packages);
+        for key_package in key_packages {
+            if !packages.single_use.contains(&key_package) {
+                packages.single_use.push_back(key_package);
+            }
+        }
         if last_resort.is_some() {
             packages.last_resort = last_resort;
         }
         Ok(packages.single_use.len() as u32)
+    }
+
+    async fn unheld_key_packages(&self, agent: &ChannelName, key_packages: Vec<Bytes>) -> Result<Vec<Bytes>> {
+        let content = self.shelves.lock();
+        let held = content.key_packages.get(agent).map(|packages| &packages.single_use);
+        let is_held = |key_package: &Bytes| held.is_some_and(|held| held.contains(key_package));
+        let mut seen = HashSet::new();
+        Ok(key_packages.into_iter().filter(|one| !is_held(one) && seen.insert(one.clone())).collect())
     }
 
     async fn count_key_packages(&self, agent: &ChannelName) -> Result<u32> {

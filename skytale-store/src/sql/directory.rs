@@ -1,5 +1,6 @@
 //! Key packages and deposits in a SQL database.
 
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -7,8 +8,8 @@ use bytes::Bytes;
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, TransactionTrait, Value};
 use skytale_core::{ChannelName, SequenceNumber};
 
-use super::SqlStore;
 use super::statement::{components, key, millis};
+use super::{SqlStore, column};
 use crate::directory::{Bundle, ClaimedKeyPackage, Deposit, Directory, GROUP_INFOS};
 use crate::error::{Result, StoreError};
 use crate::store::MessageId;
@@ -48,22 +49,35 @@ impl Directory for SqlStore {
         key_packages: Vec<Bytes>,
         last_resort: Option<Bytes>,
     ) -> Result<u32> {
-        let transaction = self.db.begin().await.map_err(StoreError::unavailable)?;
-        let insert = "INSERT INTO key_packages (agent, last_resort, body) VALUES ($1, $2, $3)";
         let mut statements = Vec::new();
+        if self.statements.is_postgres() {
+            // Whoever leaves the same at the same time has to see it; SQLite has one writer.
+            let lock = "SELECT pg_advisory_xact_lock(hashtextextended(encode($1, 'hex'), 0))";
+            statements.push(self.statements.make(lock, [key(agent).into()]));
+        }
         if last_resort.is_some() {
             let delete = "DELETE FROM key_packages WHERE agent = $1 AND last_resort = 1";
             statements.push(self.statements.make(delete, [key(agent).into()]));
         }
+        let insert = "INSERT INTO key_packages (agent, last_resort, body) SELECT $1, $2, $3 WHERE NOT EXISTS \
+                      (SELECT 1 FROM key_packages WHERE agent = $1 AND last_resort = $2 AND body = $3)";
         let all = key_packages.into_iter().map(|body| (0, body)).chain(last_resort.map(|body| (1, body)));
         statements.extend(all.map(|(last_resort, body)| {
             self.statements.make(insert, [key(agent).into(), last_resort.into(), body.to_vec().into()])
         }));
-        for statement in statements {
-            transaction.execute_raw(statement).await.map_err(StoreError::unavailable)?;
-        }
-        transaction.commit().await.map_err(StoreError::unavailable)?;
+        self.change_all(statements).await?;
         self.count_key_packages(agent).await
+    }
+
+    async fn unheld_key_packages(&self, agent: &ChannelName, key_packages: Vec<Bytes>) -> Result<Vec<Bytes>> {
+        if key_packages.is_empty() {
+            return Ok(key_packages);
+        }
+        let sql = "SELECT body FROM key_packages WHERE agent = $1 AND last_resort = 0";
+        let held = self.query_all(sql, [key(agent).into()]).await?;
+        let held = held.iter().map(|row| column::<Vec<u8>>(row, "body").map(Bytes::from));
+        let mut known = held.collect::<Result<HashSet<_>>>()?;
+        Ok(key_packages.into_iter().filter(|one| known.insert(one.clone())).collect())
     }
 
     async fn count_key_packages(&self, agent: &ChannelName) -> Result<u32> {
