@@ -1,6 +1,7 @@
 //! Opening what the settings call the store.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use secrecy::ExposeSecret;
@@ -13,6 +14,10 @@ use skytale_store::{
 use crate::config::ServerConfig;
 use crate::metered::Metered;
 use crate::{api, kept};
+
+/// How long NATS may take to be ready, and how often it is tried.
+const PATIENCE: Duration = Duration::from_secs(30);
+const RETRY: Duration = Duration::from_millis(500);
 
 /// The storage, and the API that is made over it.
 pub struct Opened {
@@ -77,7 +82,23 @@ pub async fn connect_nats(config: &ServerConfig, servers: &str) -> Result<NatsSt
     if let Some(file) = &config.nats_root_certificates {
         options = options.with_root_certificates(file);
     }
-    NatsStore::connect(servers, options).await.context("cannot open the archive in NATS")
+    patiently(async || NatsStore::connect(servers, options.clone()).await)
+        .await
+        .context("cannot open the archive in NATS")
+}
+
+/// Tries again for a while: servers that are started together need some time to agree on who leads.
+async fn patiently<T>(connect: impl AsyncFn() -> skytale_store::Result<T>) -> skytale_store::Result<T> {
+    let since = Instant::now();
+    loop {
+        match connect().await {
+            Err(error) if error.is_retryable() && since.elapsed() < PATIENCE => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "NATS is not ready; trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Opens the storage.

@@ -43,7 +43,7 @@ impl fmt::Debug for Link {
 
 /// How soon it is noticed that a relay does not answer any more.
 #[derive(Clone, Copy, Debug)]
-struct Liveness {
+pub(crate) struct Liveness {
     /// How often a silent connection is tried.
     keep_alive: Duration,
     /// How long it may be silent.

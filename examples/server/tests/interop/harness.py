@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[4]
 CACHE = pathlib.Path(os.environ.get("SKYTALE_CACHE") or pathlib.Path.home() / ".cache/skytale")
 LISTENING = re.compile(r"(grpc|http|quic) listening on (\S+)")
 LISTENERS = ("--grpc-listen-addr", "--quic-listen-addr", "--health-listen-addr")
-START_SECONDS, STOP_SECONDS = 30, 20
+START_SECONDS, STOP_SECONDS = 60, 20
 
 
 def end_cleanly() -> None:
@@ -81,14 +81,15 @@ def certificate(directory: pathlib.Path) -> tuple:
 
 
 class Server:
-    """A server, on free ports unless told otherwise, with a data directory of its own, for as long as the `with` lasts."""
+    """A server, on free ports unless told otherwise, with a data directory of its own unless given one, for as long as
+    the `with` lasts."""
 
-    def __init__(self, binary: pathlib.Path, *flags: str):
-        self.binary, self.flags = binary, flags
+    def __init__(self, binary: pathlib.Path, *flags: str, data: pathlib.Path | None = None):
+        self.binary, self.flags, self.data = binary, flags, data
 
     def __enter__(self) -> "Server":
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="skytale-"))
-        self.data, self.log = self.scratch / "data", self.scratch / "log"
+        self.data, self.log = self.data or self.scratch / "data", self.scratch / "log"
         anywhere = [part for flag in LISTENERS if flag not in self.flags for part in (flag, "127.0.0.1:0")]
         command = [self.binary, "--data-dir", self.data, *anywhere, *self.flags]
         with open(self.log, "w") as log:

@@ -6,12 +6,14 @@ usage: run.py [WORD ...]    runs the cases whose line holds every word
 import concurrent.futures
 import contextlib
 import dataclasses
+import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 import time
 
+import engines
 import harness
 
 HERE = pathlib.Path(__file__).parent
@@ -50,6 +52,13 @@ def main(words: list) -> int:
                  "TLS": ["--grpc-tls-cert", certificate, "--grpc-tls-key", key]}
         servers = {name: stack.enter_context(harness.Server(binary, *given)) for name, given in flags.items()}
         cases = [*slim_cases(servers, pythons, scratch, certificate), sdk_case(servers["open"], sdk)]
+        for engine in ("postgres", "nats"):
+            if reason := engines.have(engine):
+                skip(f"relays over {engine}", reason)
+                continue
+            relays = stack.enter_context(engines.relays(binary, engine, 3, "--allow-anonymous"))
+            servers |= {f"relay {number + 1} over {engine}": relay for number, relay in enumerate(relays)}
+            cases += relay_cases(engine, relays, pythons)
         cases = [case for case in cases if all(word in str(case) for word in words)]
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
             for running in concurrent.futures.as_completed([pool.submit(run, case) for case in cases]):
@@ -79,6 +88,20 @@ def slim_cases(servers: dict, pythons: dict, scratch: pathlib.Path, certificate:
         for credentials, reason, given in refusals(servers["closed"], scratch):
             command = agents(pythons[version], servers["closed"], "--refusal", reason, *given)
             yield Case(f"slim-bindings {version}", "refused at once", credentials, "plain", command)
+
+
+def relay_cases(engine: str, relays: list, pythons: dict):
+    """Yields every release's case with each agent at another relay."""
+    others = [flag for relay in relays[1:] for flag in ("--also", f"http://{relay.grpc}")]
+    for version in SLIM_VERSIONS:
+        command = agents(pythons[version], relays[0], *others)
+        yield Case(f"slim-bindings {version}", f"each at a relay over {engine}", "no token", "plain", command)
+
+
+def skip(what: str, reason: str) -> None:
+    print(f"SKIPPED {what}: {reason}", file=sys.stderr, flush=True)
+    if os.environ.get("CI") == "true":
+        sys.exit("continuous integration skips nothing")
 
 
 def agents(python: pathlib.Path, server: harness.Server, *flags) -> list:

@@ -8,6 +8,7 @@ It speaks to any SLIM node, so a run against one shows whether a failure is the 
 import argparse
 import asyncio
 import datetime
+import itertools
 import os
 import time
 import traceback
@@ -26,7 +27,8 @@ async def main(args):
     space = uuid.uuid4().hex[:10]
     if args.refusal:
         return await is_refused(args, space)
-    alice, bob, carol = [await Agent(args, space, who).connect() for who in ("alice", "bob", "carol")]
+    endpoints = itertools.cycle([args.endpoint, *args.also])
+    alice, bob, carol = [await Agent(args, space, who).connect(next(endpoints)) for who in ("alice", "bob", "carol")]
     await pair(alice, bob)
     await group(alice, [bob, carol], space, args.idle)
 
@@ -34,7 +36,7 @@ async def main(args):
 async def is_refused(args, space: str):
     start = time.monotonic()
     try:
-        await Agent(args, space, "mallory").connect()
+        await Agent(args, space, "mallory").connect(args.endpoint)
     except Exception as error:  # each generation has classes of its own
         took = time.monotonic() - start
         assert args.refusal in str(error), f"refused, but with {error!r}"
@@ -123,8 +125,9 @@ class Agent:
         self.name = slim.Name("interop", space, who)
         self.service = slim.Service(f"{who}-{space}")
 
-    async def connect(self):
-        self.connection = await asyncio.wait_for(self.service.connect_async(client_config(self.args)), 20)
+    async def connect(self, endpoint: str):
+        connecting = self.service.connect_async(client_config(self.args, endpoint))
+        self.connection = await asyncio.wait_for(connecting, 20)
         self.app = self.service.create_app_with_secret(self.name, SECRET)
         await self.app.subscribe_async(self.name, self.connection)
         return self
@@ -133,8 +136,8 @@ class Agent:
         await self.app.set_route_async(other.name, self.connection)
 
 
-def client_config(args):
-    config = slim.new_insecure_client_config(args.endpoint)
+def client_config(args, endpoint: str):
+    config = slim.new_insecure_client_config(endpoint)
     if args.token_file:
         token = slim.StaticJwtAuth(token_file=args.token_file, duration=datetime.timedelta(hours=1))
         config.auth = slim.ClientAuthenticationConfig.STATIC_JWT(config=token)
@@ -163,6 +166,8 @@ def encrypted(session) -> bool:
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("endpoint", help="like http://127.0.0.1:5000")
+    parser.add_argument("--also", action="append", default=[], metavar="ENDPOINT",
+                        help="of another node that acts as one with the first; agents connect to each in turn")
     parser.add_argument("--token-file", help="holds the JWT to present")
     parser.add_argument("--ca", metavar="FILE", help="the certificate to trust; needs an https endpoint")
     parser.add_argument("--idle", type=float, default=0, metavar="SECONDS", help="how long the group is silent")
