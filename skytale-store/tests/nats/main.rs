@@ -71,7 +71,10 @@ async fn backplane_on_one_server() {
     let Some(server) = Server::start() else { return };
     let stores = [server.store().await, server.store().await, server.store().await];
     let [one, two, three] = stores.each_ref().map(end);
-    conformance::backplane(&[one.await, two.await, three.await]).await;
+    let ends = [one.await, two.await, three.await];
+    for _ in 0..5 {
+        conformance::backplane(&ends).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -255,6 +258,33 @@ async fn a_lost_acknowledgement_doubles_nothing() {
     let records = read(&store, &channel, 0).await;
     check_log(&records);
     assert_eq!(records.len(), 301);
+}
+
+/// A leader that is silent, and then comes back as if nothing had been, doubles and loses nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_leader_doubles_nothing() {
+    let Some(cluster) = Cluster::start() else { return };
+    let channel = channel("silent");
+    let stores = [cluster.store_at(0).await, cluster.store_at(1).await, cluster.store_at(2).await];
+    append(&stores[0], &channel, vec![record("first")]).await;
+    let leader = cluster.leader_but(None).await;
+    let silence = async {
+        cluster.servers[leader].signal("STOP");
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        cluster.servers[leader].signal("CONT");
+    };
+    let appends = stores.iter().enumerate().map(|(number, store)| {
+        let channel = &channel;
+        async move { append_for(store, channel, Duration::from_secs(20), &number.to_string()).await }
+    });
+    let (told, ()) = futures::future::join(futures::future::join_all(appends), silence).await;
+    let records = read(&stores[leader], &channel, 0).await;
+    check_log(&records);
+    let told: Vec<_> = told.into_iter().flatten().collect();
+    println!("{} acknowledged of {}", told.len(), records.len());
+    for (body, number, _) in told {
+        assert_eq!(records[number as usize - 1].body, body, "what was told is true");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
