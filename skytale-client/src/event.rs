@@ -51,7 +51,7 @@ pub enum Event {
     /// The group went on without this agent: its state is of another history. It comes back by itself where the relay
     /// permits external commits; else it has to be removed and added again.
     Forked {
-        /// The number of the commit that this agent cannot follow.
+        /// The number of the commit that this agent cannot follow; the archive's last one, where that is gone.
         sequence: u64,
         /// The agent's own epoch.
         epoch: u64,

@@ -155,10 +155,13 @@ impl Native {
         }
         assert_eq!((&extension.content, extension.request), (&None, 0), "a place is not an answer");
         let blob = envelope.app_payload().map(|payload| Bytes::copy_from_slice(payload.blob));
+        // What is gone has none.
+        let is_gone = extension.sequence == extension.previous;
+        let id = if is_gone { Some([0; 16]) } else { extension.id() };
         self.delivered.push_back(Delivered {
             sequence: extension.sequence,
             previous: extension.previous,
-            id: extension.id().expect("an id"),
+            id: id.expect("an id"),
             blob: blob.unwrap_or_default(),
         });
     }
@@ -512,18 +515,43 @@ async fn a_member_that_does_not_read_gets_its_own_messages_from_the_archive_in_o
     assert!(whole > 0, "some came from the archive");
 }
 
-#[tokio::test]
-async fn a_trimmed_channel_shows_the_gap() {
+/// Ten messages, of which a member that has read two asks for the rest when some are gone.
+async fn hear_of_a_trimmed_channel(through: u64, is_subscribed: bool) -> (Running, Native, Vec<[u64; 2]>) {
     let relay = Running::start().await;
     let mut sender = Native::connect(&relay).await;
+    if is_subscribed {
+        sender.resume(&channel(), None).await;
+    }
     for id in 1..=10 {
         sender.accepted(private("g", 0, APPLICATION, id), id).await;
     }
-    relay.store.trim(&channel(), skytale_core::SequenceNumber(6)).await.expect("trim");
+    relay.store.trim(&channel(), skytale_core::SequenceNumber(through)).await.expect("trim");
     let mut member = Native::connect(&relay).await;
     member.resume(&channel(), Some(2)).await;
-    let first = member.hear().await;
-    assert_eq!((first.sequence, first.previous), (7, 6), "3 to 6 are gone");
+    let mut places = Vec::new();
+    for _ in through..=10 {
+        let delivered = member.hear().await;
+        places.push([delivered.sequence, delivered.previous]);
+    }
+    (relay, member, places)
+}
+
+#[tokio::test]
+async fn a_trimmed_channel_shows_the_gap() {
+    // The channel is known to the relay by those that are subscribed to it, or, as after a restart, not at all.
+    for is_subscribed in [true, false] {
+        let (_relay, _member, places) = hear_of_a_trimmed_channel(6, is_subscribed).await;
+        assert_eq!(places, [[6, 6], [7, 6], [8, 7], [9, 8], [10, 9]], "3 to 6 are gone, and nothing else");
+    }
+}
+
+#[tokio::test]
+async fn a_channel_of_which_nothing_is_left_shows_the_gap() {
+    let (relay, mut member, places) = hear_of_a_trimmed_channel(10, false).await;
+    assert_eq!(places, [[10, 10]]);
+    Native::connect(&relay).await.accepted(private("g", 0, APPLICATION, 11), 11).await;
+    let next = member.hear().await;
+    assert_eq!((next.sequence, next.previous), (11, 10));
 }
 
 #[tokio::test]

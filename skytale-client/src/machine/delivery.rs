@@ -122,7 +122,7 @@ impl Machine {
     }
 
     /// The group has gone on where this agent cannot follow.
-    fn forked(&mut self, sequence: u64) -> Result<()> {
+    pub(super) fn forked(&mut self, sequence: u64) -> Result<()> {
         self.phase = Phase::Forked(sequence);
         if let Some(in_flight) = &mut self.pending {
             in_flight.state = CommitState::Lost;

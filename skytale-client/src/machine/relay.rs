@@ -57,7 +57,10 @@ impl Machine {
         let later = self.now + patience;
         let wait = matches!(code, Code::Rate | Code::Unavailable | Code::NotYourTurn);
         match asked {
-            Asked::Message(key) if code == Code::StaleEpoch => self.stale(key),
+            Asked::Message(key) if code == Code::StaleEpoch => {
+                self.stale(key);
+                return self.catch_up_or_fork(&refused);
+            }
             Asked::Message(key) if wait => self.send_later(key, later),
             Asked::Message(key) => self.drop_outgoing(key, Err(Error::refused(refused))),
             Asked::Commit(id) => return self.commit_refused(id, code, later, refused),
@@ -71,17 +74,17 @@ impl Machine {
         Ok(())
     }
 
-    fn commit_refused(&mut self, id: [u8; 16], code: Code, later: u64, refused: Refused) -> Result<()> {
+    fn commit_refused(&mut self, id: [u8; 16], code: Code, later: u64, mut refused: Refused) -> Result<()> {
         let Some(in_flight) = self.pending.as_mut().filter(|in_flight| in_flight.pending.id == id) else {
             return Ok(());
         };
         match code {
             Code::StaleEpoch | Code::FutureEpoch if self.phase != Phase::Founding => {
                 in_flight.state = CommitState::Lost;
-                for missed in refused.missed {
+                for missed in std::mem::take(&mut refused.missed) {
                     self.missed(missed)?;
                 }
-                Ok(())
+                self.catch_up_or_fork(&refused)
             }
             Code::NotYourTurn | Code::Rate | Code::Unavailable => {
                 in_flight.state = CommitState::Until(later);
@@ -89,6 +92,15 @@ impl Machine {
             }
             _ => self.give_up_commit(refused),
         }
+    }
+
+    /// Waits for the commits that this agent lacks, unless it has read to the end: then the archive has dropped them.
+    fn catch_up_or_fork(&mut self, refused: &Refused) -> Result<()> {
+        let is_behind = self.phase == Phase::Member && refused.epoch > self.group.epoch();
+        if is_behind && self.cursor >= refused.last {
+            return self.forked(self.cursor);
+        }
+        Ok(())
     }
 
     /// Applies what a refusal brings, so that the next attempt needs no round trip.

@@ -2,7 +2,8 @@
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Extension {
     /// From the relay, with a message of the archive: its number, and the number given on this subscription before it. With
-    /// no message: the place that a message of this session's own has among the others.
+    /// no message: the place that a message of this session's own has among the others; with the same number twice: all up to
+    /// it are gone.
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
     #[prost(uint64, tag = "2")]

@@ -81,11 +81,7 @@ impl Outbound {
         match queued {
             Queued::Control(bytes) => Frame::whole(bytes),
             Queued::Archived(envelope, number, previous) => self.seal(envelope, Some([number, previous])),
-            Queued::Own(id, number, previous) => {
-                let mut tail = BytesMut::with_capacity(extension::MAX_TAIL);
-                extension::put_tail(number, previous, id, &mut tail);
-                Frame::whole(tail.freeze())
-            }
+            Queued::Own(id, number, previous) => place(id, number, previous),
             Queued::Unarchived(envelope, number) => {
                 self.seal(envelope, number.map(|number| [number, SequenceNumber::START]))
             }
@@ -115,7 +111,10 @@ impl Outbound {
                 Some(Err(StoreError::Gone { floor })) => {
                     catching_up.subscription.reach(floor);
                     catching_up.subscription.give(floor);
-                    self.resume_or_finish();
+                    self.read_on();
+                    if self.outbox.native.get().is_some() {
+                        return Poll::Ready(Ok(gone(floor)));
+                    }
                 }
                 Some(Err(error)) => {
                     tracing::error!(
@@ -141,6 +140,13 @@ impl Outbound {
         Poll::Pending
     }
 
+    /// Reads what the archive still has.
+    fn read_on(&mut self) {
+        let Some(CatchingUp { subscription, .. }) = self.catching_up.take() else { return };
+        let records = records(&self.store, &subscription);
+        self.catching_up = records.map(|records| CatchingUp { subscription, records });
+    }
+
     /// At the end of the archive: lets the subscription go live, or reads what was appended meanwhile.
     fn resume_or_finish(&mut self) {
         let Some(CatchingUp { subscription, .. }) = self.catching_up.take() else { return };
@@ -152,6 +158,18 @@ impl Outbound {
             self.catching_up = Some(CatchingUp { subscription, records });
         }
     }
+}
+
+/// Tells an agent that the records up to a number are gone, also where none is left that would show it.
+fn gone(floor: SequenceNumber) -> Frame {
+    place(None, floor, floor)
+}
+
+/// Makes the frame of a number without its message.
+fn place(id: Option<[u8; 16]>, number: SequenceNumber, previous: SequenceNumber) -> Frame {
+    let mut tail = BytesMut::with_capacity(extension::MAX_TAIL);
+    extension::put_tail(number, previous, id, &mut tail);
+    Frame::whole(tail.freeze())
 }
 
 fn records(
