@@ -13,7 +13,13 @@ const DEFAULT_FILE: &str = "skytale.toml";
 const PREFIX: &str = "SKYTALE_";
 
 /// Variables with our prefix that are not settings.
-const OTHERS: [&str; 3] = ["SKYTALE_CACHE", "SKYTALE_HOME", "SKYTALE_TEST_POSTGRES"];
+const OTHERS: [&str; 5] = [
+    "SKYTALE_CACHE",
+    "SKYTALE_HOME",
+    "SKYTALE_TEST_NATS_SERVER",
+    "SKYTALE_TEST_POSTGRES",
+    "SKYTALE_TEST_RELAYS",
+];
 
 /// Reads the file, then the environment, then the flags.
 pub fn load(cli: &Cli) -> Result<Config> {
