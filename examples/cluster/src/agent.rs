@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use skytale_client::{Channel, Client, Event, State, StateKey};
+use skytale_client::{Channel, Client, Event, State};
 
 use crate::Load;
 use crate::history::History;
@@ -32,7 +32,7 @@ pub async fn start(load: &Load, number: usize, directory: &Path) -> Result<Clien
     if let Some(pem) = &load.trust {
         builder = builder.with_trusted_certificates(&std::fs::read(pem)?);
     }
-    let state = State::file(directory.join(format!("agent-{number}.db")), StateKey::from([number as u8; 32]));
+    let state = State::directory(directory.join(format!("agent-{number}")));
     Ok(builder.with_state(state).with_key_packages(5).with_attempts(1_000).start().await?)
 }
 
@@ -76,7 +76,9 @@ async fn read(number: usize, channel: Channel, history: Arc<History>) {
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Message(message)) => history.hear(number, message.sequence, &message.text()),
-            Ok(Event::Gap { from, to }) => history.fault(format!("agent {number}: {from} to {to} are missing")),
+            Ok(Event::Gap { from, to }) => {
+                history.fault(format!("agent {number}: {from} to {to} are missing"))
+            }
             Ok(event @ (Event::Undecryptable { .. } | Event::Forked { .. } | Event::Evicted { .. })) => {
                 history.fault(format!("agent {number}: {event:?}"));
             }

@@ -95,7 +95,9 @@ impl History {
                 continue;
             }
             let (said, heard) = (inner.said[sender].len(), inner.heard[listener][sender].len());
-            inner.fault(format!("agent {listener} heard {heard} of agent {sender}'s {said}, or under other numbers"));
+            inner.fault(format!(
+                "agent {listener} heard {heard} of agent {sender}'s {said}, or under other numbers"
+            ));
         }
         inner.faults.clone()
     }
@@ -132,8 +134,7 @@ impl Inner {
 
     fn fits(&self, listener: usize, sender: usize) -> bool {
         let (said, heard) = (&self.said[sender], &self.heard[listener][sender]);
-        said.len() == heard.len()
-            && said.iter().zip(heard).all(|(told, heard)| *told == 0 || told == heard)
+        said.len() == heard.len() && said.iter().zip(heard).all(|(told, heard)| *told == 0 || told == heard)
     }
 }
 

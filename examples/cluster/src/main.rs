@@ -49,7 +49,10 @@ pub struct Load {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing_subscriber::filter::LevelFilter::WARN).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .init();
     let load = Load::parse();
     let directory = tempfile::tempdir()?;
     let history = Arc::new(History::new(load.agents));
