@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it.
-.PHONY: help demo tour test lint rust-test api interop python bench
+.PHONY: help demo tour cluster test lint rust-test relays api interop nemesis python bench
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -12,8 +12,11 @@ tour: ## Sign up, invite, join, talk and revoke, with the command-line tool
 	@cargo build --quiet -p skytale-server -p skytale-cli
 	@sh examples/cli/tour.sh
 
-test: ## Run every check: style, lints, Rust tests, the tour, the API under attack, real SLIM agents, Python
-	@examples/server/tests/with_postgres.py examples/server/tests/with_nats.py $(MAKE) --no-print-directory lint rust-test tour api interop python
+cluster: ## Run agents at three relays over three NATS servers, kill one of each, and say what happened
+	@examples/server/tests/with_postgres.py examples/server/tests/with_nats.py python3 examples/cluster/cluster.py
+
+test: ## Run every check: style, lints, Rust tests, several relays, the tour, the API under attack, real SLIM agents, faults, Python
+	@examples/server/tests/with_postgres.py examples/server/tests/with_nats.py $(MAKE) --no-print-directory lint rust-test relays tour api interop nemesis python
 
 lint: ## Check style and lints
 	cargo fmt --all --check
@@ -24,6 +27,13 @@ rust-test: ## Run the Rust tests, with cargo-nextest if it is installed
 	if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run --workspace --no-fail-fast && cargo test --workspace --doc; \
 	else cargo test --workspace --no-fail-fast; fi
+
+relays: ## Run the relay's tests again with two relays that act as one: in memory, over PostgreSQL, over NATS
+	python3 skytale-relay/tests/relays.py
+
+nemesis: ## Kill and stop relays and NATS servers under load for three minutes, and restart every relay in turn
+	python3 examples/cluster/cluster.py --nemesis --seconds 180
+	python3 examples/cluster/cluster.py --rolling 2 --seconds 45
 
 api: ## Attack the API by its own description (schemathesis), and read its page in a browser without a network
 	python3 examples/server/tests/interop/api.py
