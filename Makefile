@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it.
-.PHONY: help demo tour cluster test lint rust-test relays api interop nemesis python bench
+.PHONY: help demo tour cluster test lint rust-test relays api interop nemesis python bench bench-scaling
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -46,3 +46,6 @@ python: ## Build the Python package's wheel, and run its tests in environments o
 
 bench: ## Measure the relay beside a SLIM node, with the same loads in turn (a quarter of an hour)
 	@python3 examples/bench/compare.py
+
+bench-scaling: ## Measure one, two and three relays that act as one, over PostgreSQL and over NATS
+	@examples/server/tests/with_postgres.py examples/server/tests/with_nats.py python3 examples/bench/scaling.py

@@ -20,6 +20,9 @@ pub struct Node {
     /// Host and port of the node's gRPC endpoint, without TLS.
     #[arg(long)]
     pub endpoint: String,
+    /// Where subscribers connect instead, each to the next one: further nodes that act as one with it.
+    #[arg(long)]
+    pub subscribe_at: Vec<String>,
     /// A token, where the node wants one.
     #[arg(long)]
     pub token: Option<String>,
@@ -78,4 +81,14 @@ pub struct Load {
     /// Seconds to wait for late messages at the end.
     #[arg(long, default_value_t = 5.0)]
     pub drain: f64,
+}
+
+impl Node {
+    /// Returns the node that a subscriber connects to.
+    pub fn of_subscriber(&self, number: usize) -> Self {
+        match self.subscribe_at.len() {
+            0 => self.clone(),
+            count => Self { endpoint: self.subscribe_at[number % count].clone(), ..self.clone() },
+        }
+    }
 }

@@ -76,7 +76,7 @@ async fn subscribe(
 ) -> anyhow::Result<Vec<(Name, Connection)>> {
     let opened = stream::iter(numbers).map(|number| async move {
         let own = name(["skytale", run, &format!("subscriber-{number}")], number as u64 + 1);
-        let mut connection = Connection::open(node).await?;
+        let mut connection = Connection::open(&node.of_subscriber(number)).await?;
         connection.subscribe(&own, &own).await?;
         connection.subscribe(&own, room).await?;
         anyhow::Ok((own, connection))
