@@ -170,6 +170,7 @@ def rolling(cluster: Cluster, load: Load, arguments: argparse.Namespace) -> None
         for place, relay in enumerate(cluster.relays):
             relay.__exit__()
             cluster.start_relay(place)
+            time.sleep(1)
             if not load.talks():
                 sys.exit("the agents stopped talking before all relays were restarted: give them more --seconds")
         tell(f"All relays were restarted one after the other, {number + 1} times; {load.latest['acked']} acknowledged.")

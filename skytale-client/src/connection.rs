@@ -37,6 +37,14 @@ impl Connection {
         matches!(self, Self::Open { .. })
     }
 
+    /// Returns which relay an open stream leads to.
+    pub fn place(&self) -> Option<usize> {
+        match self {
+            Self::Open { link, .. } => Some(link.place),
+            Self::Dialing(_) => None,
+        }
+    }
+
     pub fn renew_at(&self) -> Option<Instant> {
         match self {
             Self::Open { renew_at, .. } => *renew_at,

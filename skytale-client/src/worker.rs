@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use rand::RngExt;
 use skytale_core::extension::{Authenticate, Content, Extension};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -70,6 +71,9 @@ const COMMANDS: usize = 256;
 /// How long after a failure of the state it is tried again.
 const STATE_RETRY: Duration = Duration::from_secs(1);
 
+/// Within which time an agent goes to another relay whose own has ended the stream.
+const ELSEWHERE: Duration = Duration::from_millis(200);
+
 impl Worker {
     /// Works until the channel is closed.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
@@ -102,7 +106,7 @@ impl Worker {
                     self.machine.handle(Input::Connected, clock.now())
                 }
                 Happened::Lost(error) => {
-                    connection = self.lost(error, &mut backoff, connection.is_open()).await;
+                    connection = self.lost(error, &mut backoff, connection.place()).await;
                     self.machine.handle(Input::Disconnected, clock.now())
                 }
                 Happened::Tick => self.machine.handle(Input::Tick, clock.now()),
@@ -225,7 +229,7 @@ impl Worker {
         )
     }
 
-    async fn lost(&mut self, error: Option<Error>, backoff: &mut Backoff, was_open: bool) -> Connection {
+    async fn lost(&mut self, error: Option<Error>, backoff: &mut Backoff, left: Option<usize>) -> Connection {
         self.publish_view(false);
         if let Some(Error::NotAuthorized { reason }) = &error {
             self.tokens.forget().await;
@@ -238,8 +242,11 @@ impl Worker {
         if let Some(error) = &error {
             tracing::debug!(channel = %self.scope, error = error as &dyn std::error::Error, "no stream to the relay");
         }
-        if was_open {
+        if left.is_some() {
             self.inbox.add(vec![(None, Event::Disconnected)]);
+        }
+        if left.is_some_and(|place| self.dialer.turn_away(place)) {
+            return self.dial(Some(ELSEWHERE.mul_f64(rand::rng().random_range(0.0..1.0))));
         }
         let asked = match &error {
             Some(Error::Refused { retry_after, .. }) => *retry_after,

@@ -77,7 +77,7 @@ impl Dialer {
         let address = self.address.clone();
         let incoming =
             response.into_inner().map(move |frame| frame.map_err(|status| of_status(&address, &status)));
-        Ok(Link { incoming: incoming.fuse().boxed(), outgoing })
+        Ok(Link { incoming: incoming.fuse().boxed(), outgoing, place: 0 })
     }
 }
 

@@ -47,6 +47,6 @@ impl LocalRelay {
             Ok(frame) => Ok(frame.to_bytes()),
             Err(close) => Err(unreachable("the local relay", close.to_string())),
         });
-        Ok(Link { incoming: incoming.fuse().boxed(), outgoing })
+        Ok(Link { incoming: incoming.fuse().boxed(), outgoing, place: 0 })
     }
 }

@@ -30,6 +30,8 @@ const GRPCS_PORT: u16 = 443;
 pub(crate) struct Link {
     pub incoming: BoxStream<'static, Result<Bytes>>,
     pub outgoing: mpsc::Sender<Vec<Bytes>>,
+    /// Which one it is of several relays.
+    pub place: usize,
 }
 
 /// How many bundles of frames wait to be written.
@@ -102,6 +104,13 @@ impl Dialer {
             )?)),
             _ => Err(expected()),
         }
+    }
+
+    /// Leaves a relay that has ended a stream for another one; returns whether there is one.
+    pub fn turn_away(&self, place: usize) -> bool {
+        let Self::Several(dialer) = self else { return false };
+        dialer.turn_away(place);
+        true
     }
 
     /// Opens a stream and presents a token.

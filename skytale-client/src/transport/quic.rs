@@ -67,7 +67,7 @@ impl Dialer {
         }
         let (outgoing, waiting) = mpsc::channel(OUTGOING);
         tokio::spawn(write_all(sender, waiting));
-        Ok(Link { incoming: reader.into_frames().fuse().boxed(), outgoing })
+        Ok(Link { incoming: reader.into_frames().fuse().boxed(), outgoing, place: 0 })
     }
 
     async fn connection(&self) -> Result<Connection> {

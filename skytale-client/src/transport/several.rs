@@ -33,6 +33,12 @@ impl Dialer {
         Ok(Self { relays, current })
     }
 
+    /// Begins with the one after a relay from now on, unless another one was reached meanwhile.
+    pub fn turn_away(&self, place: usize) {
+        let next = (place + 1) % self.relays.len();
+        let _ = self.current.compare_exchange(place, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     /// Opens a stream to the first relay that answers.
     pub async fn open(&self, token: Option<&str>) -> Result<Link> {
         let first = self.current.load(Ordering::Relaxed);
@@ -62,7 +68,8 @@ impl Dialer {
     ) -> BoxFuture<'a, Result<(usize, Link)>> {
         let attempt = async move {
             tokio::time::sleep(HEAD_START * step).await;
-            Ok((place, self.relays[place].open(token).await?))
+            let link = self.relays[place].open(token).await?;
+            Ok((place, Link { place, ..link }))
         };
         attempt.boxed()
     }
