@@ -11,16 +11,10 @@ mod checkpoint;
 mod connect;
 mod directory;
 mod held;
-mod incoming;
 mod known;
-mod line;
 mod listen;
-mod mailboxes;
 mod migration;
-mod notice;
-mod outgoing;
 mod page;
-mod parcels;
 mod statement;
 mod syncing;
 #[cfg(test)]

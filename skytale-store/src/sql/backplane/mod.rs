@@ -1,5 +1,12 @@
 //! A backplane over PostgreSQL's LISTEN and NOTIFY.
 
+mod incoming;
+mod line;
+mod mailboxes;
+mod notice;
+mod outgoing;
+mod parcels;
+
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
@@ -8,11 +15,11 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use super::SqlStore;
-use super::incoming::Incoming;
-use super::mailboxes::Mailboxes;
-use super::outgoing::Outgoing;
 use crate::backplane::{Backplane, Parcel, Reach, Topic};
 use crate::error::Result;
+use incoming::Incoming;
+use mailboxes::Mailboxes;
+use outgoing::Outgoing;
 
 /// A [`Backplane`] between the relays of one PostgreSQL database, made by [`SqlStore::backplane`].
 ///
