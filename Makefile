@@ -20,13 +20,13 @@ test: ## Run every check: style, lints, Rust tests, several relays, the tour, th
 
 lint: ## Check style and lints
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --features skytale-store/nats --quiet -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features skytale-store/nats --no-deps --quiet
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 rust-test: ## Run the Rust tests, with cargo-nextest if it is installed
 	if cargo nextest --version >/dev/null 2>&1; \
-	then cargo nextest run --workspace --features skytale-store/nats --no-fail-fast && cargo test --workspace --doc; \
-	else cargo test --workspace --features skytale-store/nats --no-fail-fast; fi
+	then cargo nextest run --workspace --no-fail-fast && cargo test --workspace --doc; \
+	else cargo test --workspace --no-fail-fast; fi
 
 relays: ## Run the relay's tests again with two relays that act as one: in memory, over PostgreSQL, over NATS
 	python3 skytale-relay/tests/relays.py

@@ -233,7 +233,7 @@ impl MigrationTrait for Parcels {
         if manager.get_database_backend() != DbBackend::Postgres {
             return Ok(());
         }
-        manager.get_connection().execute_unprepared(super::parcels::CREATE).await.map(drop)
+        manager.get_connection().execute_unprepared(super::backplane::CREATE_PARCELS).await.map(drop)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::error::Result;
 use incoming::Incoming;
 use mailboxes::Mailboxes;
 use outgoing::Outgoing;
+pub(super) use parcels::CREATE as CREATE_PARCELS;
 
 /// A [`Backplane`] between the relays of one PostgreSQL database, made by [`SqlStore::backplane`].
 ///

@@ -12,7 +12,7 @@ use crate::backplane::Reach;
 use crate::error::{Result, StoreError};
 
 /// Makes the table. What a crash of the server empties was lost anyway; ciphertext does not shrink.
-pub(super) const CREATE: &str = "CREATE UNLOGGED TABLE parcels (sender bigint NOT NULL, number bigint NOT NULL, \
+pub(in crate::sql) const CREATE: &str = "CREATE UNLOGGED TABLE parcels (sender bigint NOT NULL, number bigint NOT NULL, \
     sent_at timestamptz NOT NULL DEFAULT now(), body bytea NOT NULL, PRIMARY KEY (sender, number)); \
     ALTER TABLE parcels ALTER COLUMN body SET STORAGE EXTERNAL";
 
