@@ -15,10 +15,13 @@ use crate::transport::{Dialer, Link};
 /// How many frames are taken in before they are stored and acted on, together.
 const FRAMES: usize = 256;
 
+/// How long a stream has to last for another relay to be tried at once when it ends.
+const PROVEN: Duration = Duration::from_secs(1);
+
 /// Where the connection of a channel is.
 pub(crate) enum Connection {
     Dialing(BoxFuture<'static, Result<(Link, Option<Token>)>>),
-    Open { link: Link, renew_at: Option<Instant> },
+    Open { link: Link, renew_at: Option<Instant>, since: Instant },
 }
 
 /// Something that the task has to deal with.
@@ -37,10 +40,15 @@ impl Connection {
         matches!(self, Self::Open { .. })
     }
 
-    /// Returns which relay an open stream leads to.
-    pub fn place(&self) -> Option<usize> {
+    /// Makes the connection of a stream that was opened just now.
+    pub fn opened(link: Link, renew_at: Option<Instant>) -> Self {
+        Self::Open { link, renew_at, since: Instant::now() }
+    }
+
+    /// Returns which relay an open stream leads to, and whether the stream has proved of use.
+    pub fn place(&self) -> Option<(usize, bool)> {
         match self {
-            Self::Open { link, .. } => Some(link.place),
+            Self::Open { link, since, .. } => Some((link.place, since.elapsed() > PROVEN)),
             Self::Dialing(_) => None,
         }
     }

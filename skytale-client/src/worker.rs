@@ -102,7 +102,7 @@ impl Worker {
                     if std::mem::replace(&mut self.was_connected, true) {
                         self.inbox.add(vec![(None, Event::Reconnected)]);
                     }
-                    connection = Connection::Open { link, renew_at: token.and_then(|token| token.renew_at) };
+                    connection = Connection::opened(link, token.and_then(|token| token.renew_at));
                     self.machine.handle(Input::Connected, clock.now())
                 }
                 Happened::Lost(error) => {
@@ -229,7 +229,12 @@ impl Worker {
         )
     }
 
-    async fn lost(&mut self, error: Option<Error>, backoff: &mut Backoff, left: Option<usize>) -> Connection {
+    async fn lost(
+        &mut self,
+        error: Option<Error>,
+        backoff: &mut Backoff,
+        left: Option<(usize, bool)>,
+    ) -> Connection {
         self.publish_view(false);
         if let Some(Error::NotAuthorized { reason }) = &error {
             self.tokens.forget().await;
@@ -245,7 +250,10 @@ impl Worker {
         if left.is_some() {
             self.inbox.add(vec![(None, Event::Disconnected)]);
         }
-        if left.is_some_and(|place| self.dialer.turn_away(place)) {
+        if let Some((place, proven)) = left
+            && self.dialer.turn_away(place)
+            && proven
+        {
             return self.dial(Some(ELSEWHERE.mul_f64(rand::rng().random_range(0.0..1.0))));
         }
         let asked = match &error {
@@ -257,7 +265,7 @@ impl Worker {
 
     /// Presents a fresh token before the last one expires.
     async fn renew(&mut self, connection: &mut Connection) {
-        let Connection::Open { link, renew_at } = connection else { return };
+        let Connection::Open { link, renew_at, .. } = connection else { return };
         match self.tokens.fresh().await {
             Ok(Some(token)) => {
                 let authenticate = Authenticate { token: token.text.to_string() };

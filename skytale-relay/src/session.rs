@@ -124,6 +124,8 @@ impl Session {
             let _ = tokio::time::timeout(FINISH, self.publishing.finish()).await;
         }
         let context = self.context.clone();
+        // Before the peer knows that it has to go: it may be elsewhere at once.
+        self.subscribing.keep_cursors();
         context.outbox.close(close);
         let close = context.outbox.reason().unwrap_or(Close::ByPeer);
         context.relay.appending.meter.closed(&close);

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use skytale_core::Subscription as Request;
 use skytale_core::{ChannelName, Envelope, Header, Name, Principal, SequenceNumber, Verb, compose};
 
+use skytale_store::StoreError;
+
 use crate::channel::{Channel, Start, Subscription};
 use crate::close::Close;
 use crate::cursors::{Replay, Subscriber};
@@ -121,15 +123,15 @@ impl Subscribing {
     ) -> Result<(), String> {
         self.share.subscribe().map_err(|limit| limit.to_string())?;
         let instance = header.destination.name.id;
-        let channel = match self.attend(envelope, name, instance).await {
-            Ok(channel) => channel,
+        let (channel, head) = match self.attend(envelope, name, instance).await {
+            Ok(attended) => attended,
             Err(refusal) => {
                 self.share.unsubscribe();
                 return Err(refusal);
             }
         };
         let outbox = self.context.outbox.clone();
-        let subscription = Subscription::new(outbox, &channel, envelope.dialect(), instance, start);
+        let subscription = Subscription::new(outbox, &channel, envelope.dialect(), instance, start, head);
         let subscription = Arc::new(subscription);
         channel.add(subscription.clone());
         if start != Start::Live {
@@ -141,23 +143,27 @@ impl Subscribing {
         Ok(())
     }
 
-    /// Opens a channel, and sees to it that what other relays take for it comes here.
+    /// Opens a channel, and sees to it that what other relays take for it comes here; returns the last number that was
+    /// appended before.
     async fn attend(
         &self,
         envelope: &Envelope,
         name: &ChannelName,
         instance: Option<u128>,
-    ) -> Result<Arc<Channel>, String> {
+    ) -> Result<(Arc<Channel>, SequenceNumber), String> {
         let relay = &self.context.relay;
         let opened = relay.registry.open_within(name, relay.limits.channels);
         let channel = opened.map_err(|limit| limit.to_string())?;
-        let Some(cluster) = relay.registry.cluster() else { return Ok(channel) };
-        let mut attended = channel.attend(&relay.registry).await;
-        if attended.is_ok() {
-            attended = cluster.listen(name, envelope.dialect(), instance).await;
-        }
-        match attended {
-            Ok(()) => Ok(channel),
+        let Some(cluster) = relay.registry.cluster() else {
+            return Ok((channel, SequenceNumber::START));
+        };
+        let attended = async {
+            let head = channel.attend(&relay.registry).await?;
+            cluster.listen(name, envelope.dialect(), instance).await?;
+            Ok::<_, StoreError>(head)
+        };
+        match attended.await {
+            Ok(head) => Ok((channel, head)),
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -175,10 +181,14 @@ impl Subscribing {
             Replay::Off => Start::Live,
             // Agents without a name of their own cannot be told apart.
             Replay::SinceLastDelivery if header.source.is_absent() => Start::Live,
-            Replay::SinceLastDelivery => relay
-                .cursors
-                .take(&self.subscriber(header.source.name, header.destination.name))
-                .map_or(Start::Live, Start::After),
+            Replay::SinceLastDelivery => {
+                let subscriber = self.subscriber(header.source.name, header.destination.name);
+                let position = relay.cursors.take(&subscriber);
+                if let Some(cluster) = relay.registry.cluster() {
+                    cluster.has_returned(subscriber);
+                }
+                position.map_or(Start::Live, Start::After)
+            }
             Replay::Last(count) => {
                 let head = relay.appending.store.head(channel).await;
                 let head = head.map_err(|_| Close::ArchiveUnavailable.to_string())?;
@@ -210,8 +220,8 @@ impl Subscribing {
         }
     }
 
-    /// Keeps how far each subscription has got, for when the agent comes back.
-    fn keep_cursors(&self) {
+    /// Keeps how far each subscription has got, for when the agent comes back, here or at another relay.
+    pub fn keep_cursors(&self) {
         if self.context.relay.replay != Replay::SinceLastDelivery {
             return;
         }

@@ -1,7 +1,5 @@
 //! Relay and API together: what is decided at one holds at the other.
 
-#[path = "../../../skytale-store/tests/postgres/mod.rs"]
-mod postgres;
 mod service;
 #[path = "../../../skytale-relay/tests/wire/mod.rs"]
 mod wire;
@@ -16,6 +14,7 @@ use service::{Account, Service, text};
 use skytale_core::{ChannelName, Dialect, SequenceNumber};
 use skytale_store::{SqlStore, Store};
 use tonic::Code;
+use wire::engines::postgres;
 use wire::{Agent, Content, Say, commit, room};
 
 const ROOM: &str = "org/ns/room";

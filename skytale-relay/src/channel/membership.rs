@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::StreamExt;
-use skytale_core::{Envelope, SequenceNumber};
+use skytale_core::{ChannelName, Envelope, SequenceNumber};
 use skytale_store::{Reach, Record, Store, StoreError};
 use tokio::task::AbortHandle;
 
@@ -29,8 +29,12 @@ struct State {
     followed: bool,
     /// What this relay appended beyond records of others that it has not read yet.
     ahead: BTreeMap<SequenceNumber, (Arc<Envelope>, SessionId)>,
-    /// What is not archived, and has to wait for a record.
+    /// What this relay's own sessions sent after that, and is not archived.
     held: VecDeque<Held>,
+    /// What other relays forward, and is to come after records that this one has not read yet.
+    arrived: VecDeque<Held>,
+    /// The bytes of all frames that wait.
+    bytes: usize,
 }
 
 /// A message that is not archived (or was, under `number`), and the record that its sender sent before it.
@@ -45,8 +49,11 @@ struct Held {
 /// How many records of this relay's own may be ahead of those of others; beyond, subscribers read the archive.
 const AHEAD: usize = 4_096;
 
-/// How many messages may wait for a record; beyond, they do not.
+/// How many messages of either kind may wait for a record; beyond, the first of them do not.
 const HELD: usize = 1_024;
+
+/// How many bytes of a channel may wait in all.
+const BYTES: usize = 16 * 1024 * 1024;
 
 /// How long to wait before the log is followed again after it failed.
 const RETRY: Duration = Duration::from_millis(250);
@@ -72,29 +79,29 @@ impl Drop for Membership {
 
 impl Channel {
     /// Follows the log, if others append to it: what is appended once this has returned reaches who is subscribed.
-    pub async fn attend(self: &Arc<Self>, registry: &Arc<Registry>) -> Result<(), StoreError> {
-        let Some(membership) = &self.membership else { return Ok(()) };
-        let _starting = membership.starting.lock().await;
-        if std::mem::replace(&mut membership.state().followed, true) {
-            return Ok(());
-        }
+    ///
+    /// Returns the last number that had been appended.
+    pub async fn attend(self: &Arc<Self>, registry: &Arc<Registry>) -> Result<SequenceNumber, StoreError> {
+        let Some(membership) = &self.membership else { return Ok(self.delivered()) };
         let store = membership.cluster.store.clone();
-        let head = match store.head(&self.name).await {
-            Ok(head) => head,
-            Err(error) => {
-                *membership.state() = State::default();
-                return Err(error);
-            }
-        };
-        let after = {
-            let mut state = membership.state();
-            self.reach(head.last);
+        let _starting = membership.starting.lock().await;
+        let was_followed = std::mem::replace(&mut membership.state().followed, true);
+        let head = store.head(&self.name).await;
+        let mut state = membership.state();
+        state.followed = was_followed || head.is_ok();
+        if was_followed || head.is_err() {
             self.go_on(membership, &mut state);
-            self.delivered()
-        };
-        let follower = follow(Arc::downgrade(self), Arc::downgrade(registry), store, after);
+            return head.map(|head| head.last);
+        }
+        let last = head?.last;
+        self.reach(last);
+        self.go_on(membership, &mut state);
+        let after = self.delivered();
+        drop(state);
+        let follower =
+            follow(Arc::downgrade(self), Arc::downgrade(registry), store, self.name.clone(), after);
         let _ = membership.follower.set(tokio::spawn(follower).abort_handle());
-        Ok(())
+        Ok(last)
     }
 
     /// Fans out what this relay appended, once records of others that come before were, and returns how many sessions it
@@ -108,12 +115,12 @@ impl Channel {
             self.go_on(membership, &mut state);
             return sessions;
         }
-        if number > next {
-            state.ahead.insert(number, (envelope.clone(), from));
-        }
-        if state.ahead.len() > AHEAD {
-            state.ahead.clear();
+        state.bytes += envelope.frame().len();
+        state.ahead.insert(number, (envelope.clone(), from));
+        if state.ahead.len() > AHEAD || state.bytes > BYTES {
             self.skip(membership, &mut state, number);
+        } else {
+            self.go_on(membership, &mut state);
         }
         1
     }
@@ -128,9 +135,12 @@ impl Channel {
     ) -> usize {
         let Some(membership) = &self.membership else { return self.forward_here(envelope, number, from) };
         let mut state = membership.state();
-        let Some((&after, _)) = state.ahead.last_key_value() else {
+        let after = state.ahead.last_key_value().map(|(number, _)| *number);
+        if after.is_none() && state.held.is_empty() {
             return self.forward_everywhere(membership, envelope, number, from);
-        };
+        }
+        let after = after.unwrap_or_default();
+        state.bytes += envelope.frame().len();
         state.held.push_back(Held { after, number, envelope: envelope.clone(), from });
         self.release(membership, &mut state);
         1
@@ -145,7 +155,8 @@ impl Channel {
     ) {
         let Some(membership) = &self.membership else { return };
         let mut state = membership.state();
-        state.held.push_back(Held { after, number, envelope, from: SessionId::NOBODY });
+        state.bytes += envelope.frame().len();
+        state.arrived.push_back(Held { after, number, envelope, from: SessionId::NOBODY });
         self.release(membership, &mut state);
     }
 
@@ -160,6 +171,7 @@ impl Channel {
         }
         match state.ahead.remove(&number) {
             Some((envelope, from)) => {
+                state.bytes -= envelope.frame().len();
                 self.fan_out_own(membership, &envelope, number, from);
             }
             None => match reread(record.body, record.dialect, record.message_id) {
@@ -170,13 +182,15 @@ impl Channel {
         self.go_on(membership, &mut state);
     }
 
-    /// Fans out what waited for the record before it.
+    /// Fans out what waited for the record before it. What somebody was to be chosen for is given to him though subscribers
+    /// have read on.
     fn go_on(&self, membership: &Membership, state: &mut State) {
         while let Some(first) = state.ahead.first_entry()
-            && *first.key() <= self.delivered().next()
+            && (*first.key() <= self.delivered().next() || !state.followed)
         {
             let (number, (envelope, from)) = first.remove_entry();
-            if number > self.delivered() {
+            state.bytes -= envelope.frame().len();
+            if number > self.delivered() || is_for_any_instance(&envelope) {
                 self.fan_out_own(membership, &envelope, number, from);
             }
         }
@@ -184,16 +198,23 @@ impl Channel {
     }
 
     fn release(&self, membership: &Membership, state: &mut State) {
-        let too_many = state.held.len() > HELD;
+        let (delivered, followed) = (self.delivered(), state.followed);
+        let may_go = |held: &Held, waiting: usize, bytes: usize| {
+            held.after <= delivered || !followed || waiting > HELD || bytes > BYTES
+        };
         while let Some(first) = state.held.front()
-            && (first.after <= self.delivered() || too_many || !state.followed)
+            && may_go(first, state.held.len(), state.bytes)
+            && let Some(Held { number, envelope, from, .. }) = state.held.pop_front()
         {
-            let Some(Held { number, envelope, from, .. }) = state.held.pop_front() else { return };
-            if from == SessionId::NOBODY {
-                self.forward_here(&envelope, number, from);
-            } else {
-                self.forward_everywhere(membership, &envelope, number, from);
-            }
+            state.bytes -= envelope.frame().len();
+            self.forward_everywhere(membership, &envelope, number, from);
+        }
+        while let Some(first) = state.arrived.front()
+            && may_go(first, state.arrived.len(), state.bytes)
+            && let Some(Held { number, envelope, from, .. }) = state.arrived.pop_front()
+        {
+            state.bytes -= envelope.frame().len();
+            self.forward_here(&envelope, number, from);
         }
     }
 
@@ -207,7 +228,8 @@ impl Channel {
         let sessions = self.forward_here(envelope, number, from);
         let reach = if is_for_any_one(envelope) { Reach::AnyOne } else { Reach::All };
         if reach == Reach::All || sessions == 0 {
-            membership.cluster.forward(reach, envelope, number, self.delivered());
+            let after = self.delivered().max(number.unwrap_or_default());
+            membership.cluster.forward(reach, envelope, number, after);
         }
         sessions
     }
@@ -250,10 +272,10 @@ async fn follow(
     channel: Weak<Channel>,
     registry: Weak<Registry>,
     store: Arc<dyn Store>,
+    name: ChannelName,
     mut after: SequenceNumber,
 ) {
     loop {
-        let Some(name) = channel.upgrade().map(|channel| channel.name.clone()) else { return };
         let mut records = store.follow(&name, after);
         while let Some(record) = records.next().await {
             let (Some(channel), Some(registry)) = (channel.upgrade(), registry.upgrade()) else { return };

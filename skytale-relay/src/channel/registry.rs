@@ -61,6 +61,7 @@ impl Registry {
                 subscription.outbox().send(frame.clone());
             }
         }
+        self.close_if_unused(channel);
     }
 
     /// Takes a message that another relay forwards.
@@ -70,6 +71,7 @@ impl Registry {
             Some(envelope) => channel.arrive(after, number, Arc::new(envelope)),
             None => tracing::warn!(%topic, "another relay forwards what is no message"),
         }
+        self.close_if_unused(channel);
     }
 
     fn get(&self, name: [u64; 3]) -> Option<Arc<Channel>> {
@@ -83,9 +85,12 @@ impl Registry {
         self.close(channel);
     }
 
-    /// Gives a channel back, and looks whether anybody else uses it only if nobody is subscribed.
+    /// Gives a channel back that was looked at in passing: whoever gave it back meanwhile found it in use.
     pub(super) fn close_if_unused(&self, channel: Arc<Channel>) {
-        if channel.is_unsubscribed() {
+        let name = channel.name.components();
+        drop(channel);
+        let is_unused = self.channels.get(&name).is_some_and(|channel| channel.is_unsubscribed());
+        if is_unused && let Some(channel) = self.get(name) {
             self.close(channel);
         }
     }

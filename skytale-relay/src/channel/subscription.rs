@@ -36,15 +36,17 @@ pub(crate) enum Start {
 }
 
 impl Subscription {
+    /// Makes a subscription; one that is live begins after `head`.
     pub fn new(
         outbox: Arc<Outbox>,
         channel: &Arc<Channel>,
         dialect: Dialect,
         id: Option<u128>,
         start: Start,
+        head: SequenceNumber,
     ) -> Self {
         let (last, given, behind) = match start {
-            Start::Live => (channel.delivered().0, 0, false),
+            Start::Live => (channel.delivered().max(head).0, 0, false),
             Start::After(number) => (number.0, number.0, true),
         };
         Self {

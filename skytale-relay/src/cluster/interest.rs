@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use skytale_store::{Backplane, StoreError, Topic};
 use tokio::sync::{mpsc, oneshot};
@@ -11,6 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 pub(super) struct Interest {
     changes: mpsc::UnboundedSender<Change>,
 }
+
+/// How long to wait before a topic that is to be kept is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 enum Change {
@@ -37,10 +41,11 @@ impl Interest {
         done.await.unwrap_or_else(|_| Err(StoreError::unavailable("the relay is shutting down")))
     }
 
-    /// Listens to a topic for good.
-    pub fn keep(&self, topic: Topic) {
-        let (told, _) = oneshot::channel();
-        let _ = self.changes.send(Change::Add(topic, told));
+    /// Listens to a topic for good, as soon as that is possible.
+    pub async fn keep(self, topic: Topic) {
+        while self.add(topic).await.is_err() && !self.changes.is_closed() {
+            tokio::time::sleep(RETRY).await;
+        }
     }
 
     /// Takes one [`add`](Self::add) back.
@@ -54,8 +59,13 @@ async fn apply(change: Change, wanted: &mut HashMap<Topic, usize>, backplane: &d
         Change::Add(topic, told) => {
             let count = wanted.entry(topic).or_default();
             let listening = if *count > 0 { Ok(()) } else { backplane.listen(topic).await };
-            if listening.is_ok() {
-                *count += 1;
+            match &listening {
+                Ok(()) => *count += 1,
+                // What is half listened to would be chosen for messages that nobody here takes.
+                Err(_) => {
+                    wanted.remove(&topic);
+                    let _ = backplane.leave(topic).await;
+                }
             }
             if let Err(Err(error)) = told.send(listening) {
                 tracing::warn!(error = &error as &dyn std::error::Error, "other relays are not heard");

@@ -16,11 +16,14 @@ pub(super) enum Letter {
     Tell(Bytes),
     /// How far an agent that went away had got.
     Position(Subscriber, SequenceNumber),
+    /// That an agent is back, so that what others knew of it is out of date.
+    Returned(Subscriber),
 }
 
 const FORWARD: u8 = 1;
 const TELL: u8 = 2;
 const POSITION: u8 = 3;
+const RETURNED: u8 = 4;
 
 impl Letter {
     pub fn encode(&self) -> Bytes {
@@ -37,12 +40,14 @@ impl Letter {
                 bytes.put_u8(TELL);
                 bytes.put_slice(frame);
             }
-            Self::Position(Subscriber { account, source, destination }, position) => {
+            Self::Position(subscriber, position) => {
                 bytes.put_u8(POSITION);
                 bytes.put_u64(position.0);
-                put_name(source, &mut bytes);
-                put_name(destination, &mut bytes);
-                bytes.put_slice(account.as_bytes());
+                put_subscriber(subscriber, &mut bytes);
+            }
+            Self::Returned(subscriber) => {
+                bytes.put_u8(RETURNED);
+                put_subscriber(subscriber, &mut bytes);
             }
         }
         bytes.freeze()
@@ -59,13 +64,24 @@ impl Letter {
             TELL => Some(Self::Tell(bytes)),
             POSITION => {
                 let position = SequenceNumber(bytes.try_get_u64().ok()?);
-                let (source, destination) = (name(&mut bytes)?, name(&mut bytes)?);
-                let account = Arc::from(std::str::from_utf8(&bytes).ok()?);
-                Some(Self::Position(Subscriber { account, source, destination }, position))
+                Some(Self::Position(subscriber(bytes)?, position))
             }
+            RETURNED => Some(Self::Returned(subscriber(bytes)?)),
             _ => None,
         }
     }
+}
+
+fn put_subscriber(subscriber: &Subscriber, bytes: &mut BytesMut) {
+    put_name(&subscriber.source, bytes);
+    put_name(&subscriber.destination, bytes);
+    bytes.put_slice(subscriber.account.as_bytes());
+}
+
+fn subscriber(mut bytes: Bytes) -> Option<Subscriber> {
+    let (source, destination) = (name(&mut bytes)?, name(&mut bytes)?);
+    let account = Arc::from(std::str::from_utf8(&bytes).ok()?);
+    Some(Subscriber { account, source, destination })
 }
 
 fn put_name(name: &Name, bytes: &mut BytesMut) {
@@ -101,7 +117,8 @@ mod tests {
                 frame: Bytes::new(),
             },
             Letter::Tell("frame".into()),
-            Letter::Position(subscriber, SequenceNumber(9)),
+            Letter::Position(subscriber.clone(), SequenceNumber(9)),
+            Letter::Returned(subscriber),
         ];
         for letter in letters {
             let bytes = letter.encode();

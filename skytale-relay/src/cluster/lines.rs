@@ -4,26 +4,38 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use skytale_store::{Backplane, Reach, Topic};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::meter::Meter;
 
 /// The bounded queue to the backplane. Offering never waits.
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
-    parcels: mpsc::Sender<(Topic, Reach, Bytes)>,
+    parcels: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
     meter: Meter,
 }
 
-/// How many parcels wait while the engine is slow; further ones are dropped and counted, as they are not archived.
-const WAITING: usize = 16_384;
+/// A parcel, and its share of the queue.
+#[derive(Debug)]
+struct Waiting {
+    topic: Topic,
+    reach: Reach,
+    body: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
+/// How many parcels, and bytes of them, wait while the engine is slow; further ones are dropped and counted, as they are
+/// not archived.
+const PARCELS: usize = 16_384;
+const BYTES: usize = 64 * 1024 * 1024;
 
 impl Outgoing {
     pub fn start(backplane: Arc<dyn Backplane>, meter: Meter) -> Self {
-        let (parcels, mut queue) = mpsc::channel::<(Topic, Reach, Bytes)>(WAITING);
-        let outgoing = Self { parcels, meter: meter.clone() };
+        let (parcels, mut queue) = mpsc::channel::<Waiting>(PARCELS);
+        let outgoing = Self { parcels, room: Arc::new(Semaphore::new(BYTES)), meter: meter.clone() };
         tokio::spawn(async move {
-            while let Some((topic, reach, body)) = queue.recv().await {
+            while let Some(Waiting { topic, reach, body, _room }) = queue.recv().await {
                 if let Err(error) = backplane.send(topic, reach, body).await {
                     meter.parcels_dropped.increment(1);
                     tracing::warn!(
@@ -37,9 +49,12 @@ impl Outgoing {
     }
 
     pub fn send(&self, topic: Topic, reach: Reach, body: Bytes) {
-        match self.parcels.try_send((topic, reach, body)) {
-            Ok(()) => self.meter.parcels_sent.increment(1),
-            Err(_) => self.meter.parcels_dropped.increment(1),
+        let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        let room = self.room.clone().try_acquire_many_owned(bytes).ok();
+        let waiting = room.map(|room| Waiting { topic, reach, body, _room: room });
+        match waiting.is_some_and(|waiting| self.parcels.try_send(waiting).is_ok()) {
+            true => self.meter.parcels_sent.increment(1),
+            false => self.meter.parcels_dropped.increment(1),
         }
     }
 }

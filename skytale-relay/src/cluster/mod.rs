@@ -58,7 +58,7 @@ impl Cluster {
         };
         tokio::spawn(here.hear(backplane.received()));
         let interest = Interest::start(backplane.clone());
-        interest.keep(EVERY_RELAY);
+        tokio::spawn(interest.clone().keep(EVERY_RELAY));
         Self { store, outgoing: Outgoing::start(backplane, meter), interest }
     }
 
@@ -115,6 +115,11 @@ impl Cluster {
     pub fn hand_over(&self, subscriber: Subscriber, position: SequenceNumber) {
         self.outgoing.send(EVERY_RELAY, Reach::All, Letter::Position(subscriber, position).encode());
     }
+
+    /// Lets the other relays forget how far an agent had got, which is here now.
+    pub fn has_returned(&self, subscriber: Subscriber) {
+        self.outgoing.send(EVERY_RELAY, Reach::All, Letter::Returned(subscriber).encode());
+    }
 }
 
 impl Here {
@@ -130,6 +135,7 @@ impl Here {
                 }
                 Some(Letter::Tell(frame)) => registry.tell_here(parcel.topic.channel, &frame),
                 Some(Letter::Position(subscriber, position)) => cursors.keep(subscriber, position),
+                Some(Letter::Returned(subscriber)) => drop(cursors.take(&subscriber)),
                 None => tracing::warn!(topic = %parcel.topic, "another relay sent what cannot be read"),
             }
         }

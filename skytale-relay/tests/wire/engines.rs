@@ -6,7 +6,7 @@
 #[path = "../../../skytale-store/tests/nats/server.rs"]
 mod nats;
 #[path = "../../../skytale-store/tests/postgres/mod.rs"]
-mod postgres;
+pub mod postgres;
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! A raw client of either dialect, and a relay to talk to, over a real socket.
 #![allow(dead_code, unused_imports, reason = "every test file uses a part")]
 
-mod engines;
+pub mod engines;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -14,9 +14,12 @@ use tokio::task::JoinHandle;
 
 use super::broken::Broken;
 
-/// How much of the log is moved at a time, in bytes: what the disk takes in ten milliseconds, for which the syncs of
-/// appends wait. Smaller steps are more syncs, which on a busy disk cost more than they spare.
-const STEP: usize = 20 * 1024 * 1024;
+/// How much of the log is moved at a time, in bytes: what the disk takes in a millisecond or two, for which the syncs of
+/// appends wait.
+const STEP: usize = 3 * 1024 * 1024;
+
+/// How much is written before the log is tried again that a reader has kept from starting again, in bytes.
+const AGAIN: usize = 40 * 1024 * 1024;
 
 /// How far the log grows before it starts again, in bytes, and how much more there is place for.
 const GROWN: usize = 60 * 1024 * 1024;
@@ -85,15 +88,15 @@ impl Checkpoint {
         self.pass = Some(tokio::spawn(pass(self.db.clone(), self.file, self.broken.clone())));
     }
 
-    /// Moves the rest; where a reader keeps the log from starting again, that is tried again a few steps later.
+    /// Moves the rest; where a reader keeps the log from starting again, that is tried again later.
     async fn restart_log(&mut self) {
         (self.written, self.passes, self.pass) = (0, 0, None);
         self.log = match checkpoint(&self.db).await {
             Ok(true) => 0,
-            Ok(false) => GROWN - 2 * STEP,
+            Ok(false) => GROWN - AGAIN,
             Err(error) => {
                 tracing::warn!(%error, "the write-ahead log could not be moved into the database");
-                GROWN - 2 * STEP
+                GROWN - AGAIN
             }
         };
     }
