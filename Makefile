@@ -9,7 +9,7 @@ demo: ## Start a server and let two real SLIM agents talk through it
 	@python3 examples/slim-agents/demo.py
 
 tour: ## Sign up, invite, join, talk and revoke, with the command-line tool
-	@cargo build --quiet -p skytale-server -p skytale-cli
+	@cargo build --quiet -p skytale-server -p skytale-cli -p cluster
 	@sh examples/cli/tour.sh
 
 cluster: ## Run agents at three relays over three NATS servers, kill one of each, and say what happened

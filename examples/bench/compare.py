@@ -98,7 +98,7 @@ class Stand:
         self.server, self.python = server, python
         # Not on a file system in memory, where a sync costs nothing.
         tempfile.tempdir = str(harness.CACHE)
-        self.shim = nodelay_shim(scratch)
+        self.shim = harness.shim(pathlib.Path(__file__).with_name("nodelay.c"), scratch)
 
     def can_start(self, node: str) -> bool:
         return node != "nodelay" or self.shim is not None
@@ -121,16 +121,6 @@ class Stand:
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
-
-
-def nodelay_shim(scratch: pathlib.Path):
-    """Compiles the library that forces TCP_NODELAY; returns nothing where there is no compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if not compiler or not sys.platform.startswith("linux"):
-        return None
-    shim, source = scratch / "nodelay.so", pathlib.Path(__file__).with_name("nodelay.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", shim, source, "-ldl"], check=True)
-    return shim
 
 
 def free_port() -> int:

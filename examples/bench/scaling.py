@@ -20,6 +20,9 @@ import engines  # noqa: E402
 import harness  # noqa: E402
 
 RATE, P50, P99, FLAWS = "deliveries_per_second", "p50", "p99", ("lost", "duplicates")
+PROCESSES = {"postgres": "postgres", "nats": "nats-server"}
+# The bytes of a frame whose payload has 256.
+FRAME = "512"
 
 
 def main() -> None:
@@ -30,39 +33,65 @@ def main() -> None:
     harness.end_cleanly()
     bench, server = compare.build()
     print("| engine | relays | a channel at each relay: deliveries/s | at 500/s each: p50, p99, ms "
-          "| one channel, subscribers everywhere: deliveries/s | processor µs per delivery, all relays |")
-    print("|---|---|---|---|---|---|")
-    for engine in ("postgres", "nats"):
+          "| one channel, subscribers everywhere: deliveries/s | 1,000 channels: deliveries/s | at 1,000/s: p50, p99, ms "
+          "| processor µs per delivery, all relays | the engine |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for engine, process in PROCESSES.items():
         if reason := engines.have(engine):
             print(f"SKIPPED {engine}: {reason}", file=sys.stderr)
             continue
         for count in range(1, arguments.most + 1):
             with engines.relays(server, engine, count, "--allow-anonymous") as relays:
-                print(row(bench, engine, relays, arguments.seconds), flush=True)
+                print(row(bench, engine, process, relays, arguments.seconds), flush=True)
+    if not engines.have("nats"):
+        alone(bench, arguments.seconds)
 
 
-def row(bench: str, engine: str, relays: list, seconds: float) -> str:
+def row(bench: str, engine: str, process: str, relays: list, seconds: float) -> str:
     timed = ["--seconds", str(seconds)]
-    before = processor_seconds(relays)
+    pids = [relay.process.pid for relay in relays]
+    before, before_engine = processor_seconds(pids), processor_seconds(running(process))
     each = at_each(bench, relays, ["window", "--window", "64", *timed])
-    used = processor_seconds(relays) - before
+    used, used_engine = processor_seconds(pids) - before, processor_seconds(running(process)) - before_engine
     total = sum(run[RATE] for run in each) * (seconds + 1)
     paced = at_each(bench, relays, ["rate", "--rate", "500", *timed])
-    everywhere = [relay.grpc for relay in relays]
-    hot = wait(start(bench, relays[0].grpc, everywhere, ["window", "--window", "64", "--subscribers", "3", *timed]))
-    flawed = [run for run in [*each, *paced, hot] if any(run[flaw] for flaw in FLAWS)]
+    everywhere, other = [relay.grpc for relay in relays], relays[1 % len(relays)].grpc
+    hot = one(bench, relays, everywhere, ["window", "--window", "64", "--subscribers", "3", *timed])
+    many = one(bench, relays, [other], ["window", "--window", "1024", "--channels", "1000", *timed])
+    many_paced = one(bench, relays, [other], ["rate", "--rate", "1000", "--channels", "1000", *timed])
+    flawed = [run for run in [*each, *paced, hot, many, many_paced] if any(run[flaw] for flaw in FLAWS)]
     note = " (lost or twice!)" if flawed else ""
     median, tail = (max(run[key] for run in paced) for key in (P50, P99))
     return (f"| {engine}{note} | {len(relays)} | {sum(run[RATE] for run in each):,.0f} | {median:.2f}, {tail:.1f} "
-            f"| {hot[RATE]:,.0f} | {used * 1e6 / max(total, 1):.1f} |")
+            f"| {hot[RATE]:,.0f} | {many[RATE]:,.0f} | {many_paced[P50]:.2f}, {many_paced[P99]:.1f} "
+            f"| {used * 1e6 / max(total, 1):.1f} | {used_engine * 1e6 / max(total, 1):.1f} |")
+
+
+def alone(bench: str, seconds: float) -> None:
+    """Prints what NATS does without relays, with messages as long as the frames of the others."""
+    loads = {"plain publish, one listener": [], "publish to a stream with 3 replicas, acknowledged": ["--kept", "3"]}
+    print("\n| NATS alone | messages/s, 64 on their way | processor µs per message, the servers |")
+    print("|---|---|---|")
+    with engines.NatsServers(3) as servers:
+        first, other, _ = (url.removeprefix("nats://") for url in servers.urls.split(","))
+        for name, flags in loads.items():
+            before = processor_seconds(running(PROCESSES["nats"]))
+            load = ["nats", "--window", "64", "--bytes", FRAME, "--seconds", str(seconds), *flags]
+            run = wait(start(bench, first, [other], load))
+            used = processor_seconds(running(PROCESSES["nats"])) - before
+            print(f"| {name} | {run[RATE]:,.0f} | {used * 1e6 / (run[RATE] * (seconds + 1)):.1f} |", flush=True)
+
+
+def one(bench: str, relays: list, subscribers: list, load: list) -> dict:
+    return wait(start(bench, relays[0].grpc, subscribers, load))
 
 
 def at_each(bench: str, relays: list, load: list) -> list:
     """Runs a load at every relay at once, its subscriber at the next one; returns what each measured."""
-    running = []
+    started = []
     for place, relay in enumerate(relays):
-        running.append(start(bench, relay.grpc, [relays[(place + 1) % len(relays)].grpc], load))
-    return [wait(process) for process in running]
+        started.append(start(bench, relay.grpc, [relays[(place + 1) % len(relays)].grpc], load))
+    return [wait(process) for process in started]
 
 
 def start(bench: str, endpoint: str, subscribers: list, load: list) -> subprocess.Popen:
@@ -76,12 +105,25 @@ def wait(process: subprocess.Popen) -> dict:
     return json.loads(output)
 
 
-def processor_seconds(relays: list) -> float:
+def running(name: str) -> list:
+    """Returns the processes of a program."""
+    return [int(path.parent.name) for path in pathlib.Path("/proc").glob("[0-9]*/comm") if read(path).startswith(name)]
+
+
+def processor_seconds(pids: list) -> float:
     ticks = 0
-    for relay in relays:
-        fields = pathlib.Path(f"/proc/{relay.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
+    for pid in pids:
+        fields = read(pathlib.Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:13]))
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def read(path: pathlib.Path) -> str:
+    """Reads a file about a process, which may have ended."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 if __name__ == "__main__":

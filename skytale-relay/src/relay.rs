@@ -173,6 +173,17 @@ impl Relay {
         self.shared.drain.clone()
     }
 
+    /// Waits until other relays were sent what they are to know of sessions that ended here. Without a
+    /// [backplane](Self::with_backplane) there is nothing to wait for.
+    ///
+    /// A host awaits it after its servers have drained, before its runtime ends; where the engine does not answer it may
+    /// take for ever.
+    pub async fn flush(&self) {
+        if let Some(cluster) = self.shared.registry.cluster() {
+            cluster.flush().await;
+        }
+    }
+
     /// Returns the limits.
     pub fn limits(&self) -> &Limits {
         &self.shared.limits

@@ -39,6 +39,16 @@ pub trait Backplane: fmt::Debug + Send + Sync + 'static {
     /// parcel may or may not arrive.
     async fn send(&self, topic: Topic, reach: Reach, body: Bytes) -> Result<()>;
 
+    /// Waits until what was sent before has left this process: what it sends last needs it. Default: it has, once
+    /// [`send`](Self::send) returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable) where the engine cannot be reached.
+    async fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Streams what others send to the topics that are listened to, until the backplane is closed. Of several streams of
     /// one backplane each receives every parcel.
     fn received(&self) -> BoxStream<'static, Parcel>;

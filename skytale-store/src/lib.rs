@@ -6,9 +6,11 @@ mod backplane;
 mod channels;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod counted;
 mod directory;
 mod error;
 mod memory;
+mod meters;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "sql")]
@@ -20,6 +22,7 @@ pub use accounts::{Account, Accounts, ApiKey, Revocation, Revoked};
 pub use agents::{Agent, AgentQuery, Agents};
 pub use backplane::{Backplane, Parcel, Reach, Topic};
 pub use channels::{ChannelEntry, Channels, Invite, Member, NewRequest, Request, Role};
+pub use counted::CountedStore;
 pub use directory::{Bundle, ClaimedKeyPackage, Deposit, Directory, GROUP_INFOS};
 pub use error::{Result, Source, StoreError};
 pub use memory::{MemoryBackplane, MemoryCapacity, MemoryStore};

@@ -11,11 +11,13 @@ use crate::error::Result;
 ///
 /// Messages are counted by [`Store::append`](crate::Store::append), in the same step that makes them durable: each that
 /// was archived counts once for the account of its [`NewRecord`](crate::NewRecord), whatever is killed when; one that was
-/// refused, or appended before, does not count.
+/// refused, or appended before, does not count. A log that does not count is wrapped in a
+/// [`CountedStore`](crate::CountedStore).
 #[async_trait]
 pub trait Usage: fmt::Debug + Send + Sync + 'static {
-    /// Counts a token that was issued.
-    async fn count_token(&self, account: &str, day: Day) -> Result<()>;
+    /// Adds an amount to what an account used on a day: a token that was issued, or messages of a log that does not count
+    /// them itself.
+    async fn count(&self, account: &str, day: Day, used: Used) -> Result<()>;
 
     /// Returns what an account used on each day from `first` to `last` on which it used something, in order.
     async fn usage(&self, account: &str, first: Day, last: Day) -> Result<Vec<DayUsage>>;

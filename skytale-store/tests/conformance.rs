@@ -5,8 +5,8 @@ mod postgres;
 use std::sync::Arc;
 
 use skytale_store::{
-    Accounts, Agents, Backplane, Channels, Directory, MemoryBackplane, MemoryStore, SqlOptions, SqlStore,
-    Store, Usage, conformance,
+    Accounts, Agents, Backplane, Channels, CountedStore, Directory, MemoryBackplane, MemoryStore, SqlOptions,
+    SqlStore, Store, Usage, conformance,
 };
 
 async fn check(store: Arc<impl Store + Directory + Accounts + Channels + Agents + Usage>) {
@@ -21,6 +21,14 @@ async fn check(store: Arc<impl Store + Directory + Accounts + Channels + Agents 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory() {
     check(Arc::new(MemoryStore::new())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counted_beside_the_log() {
+    let (log, usage) = (Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new()));
+    let counted = Arc::new(CountedStore::new(log, usage.clone()));
+    conformance::all(&(counted.clone() as Arc<dyn Store>)).await;
+    conformance::usage(&(counted.clone() as Arc<dyn Usage>), &(counted as Arc<dyn Store>)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

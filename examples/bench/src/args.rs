@@ -49,6 +49,17 @@ pub enum Mode {
         #[command(flatten)]
         load: Load,
     },
+    /// Let a NATS server, which the endpoint is then, carry the messages itself.
+    Nats {
+        /// How many messages are on the way.
+        #[arg(long, default_value_t = 256)]
+        window: u64,
+        /// Keep them in a stream on so many servers, and count what was acknowledged.
+        #[arg(long, value_name = "SERVERS")]
+        kept: Option<usize>,
+        #[command(flatten)]
+        load: Load,
+    },
     /// Open connections that do nothing but be there.
     Idle {
         /// How many.
@@ -69,6 +80,9 @@ pub struct Load {
     /// How many further subscribers stop reading after they have subscribed.
     #[arg(long, default_value_t = 0)]
     pub stuck: usize,
+    /// Over how many channels the messages are spread in turn; every subscriber is in all of them.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub channels: u32,
     /// The size of a payload, in bytes.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(32..))]
     pub bytes: u32,

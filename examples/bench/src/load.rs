@@ -44,7 +44,7 @@ impl Progress {
     }
 
     /// Takes the credit for one message; where there is none, the publisher is woken when there may be.
-    fn take(&self, deliveries: u64, context: &mut Context<'_>) -> bool {
+    pub fn take(&self, deliveries: u64, context: &mut Context<'_>) -> bool {
         let taken = || {
             let enough = |credit: u64| credit.checked_sub(deliveries);
             self.credit.fetch_update(Ordering::Acquire, Ordering::Relaxed, enough).is_ok()
@@ -59,7 +59,8 @@ impl Progress {
 
 /// What is sent, to how many, and until when.
 pub struct Sending {
-    pub template: Template,
+    /// One for each channel.
+    pub templates: Vec<Template>,
     pub copies: u64,
     pub until: u64,
     pub progress: Arc<Progress>,
@@ -106,6 +107,6 @@ impl Sending {
 
     fn next(&self, at: u64) -> Bytes {
         let number = self.progress.sent.fetch_add(1, Ordering::Relaxed) + 1;
-        self.template.stamped(Stamp { number, at })
+        self.templates[number as usize % self.templates.len()].stamped(Stamp { number, at })
     }
 }

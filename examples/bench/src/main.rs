@@ -11,6 +11,7 @@ mod idle;
 mod link;
 mod load;
 mod message;
+mod nats;
 mod outgoing;
 mod process;
 mod report;
@@ -32,6 +33,9 @@ fn main() -> anyhow::Result<()> {
             Mode::Window { window, ref load } => run::measure(&args.node, load, load::Pace::Window(window))
                 .await
                 .map(|report| report.show(args.json)),
+            Mode::Nats { window, kept, ref load } => {
+                Ok(nats::measure(&args.node, load, window, kept).await?.show(args.json))
+            }
             Mode::Rate { rate, ref load } => run::measure(&args.node, load, load::Pace::Rate(rate))
                 .await
                 .map(|report| report.show(args.json)),

@@ -86,10 +86,7 @@ impl Template {
 
     pub fn stamped(&self, stamp: Stamp) -> Bytes {
         let mut frame = BytesMut::from(&self.frame[..]);
-        let payload = &mut frame[self.payload..];
-        payload[..8].copy_from_slice(&MARK);
-        payload[8..16].copy_from_slice(&stamp.number.to_le_bytes());
-        payload[16..24].copy_from_slice(&stamp.at.to_le_bytes());
+        write_stamp(&mut frame[self.payload..], stamp);
         frame.freeze()
     }
 }
@@ -98,8 +95,8 @@ impl Template {
 pub struct Reader {
     key: LinkKey,
     bytes: usize,
-    /// All of a checked frame but its payload; the next one has the same.
-    checked: Vec<u8>,
+    /// For each channel all of a checked frame but its payload; the next one has the same.
+    checked: Vec<Vec<u8>>,
 }
 
 /// What a frame that arrived turned out to be.
@@ -113,27 +110,35 @@ pub enum Arrived {
 }
 
 impl Reader {
-    pub fn new(key: LinkKey, bytes: usize) -> Self {
-        Self { key, bytes, checked: Vec::new() }
+    pub fn new(key: LinkKey, bytes: usize, channels: usize) -> Self {
+        Self { key, bytes, checked: vec![Vec::new(); channels] }
     }
 
     pub fn read(&mut self, frame: &Bytes) -> Arrived {
         let Some(start) = frame.len().checked_sub(self.bytes) else { return Arrived::Other };
         let (before, payload) = frame.split_at(start);
         let Some(stamp) = read_stamp(payload) else { return Arrived::Other };
-        if before != self.checked {
+        let channel = stamp.number as usize % self.checked.len();
+        if before != self.checked[channel] {
             match Message::decode(frame.clone()) {
                 Ok(Message { message_type: Some(MessageType::Publish(publish)), .. })
                     if publish.header.as_ref().is_some_and(|header| self.key.verifies(header)) => {}
                 _ => return Arrived::Untrue,
             }
-            self.checked = before.to_vec();
+            self.checked[channel] = before.to_vec();
         }
         Arrived::Stamped(stamp)
     }
 }
 
-fn read_stamp(payload: &[u8]) -> Option<Stamp> {
+/// Fills in the beginning of a payload.
+pub fn write_stamp(payload: &mut [u8], stamp: Stamp) {
+    payload[..8].copy_from_slice(&MARK);
+    payload[8..16].copy_from_slice(&stamp.number.to_le_bytes());
+    payload[16..24].copy_from_slice(&stamp.at.to_le_bytes());
+}
+
+pub fn read_stamp(payload: &[u8]) -> Option<Stamp> {
     let rest = payload.strip_prefix(&MARK)?;
     let (number, rest) = rest.split_first_chunk::<8>()?;
     let (at, _) = rest.split_first_chunk::<8>()?;
@@ -170,9 +175,9 @@ mod tests {
         let template = Template::new(&key, &here, &there, 1, 64);
         let stamp = Stamp { number: 7, at: 9 };
         let frame = template.stamped(stamp);
-        assert_eq!(Reader::new(key.clone(), 64).read(&frame), Arrived::Stamped(stamp));
+        assert_eq!(Reader::new(key.clone(), 64, 1).read(&frame), Arrived::Stamped(stamp));
         let mut changed = frame.to_vec();
         changed[20] ^= 1;
-        assert_eq!(Reader::new(key, 64).read(&changed.into()), Arrived::Untrue);
+        assert_eq!(Reader::new(key, 64, 1).read(&changed.into()), Arrived::Untrue);
     }
 }

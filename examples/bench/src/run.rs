@@ -28,37 +28,39 @@ const OPENING: usize = 16;
 /// Runs a load against a node.
 pub async fn measure(node: &Node, load: &Load, pace: Pace) -> anyhow::Result<Report> {
     let run = format!("run-{:08x}", rand::random::<u32>());
-    let room = name(["skytale", "bench", &run], 1);
-    let mut healthy = subscribe(node, &run, &room, 0..load.subscribers).await?;
-    let stuck = subscribe(node, &run, &room, load.subscribers..load.subscribers + load.stuck).await?;
+    let channels = load.channels as usize;
+    let rooms: Vec<_> =
+        (0..channels).map(|number| name(["skytale", &run, &format!("room-{number}")], 1)).collect();
+    let mut healthy = subscribe(node, &run, &rooms, 0..load.subscribers).await?;
+    let stuck = subscribe(node, &run, &rooms, load.subscribers..load.subscribers + load.stuck).await?;
     let publisher = Connection::open(node).await.context("the publisher")?;
-    let only = (healthy.len() == 1 && stuck.is_empty()).then(|| healthy[0].0.clone());
-    let (destination, fanout) = only.map_or((room, EVERYBODY), |name| (name, 1));
+    let only = (healthy.len() == 1 && stuck.is_empty() && channels == 1).then(|| vec![healthy[0].0.clone()]);
+    let (destinations, fanout) = only.map_or((rooms, EVERYBODY), |names| (names, 1));
     let source = name(["skytale", "bench", &run], 2);
-    let template = Template::new(&publisher.key, &source, &destination, fanout, load.bytes as usize);
+    let template = |to| Template::new(&publisher.key, &source, to, fanout, load.bytes as usize);
+    let templates = destinations.iter().map(template).collect();
 
     let copies = load.subscribers as u64;
     let window = if let Pace::Window(window) = pace { window } else { 0 };
     let progress = Arc::new(Progress::with_credit(window * copies));
-    let nanoseconds = |seconds: f64| (seconds * 1e9) as u64;
-    let from = now() + nanoseconds(load.warmup);
-    let measured = from..from + nanoseconds(load.seconds);
+    let measured = measured_time(load);
     let (stop, stopped) = watch::channel(());
     let mut receivers = JoinSet::new();
     for (_, connection) in healthy.drain(..) {
-        let reader = Reader::new(connection.key.clone(), load.bytes as usize);
-        let receiver = Receiver { connection, reader, measured: measured.clone(), stopped: stopped.clone() };
+        let reader = Reader::new(connection.key.clone(), load.bytes as usize, channels);
+        let receiver =
+            Receiver { connection, reader, channels, measured: measured.clone(), stopped: stopped.clone() };
         receivers.spawn(receiver.run(progress.clone()));
     }
     let Connection { outgoing, incoming, .. } = publisher;
     let keep = outgoing.clone();
     tokio::spawn(incoming.for_each(|_| async {}));
-    Sending { template, copies, until: measured.end, progress: progress.clone() }.begin(pace, outgoing);
+    Sending { templates, copies, until: measured.end, progress: progress.clone() }.begin(pace, outgoing);
 
     let mut report = watch_node(node, &progress, &measured).await;
     await_late(&progress, copies, load.drain).await;
     drop(stop);
-    let tally = receivers.join_all().await.iter().fold(Tally::default(), |mut sum, tally| {
+    let tally = receivers.join_all().await.iter().fold(Tally::new(channels), |mut sum, tally| {
         sum.add(tally);
         sum
     });
@@ -67,18 +69,27 @@ pub async fn measure(node: &Node, load: &Load, pace: Pace) -> anyhow::Result<Rep
     Ok(report)
 }
 
-/// Opens the connections of subscribers, each under a name of its own and in the room.
+/// Returns from when until when it is measured.
+pub fn measured_time(load: &Load) -> Range<u64> {
+    let nanoseconds = |seconds: f64| (seconds * 1e9) as u64;
+    let from = now() + nanoseconds(load.warmup);
+    from..from + nanoseconds(load.seconds)
+}
+
+/// Opens the connections of subscribers, each under a name of its own and in all rooms.
 async fn subscribe(
     node: &Node,
     run: &str,
-    room: &Name,
+    rooms: &[Name],
     numbers: Range<usize>,
 ) -> anyhow::Result<Vec<(Name, Connection)>> {
     let opened = stream::iter(numbers).map(|number| async move {
         let own = name(["skytale", run, &format!("subscriber-{number}")], number as u64 + 1);
         let mut connection = Connection::open(&node.of_subscriber(number)).await?;
         connection.subscribe(&own, &own).await?;
-        connection.subscribe(&own, room).await?;
+        for room in rooms {
+            connection.subscribe(&own, room).await?;
+        }
         anyhow::Ok((own, connection))
     });
     opened.buffered(OPENING).try_collect().await.context("a subscriber")
@@ -87,13 +98,14 @@ async fn subscribe(
 struct Receiver {
     connection: Connection,
     reader: Reader,
+    channels: usize,
     measured: Range<u64>,
     stopped: watch::Receiver<()>,
 }
 
 impl Receiver {
     async fn run(mut self, progress: Arc<Progress>) -> Tally {
-        let mut tally = Tally::default();
+        let mut tally = Tally::new(self.channels);
         loop {
             let frame = tokio::select! {
                 biased;
@@ -112,7 +124,7 @@ impl Receiver {
 }
 
 /// Measures what the node delivers and uses.
-async fn watch_node(node: &Node, progress: &Progress, measured: &Range<u64>) -> Report {
+pub async fn watch_node(node: &Node, progress: &Progress, measured: &Range<u64>) -> Report {
     let read = || {
         let delivered = progress.delivered.load(Ordering::Relaxed);
         (now(), delivered, node.pid.and_then(process::processor_seconds))
@@ -135,7 +147,8 @@ async fn sleep_until(time: u64) {
     tokio::time::sleep(Duration::from_nanos(time.saturating_sub(now()))).await;
 }
 
-async fn await_late(progress: &Progress, copies: u64, seconds: f64) {
+/// Waits for what is still on the way.
+pub async fn await_late(progress: &Progress, copies: u64, seconds: f64) {
     let deadline = now() + (seconds * 1e9) as u64;
     let late = || progress.delivered.load(Ordering::Relaxed) < progress.sent.load(Ordering::Relaxed) * copies;
     while late() && now() < deadline {

@@ -6,7 +6,7 @@ use crate::histogram::Histogram;
 use crate::message::{Arrived, Stamp};
 
 /// Counts of messages, and the times of those that arrived while it was measured.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tally {
     pub received: u64,
     pub duplicates: u64,
@@ -15,10 +15,23 @@ pub struct Tally {
     /// Whether the node ended a stream.
     pub ended: u64,
     pub times: Histogram,
-    last: u64,
+    /// The last number in each channel.
+    last: Vec<u64>,
 }
 
 impl Tally {
+    pub fn new(channels: usize) -> Self {
+        Self {
+            received: 0,
+            duplicates: 0,
+            disorder: 0,
+            untrue: 0,
+            ended: 0,
+            times: Histogram::default(),
+            last: vec![0; channels],
+        }
+    }
+
     /// Counts a frame; tells whether it was one of the load's messages.
     pub fn count(&mut self, arrived: &Arrived, now: u64, measured: &Range<u64>) -> bool {
         match arrived {
@@ -36,12 +49,14 @@ impl Tally {
     }
 
     fn count_stamp(&mut self, stamp: Stamp) {
-        if stamp.number == self.last {
+        let channels = self.last.len();
+        let last = &mut self.last[stamp.number as usize % channels];
+        if stamp.number == *last {
             self.duplicates += 1;
-        } else if stamp.number < self.last {
+        } else if stamp.number < *last {
             self.disorder += 1;
         }
-        self.last = self.last.max(stamp.number);
+        *last = stamp.number.max(*last);
     }
 
     pub fn add(&mut self, other: &Self) {
@@ -60,7 +75,7 @@ mod tests {
 
     #[test]
     fn repetitions_and_what_comes_late_are_told_apart() {
-        let mut tally = Tally::default();
+        let mut tally = Tally::new(1);
         for number in [1, 2, 2, 4, 3] {
             assert!(tally.count(&Arrived::Stamped(Stamp { number, at: 0 }), 5, &(0..10)));
         }

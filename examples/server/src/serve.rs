@@ -27,6 +27,9 @@ use crate::{api, http, logging, quic as quic_listener, secret};
 /// How often messages are checked for their age.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
 
+/// How long it may take to tell other relays of the sessions that ended, and to hand over what was counted.
+const FLUSH: Duration = Duration::from_secs(2);
+
 /// When agents whose streams end in a drain are told to come back.
 const COME_BACK: Duration = Duration::from_secs(1);
 
@@ -63,11 +66,15 @@ pub async fn run(config: Config) -> Result<()> {
     let encrypted = certificates.http.clone();
     tokio::spawn(async move { http::serve(http_listener, encrypted.as_ref(), router).await });
     summary.print(&config.server);
-    if config.server.anonymous() {
+    let served = if config.server.anonymous() {
         edges.serve(&config, relay, AllowAnonymous::beside(tokens)).await
     } else {
         edges.serve(&config, relay, tokens).await
+    };
+    if let Some(counted) = storage.parts.counted {
+        let _ = tokio::time::timeout(FLUSH, counted.flush()).await;
     }
+    served
 }
 
 /// Where agents connect.
@@ -92,7 +99,7 @@ impl Edges {
     async fn serve<A: Authenticator>(self, config: &Config, relay: Relay, authenticator: A) -> Result<()> {
         let drain = relay.drain();
         let frame_bytes = relay.limits().frame.frame_bytes;
-        let service = AuthenticateLayer::new(authenticator).layer(relay);
+        let service = AuthenticateLayer::new(authenticator).layer(relay.clone());
         let grace = Duration::from_secs(config.server.drain_seconds.unwrap_or(10));
         let server =
             Server::new(service.clone(), drain.clone()).with_frame_bytes(frame_bytes).with_grace(grace);
@@ -110,6 +117,7 @@ impl Edges {
             served
         };
         let (served, ()) = tokio::join!(grpc, quic);
+        let _ = tokio::time::timeout(FLUSH, relay.flush()).await;
         tracing::info!("drained");
         served.map_err(|error| anyhow::anyhow!(error).context("the gRPC edge failed"))
     }

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use secrecy::ExposeSecret;
 use skytale_api::Api;
 use skytale_store::{
-    Accounts, Agents, Backplane, Channels, Directory, Durability, MemoryStore, NatsOptions, NatsStore,
-    SqlOptions, SqlStore, Store, Usage,
+    Accounts, Agents, Backplane, Channels, CountedStore, Directory, Durability, MemoryStore, NatsOptions,
+    NatsStore, SqlOptions, SqlStore, Store, Usage,
 };
 
 use crate::config::ServerConfig;
@@ -34,6 +34,8 @@ pub struct Parts {
     pub accounts: Arc<dyn Accounts>,
     pub channels: Arc<dyn Channels>,
     pub usage: Arc<dyn Usage>,
+    /// What counts messages of a log that does not count them itself.
+    pub counted: Option<CountedStore>,
     /// `None` where this relay is the only one.
     pub backplane: Option<Arc<dyn Backplane>>,
 }
@@ -50,6 +52,7 @@ impl Opened {
             accounts: storage.clone(),
             channels: storage.clone(),
             usage: storage.clone(),
+            counted: None,
             backplane: None,
         };
         let api: api::Make = Box::new(|issuer, pepper| Api::new(storage, issuer, pepper));
@@ -62,7 +65,10 @@ impl Opened {
         if config.has_peers()? {
             self.parts.backplane = Some(Arc::new(store.backplane().await?));
         }
-        self.parts.store = Arc::new(Metered::new(Arc::new(store)));
+        let counted = CountedStore::new(Arc::new(store), self.parts.usage);
+        self.parts.usage = Arc::new(counted.clone());
+        self.parts.store = Arc::new(Metered::new(Arc::new(counted.clone())));
+        self.parts.counted = Some(counted);
         self.place = format!("NATS JetStream, and {}", self.place);
         Ok(self)
     }

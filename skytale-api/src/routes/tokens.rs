@@ -6,7 +6,7 @@ use axum::extract;
 use http::StatusCode;
 use serde::Serialize;
 use skytale_core::Claims;
-use skytale_store::{Day, Revocation, Revoked};
+use skytale_store::{Day, Revocation, Revoked, Used};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -47,7 +47,8 @@ pub(crate) async fn create(
         .with_id(id.as_str());
     claims.grants = caller.scopes;
     let token = api.0.issuer.sign(&claims).ok_or_else(Problem::internal)?;
-    api.0.usage.count_token(&account.id, Day::of(SystemTime::now())).await?;
+    let one = Used { tokens: 1, ..Used::default() };
+    api.0.usage.count(&account.id, Day::of(SystemTime::now()), one).await?;
     Ok(Body(Token { token, expires_at: expires, id }))
 }
 

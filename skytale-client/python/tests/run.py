@@ -21,7 +21,7 @@ CREWAI = "test_crewai.py"
 
 def main(arguments: list) -> int:
     harness.end_cleanly()
-    programs = harness.build_server("skytale-cli").parent
+    programs = harness.build_server(*harness.BESIDE).parent
     tools = environment("requirements-build.txt", None)
     with tempfile.TemporaryDirectory() as scratch:
         wheel = build_wheel(tools, pathlib.Path(scratch))

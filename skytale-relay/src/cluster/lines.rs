@@ -11,6 +11,7 @@ use crate::meter::Meter;
 /// The bounded queue to the backplane. Offering never waits.
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
+    backplane: Arc<dyn Backplane>,
     parcels: mpsc::Sender<Waiting>,
     room: Arc<Semaphore>,
     meter: Meter,
@@ -28,12 +29,13 @@ struct Waiting {
 /// How many parcels, and bytes of them, wait while the engine is slow; further ones are dropped and counted, as they are
 /// not archived.
 const PARCELS: usize = 16_384;
-const BYTES: usize = 64 * 1024 * 1024;
+const BYTES: u32 = 64 * 1024 * 1024;
 
 impl Outgoing {
     pub fn start(backplane: Arc<dyn Backplane>, meter: Meter) -> Self {
         let (parcels, mut queue) = mpsc::channel::<Waiting>(PARCELS);
-        let outgoing = Self { parcels, room: Arc::new(Semaphore::new(BYTES)), meter: meter.clone() };
+        let room = Arc::new(Semaphore::new(BYTES as usize));
+        let outgoing = Self { backplane: backplane.clone(), parcels, room, meter: meter.clone() };
         tokio::spawn(async move {
             while let Some(Waiting { topic, reach, body, _room }) = queue.recv().await {
                 if let Err(error) = backplane.send(topic, reach, body).await {
@@ -48,6 +50,18 @@ impl Outgoing {
         outgoing
     }
 
+    /// Waits until what was offered before is sent.
+    pub async fn flush(&self) {
+        // Each parcel gives its share of the room back when it is sent.
+        drop(self.room.acquire_many(BYTES).await);
+        if let Err(error) = self.backplane.flush().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the last messages to other relays may be lost"
+            );
+        }
+    }
+
     pub fn send(&self, topic: Topic, reach: Reach, body: Bytes) {
         let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(bytes).ok();
@@ -55,6 +69,33 @@ impl Outgoing {
         match waiting.is_some_and(|waiting| self.parcels.try_send(waiting).is_ok()) {
             true => self.meter.parcels_sent.increment(1),
             false => self.meter.parcels_dropped.increment(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, StreamExt};
+    use skytale_core::Dialect;
+    use skytale_store::MemoryBackplane;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_offered_is_sent_once_flushed() {
+        let here = MemoryBackplane::default();
+        let other = here.join();
+        let topic = Topic { channel: [1; 3], dialect: Dialect::Slim3, instance: None };
+        other.listen(topic).await.expect("listens");
+        let mut received = other.received();
+        let outgoing = Outgoing::start(Arc::new(here), Meter::new());
+        for number in 0..100u8 {
+            outgoing.send(topic, Reach::All, Bytes::copy_from_slice(&[number]));
+        }
+        outgoing.flush().await;
+        for number in 0..100 {
+            let parcel = received.next().now_or_never().flatten().expect("has arrived");
+            assert_eq!(parcel.body[..], [number]);
         }
     }
 }

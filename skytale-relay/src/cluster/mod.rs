@@ -111,6 +111,11 @@ impl Cluster {
         }
     }
 
+    /// Waits until what other relays are to know is sent.
+    pub async fn flush(&self) {
+        self.outgoing.flush().await;
+    }
+
     /// Lets the other relays know how far an agent that went away had got.
     pub fn hand_over(&self, subscriber: Subscriber, position: SequenceNumber) {
         self.outgoing.send(EVERY_RELAY, Reach::All, Letter::Position(subscriber, position).encode());

@@ -70,7 +70,7 @@ pub async fn concurrent_appends_all_count(usage: &Arc<dyn Usage>, store: &Arc<dy
 pub async fn tokens_count_by_day(usage: &Arc<dyn Usage>) {
     let account = unique("account");
     for day in [20_002, 20_000, 20_002, 20_005] {
-        usage.count_token(&account, Day(day)).await.expect("count");
+        usage.count(&account, Day(day), Used { tokens: 1, ..Used::default() }).await.expect("count");
     }
     let days = usage.usage(&account, Day(20_000), Day(20_004)).await.expect("usage");
     let day = |day, tokens| DayUsage { day: Day(day), used: Used { tokens, ..Used::default() } };

@@ -20,6 +20,7 @@ use skytale_core::{ChannelName, SequenceNumber};
 use tokio::sync::watch;
 
 use crate::error::Result;
+use crate::meters::{Countable, Meters};
 use crate::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
 pub use backplane::MemoryBackplane;
 use log::Log;
@@ -51,7 +52,7 @@ pub struct MemoryStore {
     accounts: accounts::Book,
     agents: agents::Book,
     rooms: channels::Book,
-    meters: usage::Meters,
+    meters: Meters,
 }
 
 const SHARDS: usize = 16;
@@ -140,9 +141,9 @@ impl Store for MemoryStore {
         precondition: Precondition,
     ) -> Result<Appended> {
         let channel = self.channel(channel);
-        let metered = usage::metered(&records);
+        let countable = Countable::of(&records);
         let appended = channel.log().append(records, &precondition, self.capacity)?;
-        self.meters.count(metered, &appended);
+        self.meters.count(countable, &appended);
         if channel.grown.receiver_count() > 0 {
             channel.grown.send_replace(());
         }

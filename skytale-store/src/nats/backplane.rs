@@ -137,6 +137,10 @@ impl Backplane for NatsBackplane {
         Ok(())
     }
 
+    async fn flush(&self) -> Result<()> {
+        self.client.flush().await.map_err(StoreError::unavailable)
+    }
+
     fn received(&self) -> BoxStream<'static, Parcel> {
         let parcels = self.parcels.subscribe();
         let next = |mut parcels: broadcast::Receiver<Parcel>| async move {

@@ -60,7 +60,7 @@ use writer::Writer;
 /// record, and no other limits than those of size: a full stream refuses appends with [`StoreError::Full`], and loses nothing.
 /// An append has at most 2,048 message ids.
 ///
-/// The store keeps no [`Usage`](crate::Usage): accounts of records are ignored.
+/// The store keeps no [`Usage`](crate::Usage): where that is wanted, a [`CountedStore`](crate::CountedStore) wraps it.
 #[derive(Debug)]
 pub struct NatsStore {
     log: Log,

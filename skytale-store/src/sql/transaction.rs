@@ -12,9 +12,10 @@ use super::known::{ChannelCache, Group, Groups, Known};
 use super::page::ChannelRow;
 use super::statement::{Statements, millis};
 use super::unsynced::Unsynced;
-use super::usage::{self, Amounts, MeterId};
+use super::usage::{self, MeterId};
 use super::writer::Append;
 use crate::error::{Result, StoreError};
+use crate::meters::Amounts;
 use crate::store::{Appended, GroupId, MessageId, NewRecord, Outcome, Precondition, Unmet};
 
 /// Where a group is committed.

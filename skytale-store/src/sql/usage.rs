@@ -1,8 +1,6 @@
 //! Usage in a SQL database.
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -12,15 +10,13 @@ use super::statement::Statements;
 use super::writer::Append;
 use super::{SqlStore, column};
 use crate::error::Result;
+use crate::meters::Amounts;
 use crate::store::{Appended, Outcome};
 use crate::usage::{Day, DayUsage, Usage, Used};
 
 /// The rows that one process counts in, so that no process waits for another's.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MeterId(i64);
-
-/// What a transaction adds.
-pub(super) type Amounts = BTreeMap<(Arc<str>, Day), Used>;
 
 impl MeterId {
     /// The rows of a file's only process.
@@ -57,8 +53,7 @@ impl Statements {
 
 #[async_trait]
 impl Usage for SqlStore {
-    async fn count_token(&self, account: &str, day: Day) -> Result<()> {
-        let used = Used { tokens: 1, ..Used::default() };
+    async fn count(&self, account: &str, day: Day, used: Used) -> Result<()> {
         self.execute(self.statements.add_usage(self.meter, account, day, used)).await.map(drop)
     }
 

@@ -31,7 +31,7 @@ def main() -> int:
     seconds = parser.parse_args().seconds
     harness.end_cleanly()
     # With what the other tests need: another choice of packages would be built with other features.
-    binary, st = harness.build_server("skytale-cli"), harness.venv("schemathesis", SCHEMATHESIS).with_name("st")
+    binary, st = harness.build_server(*harness.BESIDE), harness.venv("schemathesis", SCHEMATHESIS).with_name("st")
     with tempfile.TemporaryDirectory() as scratch:
         config = pathlib.Path(scratch) / "skytale.toml"
         config.write_text(RATES)

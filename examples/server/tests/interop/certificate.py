@@ -1,4 +1,4 @@
-"""Writes a self-signed certificate for this machine: certificate.py DIRECTORY."""
+"""Writes a self-signed certificate for this machine: certificate.py DIRECTORY [ADDRESS ...]."""
 import datetime
 import ipaddress
 import pathlib
@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 directory = pathlib.Path(sys.argv[1])
 key = ec.generate_private_key(ec.SECP256R1())
 name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+addresses = sys.argv[2:] or ["127.0.0.1"]
+names = [x509.DNSName("localhost"), *(x509.IPAddress(ipaddress.ip_address(address)) for address in addresses)]
 now = datetime.datetime.now(datetime.timezone.utc)
 certificate = (
     x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())

@@ -75,37 +75,41 @@ def await_answer(connection: socket.socket) -> None:
 
 
 class NatsServers:
-    """NATS servers that are one, with JetStream."""
+    """NATS servers that are one, with JetStream. `at` says for each where it listens, and what runs it."""
 
-    def __init__(self, count: int):
-        self.count = count
+    def __init__(self, count: int, at=lambda place: ("127.0.0.1", [])):
+        self.hosts = [at(place) for place in range(count)]
 
     def __enter__(self) -> "NatsServers":
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="skytale-nats-"))
-        clients, routes = free_ports(self.count), free_ports(self.count)
-        self.urls = ",".join(f"nats://127.0.0.1:{port}" for port in clients)
-        self.ports, self.processes = clients, [None] * self.count
-        others = ", ".join(f"nats://127.0.0.1:{port}" for port in routes)
-        for place in range(self.count):
+        clients, routes = self.addresses(), self.addresses()
+        self.urls = ",".join(f"nats://{client}" for client in clients)
+        self.processes = [None] * len(self.hosts)
+        others = ", ".join(f"nats://{route}" for route in routes)
+        for place, (client, route) in enumerate(zip(clients, routes)):
             self.config(place).write_text(
-                f"listen: 127.0.0.1:{clients[place]}\nserver_name: nats-{place + 1}\nmax_payload: 8MB\n"
+                f"listen: {client}\nserver_name: nats-{place + 1}\nmax_payload: 8MB\n"
                 f'jetstream {{ store_dir: "{self.scratch}/{place}" }}\n'
-                f"cluster {{ name: skytale, listen: 127.0.0.1:{routes[place]}, routes: [{others}] }}\n")
+                f"cluster {{ name: skytale, listen: {route}, routes: [{others}] }}\n")
         try:
-            for place in range(self.count):
+            for place in range(len(self.hosts)):
                 self.start(place)
-            for port in clients:
-                await_port(port)
+            for client in clients:
+                await_listener(client)
         except BaseException:
             self.__exit__()
             raise
         return self
 
+    def addresses(self) -> list:
+        return [f"{address}:{port}" for (address, _), port in zip(self.hosts, free_ports(len(self.hosts)))]
+
     def config(self, place: int) -> pathlib.Path:
         return self.scratch / f"{place}.conf"
 
     def start(self, place: int) -> None:
-        command = [os.environ[NATS], "-c", self.config(place), "-l", self.scratch / f"{place}.log"]
+        _, before = self.hosts[place]
+        command = [*before, os.environ[NATS], "-c", self.config(place), "-l", self.scratch / f"{place}.log"]
         self.processes[place] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def kill(self, place: int) -> None:
@@ -122,14 +126,15 @@ class NatsServers:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
 
-def await_port(port: int) -> None:
+def await_listener(address: str) -> None:
+    host, port = address.split(":")
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
-            return socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            return socket.create_connection((host, int(port)), timeout=5).close()
         except OSError:
             if time.monotonic() > deadline:
-                sys.exit(f"nothing listens on port {port}")
+                sys.exit(f"nothing listens on {address}")
             time.sleep(0.05)
 
 

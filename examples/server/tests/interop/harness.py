@@ -23,6 +23,10 @@ LISTENERS = ("--grpc-listen-addr", "--quic-listen-addr", "--health-listen-addr")
 START_SECONDS, STOP_SECONDS = 60, 20
 
 
+# What stands beside the server; always built together, as another choice would be built from the ground up again.
+BESIDE = ("skytale-cli", "cluster")
+
+
 def end_cleanly() -> None:
     """Lets SIGTERM end this process as Ctrl-C does: every `with` is left, and nothing stays behind."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -73,27 +77,39 @@ def install(package: str, version: str, home: pathlib.Path) -> None:
         sys.exit(f"{package} {version} could not be installed: is PyPI reachable, and has it a wheel for this Python?")
 
 
-def certificate(directory: pathlib.Path) -> tuple:
-    """Makes a self-signed certificate for this machine; returns the paths of it and of its key."""
+def certificate(directory: pathlib.Path, *addresses: str) -> tuple:
+    """Makes a self-signed certificate for this machine, by default for its clients; returns the paths of it and of its
+    key."""
     python = venv("cryptography", "50.0.2")
-    subprocess.run([python, pathlib.Path(__file__).with_name("certificate.py"), directory], check=True)
+    subprocess.run([python, pathlib.Path(__file__).with_name("certificate.py"), directory, *addresses], check=True)
     return directory / "cert.pem", directory / "key.pem"
+
+
+def shim(source: pathlib.Path, directory: pathlib.Path):
+    """Compiles a library to preload; returns nothing where that cannot be."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if not compiler or not sys.platform.startswith("linux"):
+        return None
+    library = directory / source.with_suffix(".so").name
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+    return library
 
 
 class Server:
     """A server, on free ports unless told otherwise, with a data directory of its own unless given one, for as long as
-    the `with` lasts."""
+    the `with` lasts. `before` is what runs it, `environment` what it is given besides."""
 
-    def __init__(self, binary: pathlib.Path, *flags: str, data: pathlib.Path | None = None):
+    def __init__(self, binary: pathlib.Path, *flags: str, data: pathlib.Path | None = None, before=(), environment=()):
         self.binary, self.flags, self.data = binary, flags, data
+        self.before, self.environment = before, dict(environment)
 
     def __enter__(self) -> "Server":
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="skytale-"))
         self.data, self.log = self.data or self.scratch / "data", self.scratch / "log"
         anywhere = [part for flag in LISTENERS if flag not in self.flags for part in (flag, "127.0.0.1:0")]
-        command = [self.binary, "--data-dir", self.data, *anywhere, *self.flags]
+        command = [*self.before, self.binary, "--data-dir", self.data, *anywhere, *self.flags]
         with open(self.log, "w") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | self.environment)
         try:
             self.await_ready()
         except BaseException:

@@ -41,7 +41,7 @@ class Case:
 def main(words: list) -> int:
     harness.end_cleanly()
     # With what the other tests need: another choice of packages would be built with other features.
-    binary = harness.build_server("skytale-cli")
+    binary = harness.build_server(*harness.BESIDE)
     pythons = {version: harness.venv("slim-bindings", version) for version in SLIM_VERSIONS}
     sdk = harness.venv("skytale-sdk", SDK_VERSION)
     faults = []
