@@ -7,9 +7,10 @@ use std::ops::Range;
 use std::time::SystemTime;
 
 use sea_orm::{DbErr, Statement, Value};
+use skytale_core::ChannelName;
 
 use super::block::Block;
-use super::statement::{Statements, millis};
+use super::statement::{Statements, key, millis};
 
 /// How many bits of a position in SQLite are the number of the block's last record; those above are the channel's. Files keep it
 /// for good.
@@ -74,6 +75,16 @@ impl Statements {
                    WHERE position >= $1 AND position < $2 ORDER BY position";
         let range = positions(channel, after + 1..through + 1);
         self.make(sql, [range.start.into(), range.end.into()])
+    }
+
+    /// Reads a channel's head and its next blocks at once, so many of them and of their bytes, on PostgreSQL: there every
+    /// statement is a way to another machine and back.
+    pub fn page(&self, channel: &ChannelName, after: i64, most: u64, bytes: i64) -> Statement {
+        let sql = "SELECT c.last_sequence, c.floor, b.first, b.appended_at, b.body FROM channels c \
+                   LEFT JOIN LATERAL (SELECT next.*, SUM(length(body)) OVER (ORDER BY last) AS total FROM \
+                   (SELECT * FROM blocks WHERE channel_id = c.id AND last > $2 ORDER BY last LIMIT $3) AS next) AS b \
+                   ON b.total <= $4 OR b.total = length(b.body) WHERE c.components = $1 ORDER BY b.last";
+        self.make(sql, [key(channel).into(), after.into(), (most as i64).into(), bytes.into()])
     }
 
     /// Deletes blocks that are wholly trimmed.

@@ -1,37 +1,83 @@
 //! Noticing that a channel has grown: by our own appends, and by those of other processes through LISTEN.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 
 /// PostgreSQL's name for our notifications.
 pub(super) const PG_CHANNEL: &str = "skytale_appended";
 
 /// How long a follower trusts that it would have been woken.
-pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long to wait before listening again after the connection broke.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Wakes followers with the components of channels that have grown. A wake-up is a hint, never data.
-#[derive(Clone, Debug)]
-pub(super) struct Grown(broadcast::Sender<[u64; 3]>);
+/// Wakes the followers of channels that have grown. A wake-up is a hint, never data.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Grown(Arc<Mutex<Followed>>);
 
-impl Default for Grown {
-    fn default() -> Self {
-        Self(broadcast::Sender::new(1024))
-    }
+/// The channels that somebody follows.
+type Followed = HashMap<[u64; 3], Followers>;
+
+#[derive(Debug, Default)]
+struct Followers {
+    count: usize,
+    wakes: watch::Sender<()>,
+}
+
+/// One follower's wake-ups.
+#[derive(Debug)]
+pub(super) struct Growth {
+    grown: Grown,
+    components: [u64; 3],
+    wakes: watch::Receiver<()>,
 }
 
 impl Grown {
-    pub fn subscribe(&self) -> broadcast::Receiver<[u64; 3]> {
-        self.0.subscribe()
+    pub fn subscribe(&self, components: [u64; 3]) -> Growth {
+        let mut followed = self.followed();
+        let followers = followed.entry(components).or_default();
+        followers.count += 1;
+        Growth { grown: self.clone(), components, wakes: followers.wakes.subscribe() }
     }
 
     pub fn wake(&self, components: [u64; 3]) {
-        let _ = self.0.send(components);
+        if let Some(followers) = self.followed().get(&components) {
+            followers.wakes.send_replace(());
+        }
+    }
+
+    fn wake_all(&self) {
+        for followers in self.followed().values() {
+            followers.wakes.send_replace(());
+        }
+    }
+
+    fn followed(&self) -> MutexGuard<'_, Followed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Growth {
+    /// Waits until the channel has grown since the last time, or long enough that it may have grown unnoticed.
+    pub async fn wait(&mut self) {
+        let _ = tokio::time::timeout(POLL_INTERVAL, self.wakes.changed()).await;
+    }
+}
+
+impl Drop for Growth {
+    fn drop(&mut self) {
+        let mut followed = self.grown.followed();
+        let Some(followers) = followed.get_mut(&self.components) else { return };
+        followers.count -= 1;
+        if followers.count == 0 {
+            followed.remove(&self.components);
+        }
     }
 }
 
@@ -53,11 +99,15 @@ pub(super) fn start(pool: PgPool) -> Grown {
 async fn listen(pool: &PgPool, grown: &Grown) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(PG_CHANNEL).await?;
+    // What was appended while nobody listened woke nobody.
+    grown.wake_all();
     loop {
-        if let Some(notification) = listener.try_recv().await?
-            && let Some(components) = parse(notification.payload())
-        {
-            grown.wake(components);
+        match listener.try_recv().await? {
+            Some(notification) => {
+                parse(notification.payload()).into_iter().for_each(|channel| grown.wake(channel))
+            }
+            // The connection was lost, and there is another one.
+            None => grown.wake_all(),
         }
     }
 }

@@ -34,14 +34,13 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, QueryResult, Statement, TransactionTrait, TryGetable, Value,
 };
 use skytale_core::{ChannelName, SequenceNumber};
-use tokio::sync::broadcast;
 
 use crate::error::{Result, StoreError};
 use crate::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
 pub use backplane::PgBackplane;
 use connect::FileLock;
 pub use connect::SqlOptions;
-use listen::{Grown, POLL_INTERVAL};
+use listen::Grown;
 use page::ChannelRow;
 use statement::Statements;
 use unsynced::Unsynced;
@@ -168,14 +167,20 @@ impl Store for SqlStore {
     }
 
     fn follow(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
-        let (pages, grown) = (self.pages(channel, after), self.grown.subscribe());
-        let batches = stream::unfold(Some((pages, grown)), |state| async move {
-            let (mut pages, mut grown) = state?;
+        let (pages, growth) = (self.pages(channel, after), self.grown.subscribe(channel.components()));
+        let batches = stream::unfold(Some((pages, growth)), |state| async move {
+            let (mut pages, mut growth) = state?;
             loop {
+                if pages.is_at_head() {
+                    growth.wait().await;
+                }
                 match pages.next().await {
-                    Ok(records) if records.is_empty() => wait_for_growth(&mut grown, pages.channel()).await,
+                    Ok(records) if records.is_empty() => {}
                     Ok(records) => {
-                        return Some((records.into_iter().map(Ok).collect::<Vec<_>>(), Some((pages, grown))));
+                        return Some((
+                            records.into_iter().map(Ok).collect::<Vec<_>>(),
+                            Some((pages, growth)),
+                        ));
                     }
                     Err(error) => return Some((vec![Err(error)], None)),
                 }
@@ -228,20 +233,6 @@ impl Store for SqlStore {
     fn keeps_call_order(&self) -> bool {
         true
     }
-}
-
-/// Waits until the channel has grown, or long enough that it may have grown unnoticed.
-async fn wait_for_growth(grown: &mut broadcast::Receiver<[u64; 3]>, channel: &ChannelName) {
-    let noticed = async {
-        loop {
-            match grown.recv().await {
-                Ok(components) if components != channel.components() => {}
-                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
-            }
-        }
-    };
-    let _ = tokio::time::timeout(POLL_INTERVAL, noticed).await;
 }
 
 /// Keeps a cause that several callers are told.

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryResult, Statement};
 use skytale_core::{ChannelName, SequenceNumber};
 
 use super::block;
@@ -88,6 +88,7 @@ pub(super) struct Pages {
     unsynced: Unsynced,
     channel: ChannelName,
     after: SequenceNumber,
+    at_head: bool,
 }
 
 impl Pages {
@@ -98,52 +99,79 @@ impl Pages {
         channel: ChannelName,
         after: SequenceNumber,
     ) -> Self {
-        Self { db, statements, unsynced, channel, after }
+        Self { db, statements, unsynced, channel, after, at_head: false }
     }
 
-    pub fn channel(&self) -> &ChannelName {
-        &self.channel
+    /// Tells whether the last page ended at the head, as it was then.
+    pub fn is_at_head(&self) -> bool {
+        self.at_head
     }
 
     /// Returns the next records; none at the head.
     pub async fn next(&mut self) -> Result<Vec<Record>> {
-        let Some(channel) = find_channel(&self.db, &self.statements, &self.channel).await? else {
+        let Some((head, blocks)) = self.load().await? else {
+            self.at_head = true;
             return Ok(Vec::new());
         };
-        if self.after < channel.head.floor {
-            return Err(StoreError::Gone { floor: channel.head.floor });
+        if self.after < head.floor {
+            return Err(StoreError::Gone { floor: head.floor });
         }
-        let last = self.unsynced.cap(&self.channel, channel.head.last);
-        if self.after >= last {
-            return Ok(Vec::new());
+        let mut records = Vec::new();
+        for (first, appended_at, body) in blocks {
+            records.extend(block::read(SequenceNumber(first as u64), appended_at, body.into(), self.after)?);
         }
-        let records = self.load(channel.id, last).await?;
         for record in &records {
             if record.sequence != self.after.next() {
                 return Err(self.broken().await);
             }
             self.after = record.sequence;
         }
+        self.at_head = records.is_empty() || self.after >= head.last;
         Ok(records)
     }
 
-    async fn load(&self, channel: i64, last: SequenceNumber) -> Result<Vec<Record>> {
-        let after = self.after.0 as i64;
-        let through = self.page_end(channel, after, last.0 as i64).await?;
-        let statement = self.statements.blocks(channel, after, through);
-        let rows = self.db.query_all_raw(statement).await.map_err(StoreError::unavailable)?;
-        let mut records = Vec::new();
-        for row in &rows {
-            let (first, appended_at, body) = read_block(row).map_err(StoreError::unavailable)?;
-            records.extend(block::read(SequenceNumber(first as u64), appended_at, body.into(), self.after)?);
+    /// Returns the head, and the blocks of the next page; `None` where there is no such channel.
+    async fn load(&self) -> Result<Option<(Head, Vec<BlockRow>)>> {
+        if self.statements.is_postgres() {
+            return self.load_at_once().await;
         }
-        Ok(records)
+        let Some(ChannelRow { id, mut head, .. }) =
+            find_channel(&self.db, &self.statements, &self.channel).await?
+        else {
+            return Ok(None);
+        };
+        head.last = self.unsynced.cap(&self.channel, head.last);
+        let after = self.after.0 as i64;
+        if self.after < head.floor || self.after >= head.last {
+            return Ok(Some((head, Vec::new())));
+        }
+        let through = self.page_end(id, after, head.last.0 as i64).await?;
+        let rows = self.query(self.statements.blocks(id, after, through)).await?;
+        let blocks =
+            rows.iter().map(read_block).collect::<Result<_, _>>().map_err(StoreError::unavailable)?;
+        Ok(Some((head, blocks)))
+    }
+
+    async fn load_at_once(&self) -> Result<Option<(Head, Vec<BlockRow>)>> {
+        let page = self.statements.page(&self.channel, self.after.0 as i64, PAGE_BLOCKS, PAGE_BYTES);
+        let rows = self.query(page).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let read = || -> Result<_, DbErr> {
+            let head = read_head(row)?;
+            let is_empty = row.try_get::<Option<i64>>("", "first")?.is_none();
+            let blocks = rows.iter().filter(|_| !is_empty).map(read_block).collect::<Result<_, _>>()?;
+            Ok((head, blocks))
+        };
+        read().map(Some).map_err(StoreError::unavailable)
+    }
+
+    async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>> {
+        self.db.query_all_raw(statement).await.map_err(StoreError::unavailable)
     }
 
     /// Returns the last number of a page that is bounded in records and bytes.
     async fn page_end(&self, channel: i64, after: i64, last: i64) -> Result<i64> {
-        let statement = self.statements.sizes(channel, after, PAGE_BLOCKS);
-        let rows = self.db.query_all_raw(statement).await.map_err(StoreError::unavailable)?;
+        let rows = self.query(self.statements.sizes(channel, after, PAGE_BLOCKS)).await?;
         let (mut through, mut bytes) = (after, 0);
         for row in &rows {
             let sequence = row.try_get("", "last").map_err(StoreError::unavailable)?;
@@ -170,6 +198,9 @@ impl Pages {
     }
 }
 
-fn read_block(row: &QueryResult) -> Result<(i64, i64, Vec<u8>), DbErr> {
+/// The number of a block's first record, when its records were appended, and its bytes.
+type BlockRow = (i64, i64, Vec<u8>);
+
+fn read_block(row: &QueryResult) -> Result<BlockRow, DbErr> {
     Ok((row.try_get("", "first")?, row.try_get("", "appended_at")?, row.try_get("", "body")?))
 }
