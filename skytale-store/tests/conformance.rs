@@ -4,6 +4,7 @@ mod postgres;
 
 use std::sync::Arc;
 
+use skytale_core::{ChannelName, Dialect};
 use skytale_store::{
     Accounts, Agents, Backplane, Channels, CountedStore, Directory, MemoryBackplane, MemoryStore, SqlOptions,
     SqlStore, Store, Usage, conformance,
@@ -50,6 +51,29 @@ async fn postgres() {
     let Some(database) = postgres::Database::create().await else { return };
     let store = SqlStore::connect_postgres(&database.url, SqlOptions::default()).await.expect("connect");
     check(Arc::new(store)).await;
+    database.drop().await;
+}
+
+async fn greet(store: &SqlStore, room: &ChannelName) {
+    let record = NewRecord::new(Dialect::Slim3, "hello".into());
+    store.append(room, vec![record], Precondition::Any).await.expect("append");
+}
+
+/// Transactions that make and lock many channels each, in other orders, wait for each other but never in a circle.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_open_the_same_channels_at_once() {
+    let Some(database) = postgres::Database::create().await else { return };
+    let connect = async || SqlStore::connect_postgres(&database.url, SqlOptions::default()).await;
+    let (one, other) = (connect().await.expect("connect"), connect().await.expect("connect"));
+    let rooms: Vec<_> = (0..600).map(|room| ChannelName::from_components([room * 7_919 % 600, 0, 1])).collect();
+    for round in 1..=3 {
+        let forth = futures::future::join_all(rooms.iter().map(|room| greet(&one, room)));
+        let back = futures::future::join_all(rooms.iter().rev().map(|room| greet(&other, room)));
+        futures::future::join(forth, back).await;
+        for room in &rooms {
+            assert_eq!(one.head(room).await.expect("head").last.0, 2 * round);
+        }
+    }
     database.drop().await;
 }
 

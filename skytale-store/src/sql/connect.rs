@@ -10,6 +10,7 @@ use super::broken::Broken;
 use super::checkpoint::{self, Checkpoint, DatabaseFile};
 use super::held::Held;
 use super::listen::{self, Grown};
+use super::passage::Passage;
 use super::statement::Statements;
 use super::syncing::{SyncLog, Syncing};
 use super::transaction::Target;
@@ -131,7 +132,12 @@ impl SqlStore {
         };
         let mut connect = ConnectOptions::new(url);
         connect.max_connections(options.connections).sqlx_logging(false);
-        connect.map_sqlx_postgres_opts(move |options| options.options([("synchronous_commit", commit)]));
+        let passage = Passage::open(url).map_err(StoreError::unavailable)?;
+        let kept = passage.clone();
+        connect.map_sqlx_postgres_opts(move |options| {
+            passage.lead(options.options([("synchronous_commit", commit)]))
+        });
+        connect.map_sqlx_postgres_pool_opts(move |options| kept.keep(options));
         let db = connected(connect).await?;
         migration::migrate(&db).await.map_err(StoreError::unavailable)?;
         let durability = postgres_durability(&db, options.durability).await?;

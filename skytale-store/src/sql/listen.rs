@@ -116,3 +116,33 @@ fn parse(payload: &str) -> Option<[u64; 3]> {
     let component = |index: usize| u64::from_str_radix(payload.get(index * 16..index * 16 + 16)?, 16).ok();
     Some([component(0)?, component(1)?, component(2)?])
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_follower_is_woken_by_its_own_channel_and_no_wake_is_lost() {
+        let grown = Grown::default();
+        let (mut first, mut second) = (grown.subscribe([1; 3]), grown.subscribe([2; 3]));
+        grown.wake([1; 3]);
+        grown.wake([1; 3]);
+        assert!(first.wait().now_or_never().is_some(), "woken before it waited");
+        assert!(first.wait().now_or_never().is_none(), "two wakes are one");
+        assert!(second.wait().now_or_never().is_none(), "another one's channel");
+        grown.wake_all();
+        assert!(first.wait().now_or_never().is_some() && second.wait().now_or_never().is_some());
+    }
+
+    #[test]
+    fn what_nobody_follows_is_forgotten() {
+        let grown = Grown::default();
+        let (first, other) = (grown.subscribe([1; 3]), grown.subscribe([1; 3]));
+        drop(first);
+        assert_eq!(grown.followed().len(), 1);
+        drop(other);
+        assert!(grown.followed().is_empty());
+    }
+}

@@ -15,6 +15,7 @@ mod known;
 mod listen;
 mod migration;
 mod page;
+mod passage;
 mod statement;
 mod syncing;
 #[cfg(test)]

@@ -21,6 +21,8 @@ const PAGE_BYTES: i64 = 1024 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChannelRow {
     pub id: i64,
+    pub components: [u64; 3],
+    pub is_named: bool,
     pub head: Head,
     pub last_appended_at: i64,
 }
@@ -29,10 +31,17 @@ impl ChannelRow {
     pub fn read(row: &QueryResult) -> Result<Self, DbErr> {
         Ok(Self {
             id: row.try_get("", "id")?,
+            components: read_components(row)?,
+            is_named: row.try_get("", "is_named")?,
             head: read_head(row)?,
             last_appended_at: row.try_get("", "last_appended_at")?,
         })
     }
+}
+
+fn read_components(row: &QueryResult) -> Result<[u64; 3], DbErr> {
+    let key: Vec<u8> = row.try_get("", "components")?;
+    components(&key).ok_or_else(|| DbErr::Type("a channel's key has not 24 bytes".to_owned()))
 }
 
 fn read_head(row: &QueryResult) -> Result<Head, DbErr> {
@@ -60,8 +69,8 @@ pub(super) async fn all_channels(
 
 fn read_listed(row: &QueryResult) -> Result<(i64, ChannelName, Head)> {
     let id = row.try_get("", "id").map_err(StoreError::unavailable)?;
-    let key: Vec<u8> = row.try_get("", "components").map_err(StoreError::unavailable)?;
     let name: Option<String> = row.try_get("", "name").map_err(StoreError::unavailable)?;
+    let key: Vec<u8> = row.try_get("", "components").map_err(StoreError::unavailable)?;
     let components = components(&key).ok_or(StoreError::Corrupt { what: "a channel's key" })?;
     let head = read_head(row).map_err(StoreError::unavailable)?;
     Ok((id, ChannelName::from_parts(components, name.as_deref()), head))

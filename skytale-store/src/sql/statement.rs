@@ -23,18 +23,22 @@ impl Statements {
     }
 
     pub fn find_channel(&self, channel: &ChannelName) -> Statement {
-        self.make(self.channel(), [key(channel).into()])
+        let (columns, heads) = (CHANNEL, self.heads());
+        self.make(format!("SELECT {columns} FROM {heads} WHERE components = $1"), [key(channel).into()])
     }
 
-    /// Finds a channel and keeps every other process from appending to it until the transaction ends.
-    pub fn lock_channel(&self, channel: &ChannelName) -> Statement {
+    /// Finds channels and keeps every other process from appending to them until the transaction ends.
+    pub fn lock_channels(&self, channels: &[&ChannelName]) -> Statement {
+        let (columns, heads, (places, keys)) = (CHANNEL, self.heads(), keys(channels));
         let lock = if self.is_postgres() { " FOR UPDATE" } else { "" };
-        self.make(self.channel() + lock, [key(channel).into()])
+        let sql =
+            format!("SELECT {columns} FROM {heads} WHERE components IN ({places}) ORDER BY components{lock}");
+        self.make(sql, keys)
     }
 
-    fn channel(&self) -> String {
-        let heads = self.heads();
-        format!("SELECT id, last_sequence, floor, last_appended_at FROM {heads} WHERE components = $1")
+    pub fn existing_channels(&self, channels: &[&ChannelName]) -> Statement {
+        let (places, keys) = keys(channels);
+        self.make(format!("SELECT components FROM channels WHERE components IN ({places})"), keys)
     }
 
     /// Returns where the heads of channels are: on PostgreSQL in their rows, on SQLite at the end of their blocks.
@@ -42,10 +46,17 @@ impl Statements {
         if self.is_postgres() { "channels" } else { "channel_heads" }
     }
 
-    pub fn create_channel(&self, channel: &ChannelName) -> Statement {
-        let sql = "INSERT INTO channels (components, name, last_sequence, floor, last_appended_at) \
-                   VALUES ($1, $2, 0, 0, 0) ON CONFLICT (components) DO NOTHING";
-        self.make(sql, [key(channel).into(), channel.text().map(str::to_owned).into()])
+    pub fn create_channels(&self, channels: &[&ChannelName]) -> Statement {
+        let row = |row: usize| format!("(${}, ${}, 0, 0, 0)", 2 * row + 1, 2 * row + 2);
+        let rows: Vec<_> = (0..channels.len()).map(row).collect();
+        let sql = format!(
+            "INSERT INTO channels (components, name, last_sequence, floor, last_appended_at) VALUES {} \
+             ON CONFLICT (components) DO NOTHING",
+            rows.join(", ")
+        );
+        let values =
+            |channel: &&ChannelName| [Value::from(key(channel)), channel.text().map(str::to_owned).into()];
+        self.make(sql, channels.iter().flat_map(values))
     }
 
     pub fn name_channel(&self, id: i64, name: &str) -> Statement {
@@ -112,6 +123,20 @@ impl Statements {
     pub fn make(&self, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) -> Statement {
         Statement::from_sql_and_values(self.backend, sql, values)
     }
+}
+
+/// What is read of a channel.
+const CHANNEL: &str = "id, components, last_sequence, floor, last_appended_at, name IS NOT NULL AS is_named";
+
+/// Returns the places and the keys of a list of channels. Lists are made longer, to a power of two, so that databases
+/// prepare few statements.
+fn keys(channels: &[&ChannelName]) -> (String, Vec<Value>) {
+    let mut keys: Vec<Value> = channels.iter().map(|channel| key(channel).into()).collect();
+    if let Some(last) = keys.last().cloned() {
+        keys.resize(keys.len().next_power_of_two(), last);
+    }
+    let places: Vec<_> = (1..=keys.len()).map(|place| format!("${place}")).collect();
+    (places.join(", "), keys)
 }
 
 /// Returns the bytes by which a channel is kept.

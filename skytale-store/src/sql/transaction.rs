@@ -1,6 +1,6 @@
 //! One transaction that appends for many callers, in many channels.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::SystemTime;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, TransactionTrait};
@@ -10,7 +10,7 @@ use super::block::Block;
 use super::held::Held;
 use super::known::{ChannelCache, Group, Groups, Known};
 use super::page::ChannelRow;
-use super::statement::{Statements, millis};
+use super::statement::{Statements, key, millis};
 use super::unsynced::Unsynced;
 use super::usage::{self, MeterId};
 use super::writer::Append;
@@ -97,6 +97,9 @@ async fn commit_own(
 /// The most blocks that one statement inserts.
 const BLOCKS: usize = 64;
 
+/// The most channels that one statement locks.
+const CHANNELS: usize = 512;
+
 /// What a group comes to, before it is written.
 struct Plan<'a> {
     channels: BTreeMap<[u64; 3], Open<'a>>,
@@ -165,33 +168,65 @@ impl<C: ConnectionTrait> Work<'_, C> {
     ) -> Result<BTreeMap<[u64; 3], Open<'g>>, DbErr> {
         let names: BTreeMap<_, _> =
             group.iter().map(|append| (append.channel.components(), &append.channel)).collect();
+        let unknown: Vec<_> = names.values().copied().filter(|name| cache.get(name).is_none()).collect();
+        let mut rows = self.open(&unknown).await?;
         let mut channels = BTreeMap::new();
         for (components, name) in names {
             let known = match cache.get(name) {
                 Some(known) => known.clone(),
-                None => Known { row: self.open(name).await?, groups: Groups::default() },
+                None => {
+                    let row = rows.remove(&components);
+                    let lost = || DbErr::RecordNotFound("a channel that was just created".into());
+                    Known { row: row.ok_or_else(lost)?, groups: Groups::default() }
+                }
             };
-            let open = Open::new(name, known);
-            channels.insert(components, open);
+            channels.insert(components, Open::new(name, known));
         }
         Ok(channels)
     }
 
-    async fn open(&self, name: &ChannelName) -> Result<ChannelRow, DbErr> {
-        if let Some(row) = self.lock(name).await? {
-            if let Some(text) = name.text() {
-                self.connection.execute_raw(self.statements.name_channel(row.id, text)).await?;
-            }
-            return Ok(row);
+    /// Locks channels, which are in the order of their keys, and makes those that do not exist. These are made before any
+    /// is locked, so that no process waits for a channel while another one waits for those that it has locked.
+    async fn open(&self, names: &[&ChannelName]) -> Result<HashMap<[u64; 3], ChannelRow>, DbErr> {
+        if let [name] = names
+            && let Some(row) = self.lock(names).await?.pop()
+        {
+            return Ok([(name.components(), row)].into());
         }
-        self.connection.execute_raw(self.statements.create_channel(name)).await?;
-        let created = self.lock(name).await?;
-        created.ok_or_else(|| DbErr::RecordNotFound("a channel that was just created".into()))
+        for names in names.chunks(CHANNELS) {
+            self.create_missing(names).await?;
+        }
+        let mut rows = HashMap::new();
+        for names in names.chunks(CHANNELS) {
+            let locked = self.lock(names).await?;
+            rows.extend(locked.into_iter().map(|row| (row.components, row)));
+        }
+        Ok(rows)
     }
 
-    async fn lock(&self, name: &ChannelName) -> Result<Option<ChannelRow>, DbErr> {
-        let row = self.connection.query_one_raw(self.statements.lock_channel(name)).await?;
-        row.as_ref().map(ChannelRow::read).transpose()
+    async fn create_missing(&self, names: &[&ChannelName]) -> Result<(), DbErr> {
+        let existing = self.connection.query_all_raw(self.statements.existing_channels(names)).await?;
+        let existing: Result<HashSet<Vec<u8>>, _> =
+            existing.iter().map(|row| row.try_get("", "components")).collect();
+        let existing = existing?;
+        let missing: Vec<_> = names.iter().copied().filter(|name| !existing.contains(&key(name))).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.execute(self.statements.create_channels(&missing)).await
+    }
+
+    /// Locks channels that exist, and gives them the names that they lack.
+    async fn lock(&self, names: &[&ChannelName]) -> Result<Vec<ChannelRow>, DbErr> {
+        let rows = self.connection.query_all_raw(self.statements.lock_channels(names)).await?;
+        let rows: Vec<_> = rows.iter().map(ChannelRow::read).collect::<Result<_, _>>()?;
+        for row in rows.iter().filter(|row| !row.is_named) {
+            let name = names.iter().find(|name| name.components() == row.components);
+            if let Some(text) = name.and_then(|name| name.text()) {
+                self.execute(self.statements.name_channel(row.id, text)).await?;
+            }
+        }
+        Ok(rows)
     }
 
     async fn append(&self, channel: &mut Open<'_>, append: &Append) -> Result<Result<Appended>, DbErr> {

@@ -1,0 +1,116 @@
+//! A way to a PostgreSQL server that sends at once.
+//!
+//! sqlx 0.9.0 leaves Nagle's algorithm on (its issue 4335, mended since but not released): a statement can wait 40 ms for the
+//! acknowledgement of another packet. Until then connections begin at a socket of this process, which passes their bytes on
+//! without it. Only Linux has sockets that need no file; elsewhere connections go the usual way.
+
+use std::sync::Arc;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+#[cfg(target_os = "linux")]
+use {
+    std::hash::{BuildHasher, Hasher, RandomState},
+    std::io,
+    std::str::FromStr,
+    tokio::io::copy_bidirectional_with_sizes,
+    tokio::net::{TcpStream, UnixListener, UnixStream},
+    tokio::task::JoinSet,
+};
+
+/// Passes connections on for as long as a clone of it lives.
+#[derive(Clone, Debug)]
+pub(super) struct Passage(Option<Arc<Open>>);
+
+#[derive(Debug)]
+struct Open {
+    /// Where connections begin, as the directory of a socket.
+    place: String,
+    passing: tokio::task::AbortHandle,
+}
+
+impl Passage {
+    /// Leads a connection through the passage.
+    pub fn lead(&self, options: PgConnectOptions) -> PgConnectOptions {
+        match &self.0 {
+            Some(open) => options.socket(&open.place),
+            None => options,
+        }
+    }
+
+    /// Keeps the passage open for as long as a pool lives.
+    pub fn keep(&self, options: PgPoolOptions) -> PgPoolOptions {
+        let kept = self.clone();
+        options.after_connect(move |_, _| {
+            let _ = &kept;
+            Box::pin(async { Ok(()) })
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub fn open(_url: &str) -> Result<Self, sqlx::Error> {
+        Ok(Self(None))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.passing.abort();
+    }
+}
+
+/// What is passed on at once, in bytes.
+#[cfg(target_os = "linux")]
+const BUFFER: usize = 64 * 1024;
+
+#[cfg(target_os = "linux")]
+impl Passage {
+    /// Opens a passage to the server of a URL, unless connections do not begin with TCP anyway.
+    pub fn open(url: &str) -> Result<Self, sqlx::Error> {
+        let options = PgConnectOptions::from_str(url)?;
+        if options.get_socket().is_some() || options.get_host().starts_with('/') {
+            return Ok(Self(None));
+        }
+        let place = format!("\0skytale-{:016x}", RandomState::new().build_hasher().finish());
+        let listener = UnixListener::bind(format!("{place}/.s.PGSQL.{}", options.get_port()))?;
+        let server = (options.get_host().to_owned(), options.get_port());
+        let passing = tokio::spawn(pass_on(listener, server)).abort_handle();
+        Ok(Self(Some(Arc::new(Open { place, passing }))))
+    }
+}
+
+#[cfg(target_os = "linux")]
+async fn pass_on(listener: UnixListener, server: (String, u16)) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((near, _)) if is_ours(&near) => drop(connections.spawn(connect(near, server.clone()))),
+                Ok(_) => tracing::warn!("another process tried to connect to PostgreSQL through this one"),
+                Err(error) => tracing::warn!(%error, "a connection to PostgreSQL could not begin"),
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn is_ours(near: &UnixStream) -> bool {
+    let ours = i32::try_from(std::process::id()).ok();
+    near.peer_cred().is_ok_and(|peer| peer.pid() == ours)
+}
+
+#[cfg(target_os = "linux")]
+async fn connect(mut near: UnixStream, server: (String, u16)) {
+    let connected = async {
+        let far = TcpStream::connect(&server).await?;
+        far.set_nodelay(true)?;
+        io::Result::Ok(far)
+    };
+    match connected.await {
+        // When one end is gone, the other one sees that.
+        Ok(mut far) => drop(copy_bidirectional_with_sizes(&mut near, &mut far, BUFFER, BUFFER).await),
+        Err(error) => {
+            tracing::warn!(%error, host = server.0, port = server.1, "PostgreSQL cannot be reached")
+        }
+    }
+}
