@@ -63,7 +63,8 @@ def parse() -> argparse.Namespace:
 
 
 def tell(text: str) -> None:
-    print(f"{time.monotonic() - BEGAN:6.1f} s  {text}", flush=True)
+    # One write, as faults of two threads tell of themselves.
+    print(f"{time.monotonic() - BEGAN:6.1f} s  {text}\n", end="", flush=True)
 
 
 class Cluster:

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use skytale_core::{ChannelName, Dialect};
 use skytale_store::{
-    Accounts, Agents, Backplane, Channels, CountedStore, Directory, MemoryBackplane, MemoryStore, SqlOptions,
-    SqlStore, Store, Usage, conformance,
+    Accounts, Agents, Backplane, Channels, CountedStore, Directory, MemoryBackplane, MemoryStore, NewRecord,
+    Precondition, SqlOptions, SqlStore, Store, Usage, conformance,
 };
 
 async fn check(store: Arc<impl Store + Directory + Accounts + Channels + Agents + Usage>) {
@@ -65,7 +65,8 @@ async fn two_processes_open_the_same_channels_at_once() {
     let Some(database) = postgres::Database::create().await else { return };
     let connect = async || SqlStore::connect_postgres(&database.url, SqlOptions::default()).await;
     let (one, other) = (connect().await.expect("connect"), connect().await.expect("connect"));
-    let rooms: Vec<_> = (0..600).map(|room| ChannelName::from_components([room * 7_919 % 600, 0, 1])).collect();
+    let rooms: Vec<_> =
+        (0..600).map(|room| ChannelName::from_components([room * 7_919 % 600, 0, 1])).collect();
     for round in 1..=3 {
         let forth = futures::future::join_all(rooms.iter().map(|room| greet(&one, room)));
         let back = futures::future::join_all(rooms.iter().rev().map(|room| greet(&other, room)));
