@@ -85,3 +85,12 @@ async fn postgres_backplane() {
     conformance::backplane(&ends.map(|end| Arc::new(end) as Arc<dyn Backplane>)).await;
     database.drop().await;
 }
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_is_told_with_the_reason() {
+    let refused =
+        SqlStore::connect_postgres("postgres://nobody@127.0.0.1:1/none", SqlOptions::default()).await;
+    let error = refused.expect_err("nobody listens there");
+    let source = std::error::Error::source(&error).expect("a reason").to_string();
+    assert!(error.is_retryable() && source.contains("refused"), "{error}: {source}");
+}

@@ -49,7 +49,8 @@ impl Agent {
         let mut next = Instant::now() + pause.mul_f64(self.number as f64 / load.agents as f64);
         while next < until {
             tokio::time::sleep_until(next.into()).await;
-            next += pause;
+            // Who had to wait does not make up for it: it goes on from here.
+            next = next.max(Instant::now()) + pause;
             let since = self.history.begin(self.number);
             match self.channel.send(format!("{} {said}", self.number)).await {
                 Ok(sequence) => self.history.acknowledged(self.number, sequence, since),

@@ -1,6 +1,8 @@
 //! Frames in and out without decoding them.
 
-use bytes::{Buf, Bytes};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
@@ -10,18 +12,30 @@ use crate::channel::Frame;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FrameCodec;
 
+/// Writes frames into the buffer that the transport is given.
+#[derive(Debug)]
+pub(super) struct FrameEncoder {
+    /// How much is reserved at once, in bytes.
+    step: usize,
+    /// When the buffer was full last.
+    full: Instant,
+}
+
 /// How much is gathered into one write, in bytes; buffers start small, since most connections are idle.
 const GATHER: usize = 64 * 1024;
 const BUFFER: usize = 4 * 1024;
 
+/// How soon a buffer that is full again was too small: one that grows while it is filled is copied each time.
+const SOON: Duration = Duration::from_millis(5);
+
 impl Codec for FrameCodec {
     type Encode = Frame;
     type Decode = Bytes;
-    type Encoder = Self;
+    type Encoder = FrameEncoder;
     type Decoder = Self;
 
-    fn encoder(&mut self) -> Self {
-        Self
+    fn encoder(&mut self) -> FrameEncoder {
+        FrameEncoder { step: BUFFER, full: Instant::now() }
     }
 
     fn decoder(&mut self) -> Self {
@@ -29,12 +43,17 @@ impl Codec for FrameCodec {
     }
 }
 
-impl Encoder for FrameCodec {
+impl Encoder for FrameEncoder {
     type Item = Frame;
     type Error = Status;
 
     fn encode(&mut self, frame: Frame, target: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        target.reserve(frame.len());
+        if target.chunk_mut().len() < frame.len() {
+            let (now, before) = (Instant::now(), self.full);
+            self.step = if now - before < SOON { (self.step * 2).min(GATHER) } else { BUFFER };
+            self.full = now;
+            target.reserve(self.step.max(frame.len()));
+        }
         frame.put(target);
         Ok(())
     }

@@ -132,7 +132,7 @@ impl SqlStore {
         };
         let mut connect = ConnectOptions::new(url);
         connect.max_connections(options.connections).sqlx_logging(false);
-        let passage = Passage::open(url).map_err(StoreError::unavailable)?;
+        let passage = Passage::open(url).await.map_err(StoreError::unavailable)?;
         let kept = passage.clone();
         connect.map_sqlx_postgres_opts(move |options| {
             passage.lead(options.options([("synchronous_commit", commit)]))

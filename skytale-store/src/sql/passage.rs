@@ -47,7 +47,7 @@ impl Passage {
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub fn open(_url: &str) -> Result<Self, sqlx::Error> {
+    pub async fn open(_url: &str) -> Result<Self, sqlx::Error> {
         Ok(Self(None))
     }
 }
@@ -65,7 +65,11 @@ const BUFFER: usize = 64 * 1024;
 #[cfg(target_os = "linux")]
 impl Passage {
     /// Opens a passage to the server of a URL, unless connections do not begin with TCP anyway.
-    pub fn open(url: &str) -> Result<Self, sqlx::Error> {
+    ///
+    /// # Errors
+    ///
+    /// Why the server cannot be reached, which those who begin at the socket are not told.
+    pub async fn open(url: &str) -> Result<Self, sqlx::Error> {
         let options = PgConnectOptions::from_str(url)?;
         if options.get_socket().is_some() || options.get_host().starts_with('/') {
             return Ok(Self(None));
@@ -73,18 +77,22 @@ impl Passage {
         let place = format!("\0skytale-{:016x}", RandomState::new().build_hasher().finish());
         let listener = UnixListener::bind(format!("{place}/.s.PGSQL.{}", options.get_port()))?;
         let server = (options.get_host().to_owned(), options.get_port());
-        let passing = tokio::spawn(pass_on(listener, server)).abort_handle();
+        let first = reach(&server).await?;
+        let passing = tokio::spawn(pass_on(listener, server, first)).abort_handle();
         Ok(Self(Some(Arc::new(Open { place, passing }))))
     }
 }
 
 #[cfg(target_os = "linux")]
-async fn pass_on(listener: UnixListener, server: (String, u16)) {
+async fn pass_on(listener: UnixListener, server: (String, u16), first: TcpStream) {
+    let mut first = Some(first);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((near, _)) if is_ours(&near) => drop(connections.spawn(connect(near, server.clone()))),
+                Ok((near, _)) if is_ours(&near) => {
+                    connections.spawn(connect(near, server.clone(), first.take()));
+                }
                 Ok(_) => tracing::warn!("another process tried to connect to PostgreSQL through this one"),
                 Err(error) => tracing::warn!(%error, "a connection to PostgreSQL could not begin"),
             },
@@ -100,13 +108,19 @@ fn is_ours(near: &UnixStream) -> bool {
 }
 
 #[cfg(target_os = "linux")]
-async fn connect(mut near: UnixStream, server: (String, u16)) {
-    let connected = async {
-        let far = TcpStream::connect(&server).await?;
-        far.set_nodelay(true)?;
-        io::Result::Ok(far)
+async fn reach(server: &(String, u16)) -> io::Result<TcpStream> {
+    let far = TcpStream::connect(server).await?;
+    far.set_nodelay(true)?;
+    Ok(far)
+}
+
+#[cfg(target_os = "linux")]
+async fn connect(mut near: UnixStream, server: (String, u16), far: Option<TcpStream>) {
+    let connected = match far {
+        Some(far) => Ok(far),
+        None => reach(&server).await,
     };
-    match connected.await {
+    match connected {
         // When one end is gone, the other one sees that.
         Ok(mut far) => drop(copy_bidirectional_with_sizes(&mut near, &mut far, BUFFER, BUFFER).await),
         Err(error) => {
