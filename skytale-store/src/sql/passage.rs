@@ -1,6 +1,6 @@
 //! A way to a PostgreSQL server that sends at once.
 //!
-//! sqlx 0.9.0 leaves Nagle's algorithm on (its issue 4335, mended since but not released): a statement can wait 40 ms for the
+//! sqlx 0.9.0 leaves Nagle's algorithm on (transact-rs/sqlx#4335, mended since but not released): a statement can wait 40 ms for the
 //! acknowledgement of another packet. Until then connections begin at a socket of this process, which passes their bytes on
 //! without it. Only Linux has sockets that need no file; elsewhere connections go the usual way.
 
