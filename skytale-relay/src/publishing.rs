@@ -46,9 +46,9 @@ enum Step {
 
 type Done = Result<Result<Outcome, StoreError>, oneshot::error::RecvError>;
 
-/// The frames that are copied out of the receive buffer before they are kept, in bytes; a larger one has most of its
-/// buffer to itself.
-const DETACH_BELOW: usize = 16 * 1024;
+/// The frames that are copied out of the receive buffer before they are kept, in bytes. What is kept of a buffer may keep
+/// all of it, a sixteenfold for the smallest that are not copied.
+const DETACH_BELOW: usize = 4 * 1024;
 
 /// The metadata key by which a peer asks to be answered its commits in the stream.
 const WANTS_ANSWER: &str = "skytale.ack";

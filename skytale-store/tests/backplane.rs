@@ -42,7 +42,8 @@ async fn parcels_that_are_the_same_are_not_taken_for_one() {
     database.drop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+// On one thread: nothing is sent before all that follows is begun, too.
+#[tokio::test]
 async fn parcels_of_all_sizes_stay_in_order() {
     let Some(database) = postgres::Database::create().await else { return };
     let (_end, mut received) = listening(&database).await;

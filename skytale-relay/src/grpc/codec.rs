@@ -19,11 +19,18 @@ pub(super) struct FrameEncoder {
     step: usize,
     /// When the buffer was full last.
     full: Instant,
+    /// How much of the buffer is left, in bytes.
+    room: usize,
+    /// What the last frame took of it, in bytes.
+    last: usize,
 }
 
 /// How much is gathered into one write, in bytes; buffers start small, since most connections are idle.
 const GATHER: usize = 64 * 1024;
 const BUFFER: usize = 4 * 1024;
+
+/// What gRPC puts before each message, in bytes.
+const PREFIX: usize = 5;
 
 /// How soon a buffer that is full again was too small: one that grows while it is filled is copied each time.
 const SOON: Duration = Duration::from_millis(5);
@@ -35,7 +42,7 @@ impl Codec for FrameCodec {
     type Decoder = Self;
 
     fn encoder(&mut self) -> FrameEncoder {
-        FrameEncoder { step: BUFFER, full: Instant::now() }
+        FrameEncoder { step: BUFFER, full: Instant::now(), room: BUFFER, last: 0 }
     }
 
     fn decoder(&mut self) -> Self {
@@ -48,18 +55,23 @@ impl Encoder for FrameEncoder {
     type Error = Status;
 
     fn encode(&mut self, frame: Frame, target: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        if target.chunk_mut().len() < frame.len() {
+        let length = frame.len();
+        if target.chunk_mut().len() < length {
             let (now, before) = (Instant::now(), self.full);
             self.step = if now - before < SOON { (self.step * 2).min(GATHER) } else { BUFFER };
             self.full = now;
-            target.reserve(self.step.max(frame.len()));
+            target.reserve(self.step.max(length));
         }
+        self.room = target.chunk_mut().len().saturating_sub(length);
+        self.last = length + PREFIX;
         frame.put(target);
         Ok(())
     }
 
+    /// Is asked before each write is gathered, which ends where another frame like the last one would not fit.
     fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(BUFFER, GATHER)
+        let room = if self.room < self.last { self.step } else { self.room };
+        BufferSettings::new(BUFFER, room.saturating_sub(self.last).max(1))
     }
 }
 
