@@ -71,7 +71,7 @@ impl Encoder for FrameEncoder {
     /// Is asked before each write is gathered, which ends where another frame like the last one would not fit.
     fn buffer_settings(&self) -> BufferSettings {
         let room = if self.room < self.last { self.step } else { self.room };
-        BufferSettings::new(BUFFER, room.saturating_sub(self.last).max(1))
+        BufferSettings::new(BUFFER, room.saturating_sub(self.last).clamp(1, GATHER))
     }
 }
 
