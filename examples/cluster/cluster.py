@@ -249,7 +249,7 @@ def judge(verdict: dict, status: int, arguments: argparse.Namespace) -> int:
         print(f"the agents ended with status {status} and without a verdict")
         return 1
     print(f"\n{verdict['acked']} messages acknowledged, {verdict['heard']} read by others; {verdict['commits']} changes "
-          f"of keys, epoch {verdict['epoch']}; the longest wait for an acknowledgement {verdict['longest_wait_ms']} ms; "
+          f"of keys ({verdict['failed_commits']} failed), epoch {verdict['epoch']}; the longest wait for an acknowledgement {verdict['longest_wait_ms']} ms; "
           f"everybody had everything {verdict['settled_ms']} ms after the end.")
     print(f"Lost, twice, out of order or forked: {len(verdict['faults'])}. Sends that failed: {verdict['failed_sends']}.")
     for fault in verdict["faults"]:

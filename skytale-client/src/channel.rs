@@ -81,8 +81,8 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] for more than 1 MiB; [`Error::NotAMember`] where the agent was removed; [`Error::Refused`] and
-    /// [`Error::NotAuthorized`] where the relay will not have it.
+    /// [`Error::TooLarge`] for more than 1 MiB; [`Error::NotAMember`] where the agent was removed, or cannot come back by
+    /// itself after [`Event::Forked`]; [`Error::Refused`] and [`Error::NotAuthorized`] where the relay will not have it.
     pub async fn send(&self, body: impl Into<Vec<u8>>) -> Result<u64> {
         let body = body.into();
         let (sender, done) = oneshot::channel();
@@ -139,7 +139,7 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// [`Error::Unreachable`] where the relay is not connected.
+    /// [`Error::Unreachable`] where the relay is not connected; a connection that breaks later is waited for.
     pub async fn leave(&self) -> Result<u64> {
         self.command(Command::Leave).await
     }
@@ -179,6 +179,17 @@ impl Channel {
     /// Tells whether the agent was removed, as far as it knows.
     pub(crate) fn was_removed(&self) -> bool {
         self.0.view.borrow().phase == Some(Phase::Evicted)
+    }
+
+    /// Returns the number from which on a commit may have added the agent again; `None` while it is in the group.
+    pub(crate) fn joins_from(&self) -> Option<u64> {
+        let view = self.0.view.borrow();
+        match view.phase {
+            Some(Phase::Evicted) => Some(view.cursor + 1),
+            // The first commit that it can see, and not follow, may be the one.
+            Some(Phase::Forked(sequence)) => Some(sequence),
+            _ => None,
+        }
     }
 
     /// Tells whether the relay is connected.

@@ -127,33 +127,42 @@ impl Client {
         Ok(channel)
     }
 
-    /// Joins a channel that this agent was added to; waits until it is. After a removal it is added again like anybody.
+    /// Joins a channel that this agent was added to; waits until it is. After a removal it is added again like anybody, and
+    /// after [`Event::Forked`](crate::Event::Forked), too, where a member has done so.
     ///
     /// # Errors
     ///
-    /// [`Error::Mls`] where the Welcome is of no use; it is dropped then, and a member has to add the agent again.
+    /// [`Error::Mls`] where the Welcome is of no use; it is dropped then, and a member has to add the agent again. After
+    /// any other error it waits for the next call.
     pub async fn join_channel(&self, name: &str) -> Result<Channel> {
         let name = channel_name(name)?;
-        let removed_at = match self.known(&name).await? {
-            Some(channel) if !channel.was_removed() => return Ok(channel),
-            Some(channel) => channel.position(),
-            None => 0,
-        };
+        let known = self.known(&name).await?;
         loop {
+            let joins_from = match known.as_ref().map(Channel::joins_from) {
+                Some(None) => return known.ok_or(Error::Closed),
+                Some(Some(sequence)) => sequence,
+                None => 0,
+            };
             let waits = self.0.desk.hints.welcome.notified();
             let welcomes = self.0.desk.welcomes().await?;
             let of_channel = || welcomes.iter().filter(|welcome| welcome.channel == name.to_string());
-            if let Some(welcome) = of_channel().rfind(|welcome| welcome.sequence > removed_at) {
+            if let Some(welcome) = of_channel().rfind(|welcome| welcome.sequence >= joins_from) {
                 let (client, channel) = (self.clone(), name.clone());
                 let (welcome, sequence) = (welcome.welcome.clone(), welcome.sequence);
                 // A task of its own: a caller that turns away meanwhile leaves no half-joined channel behind.
                 let joining =
                     tokio::spawn(async move { client.join_by_welcome(&channel, &welcome, sequence).await });
                 let joined = joining.await.map_err(|_| Error::Closed)?;
-                for used in of_channel() {
-                    self.0.desk.drop_welcome(used.id.clone()).await?;
+                if matches!(joined, Ok(_) | Err(Error::Mls { .. })) {
+                    for used in of_channel() {
+                        self.0.desk.drop_welcome(used.id.clone()).await?;
+                    }
                 }
                 return joined;
+            }
+            // It may come back by itself.
+            if let Some(forked) = known.as_ref().filter(|channel| !channel.was_removed()) {
+                return Ok(forked.clone());
             }
             tokio::select! {
                 () = waits => {}
@@ -222,22 +231,36 @@ impl Client {
     async fn join_by_welcome(&self, name: &ChannelName, welcome: &[u8], commit: u64) -> Result<Channel> {
         let mut channels = self.0.channels.lock().await;
         let mut stock = self.0.stock.lock().await;
+        let before = stock.clone();
         let group = Group::join(&self.0.identity, welcome, &mut stock)?;
         if let Some(past) = channels.remove(name) {
             past.close().await;
         }
-        let past = self.0.records.load(&name.to_string()).await?;
-        let mut machine = Machine::joined(name, group, commit, self.0.options).after(&past)?;
-        let used = key_package_changes(&mut stock);
-        let effects = machine.take_effects()?;
-        crash::point("before-join");
-        // The key package goes with the same step that the group comes by.
-        self.0.records.commit(vec![(AGENT.to_owned(), used), (name.to_string(), effects.changes)]).await?;
-        crash::point("after-join");
+        let stored = self.store_joined(name, group, commit, &mut stock).await;
+        // A key package that is in the state is there for the next try.
+        let machine = stored.inspect_err(|_| *stock = before)?;
         drop(stock);
         let channel = self.spawn(name, machine, Tickets::default());
         channels.insert(name.clone(), channel.clone());
         Ok(channel)
+    }
+
+    /// Stores a group that was joined by the Welcome of a commit, in the step that takes the key package out of the stock.
+    async fn store_joined(
+        &self,
+        name: &ChannelName,
+        group: Group,
+        commit: u64,
+        stock: &mut KeyPackages,
+    ) -> Result<Machine> {
+        let past = self.0.records.load(&name.to_string()).await?;
+        let mut machine = Machine::joined(name, group, commit, self.0.options).after(&past)?;
+        let used = key_package_changes(stock);
+        let effects = machine.take_effects()?;
+        crash::point("before-join");
+        self.0.records.commit(vec![(AGENT.to_owned(), used), (name.to_string(), effects.changes)]).await?;
+        crash::point("after-join");
+        Ok(machine)
     }
 
     /// Opens a channel, if the state knows it.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, stream};
 use rand::RngExt;
 use tokio::time::Instant;
 
@@ -57,6 +57,13 @@ impl Connection {
         match self {
             Self::Open { renew_at, .. } => *renew_at,
             Self::Dialing(_) => None,
+        }
+    }
+
+    /// Ends an open stream: what happens next is that it is lost.
+    pub fn end(&mut self, why: Error) {
+        if let Self::Open { link, .. } = self {
+            link.incoming = stream::iter([Err(why)]).boxed();
         }
     }
 

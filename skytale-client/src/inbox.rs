@@ -1,5 +1,8 @@
 //! Events on their way to the agent: the newest in memory, all that are not acknowledged in the state.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
@@ -111,20 +114,15 @@ impl Inbox {
             queue.overflowed = false;
             queue.last
         };
-        let found = self.records.events(&self.scope, last, TAKEN).await;
-        let mut queue = self.lock();
-        let found = match found {
-            Ok(found) => found,
-            Err(error) => {
-                queue.overflowed = true;
-                return Err(error);
-            }
-        };
+        let refilling = Refilling(self);
+        let found = self.records.events(&self.scope, last, TAKEN).await?;
         let more = found.len() == TAKEN;
         let mut events = VecDeque::with_capacity(found.len() + 1);
         for (key, event) in found {
             events.push_back((EventKey::from_bytes(&key), read(&event)?));
         }
+        refilling.succeeded();
+        let mut queue = self.lock();
         // What came meanwhile is stored, too: it is in what was found, or comes with the next refill.
         let beyond = events.back().and_then(|(key, _)| *key).unwrap_or(last);
         let came = std::mem::take(&mut queue.waiting);
@@ -141,6 +139,25 @@ impl Inbox {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A read of the state that has not come to its end. Where it never does, because it failed or the caller turned away, the
+/// events are still in the state.
+struct Refilling<'a>(&'a Inbox);
+
+impl Refilling<'_> {
+    fn succeeded(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Refilling<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.0.lock();
+        queue.overflowed = true;
+        // Handed out now, what came meanwhile would be acknowledged together with all that was not read before it.
+        queue.waiting.retain(|(key, _)| key.is_none());
     }
 }
 

@@ -26,8 +26,8 @@ impl Client {
     /// the client has no API key.
     pub async fn join(&self, name: &str, invite: &str) -> Result<Channel> {
         let name = channel_name(name)?;
-        if let Some(channel) = self.known(&name).await?.filter(|channel| !channel.was_removed()) {
-            return Ok(channel);
+        if self.known(&name).await?.is_some_and(|channel| !channel.was_removed()) {
+            return self.join_channel(&name.to_string()).await;
         }
         let api = self.0.tokens.api()?;
         let key_package = self.key_package_for(&name, invite).await?;

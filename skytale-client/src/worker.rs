@@ -97,7 +97,6 @@ impl Worker {
                 Happened::Commands => self.commands(&mut waiting, &clock, &mut closing),
                 Happened::Frames(frames) => self.frames(frames, &clock),
                 Happened::Connected(link, token) => {
-                    backoff.reset();
                     connection_is_new = true;
                     if std::mem::replace(&mut self.was_connected, true) {
                         self.inbox.add(vec![(None, Event::Reconnected)]);
@@ -123,6 +122,9 @@ impl Worker {
             if let Err(error) = settled {
                 self.reload(error).await;
                 connection = self.dial(Some(STATE_RETRY));
+            }
+            if self.machine.is_subscribed() {
+                backoff.reset();
             }
             if connection_is_new {
                 self.publish_view(true);
@@ -189,6 +191,9 @@ impl Worker {
                 if let Some(done) = self.tickets.waiting.remove(&ticket) {
                     let _ = done.send(outcome);
                 }
+            }
+            if let Some(why) = effects.hang_up {
+                connection.end(why);
             }
         }
         Ok(())

@@ -257,6 +257,40 @@ async fn an_agent_with_an_older_state_comes_back_by_an_external_commit() {
 }
 
 #[tokio::test]
+async fn a_forked_agent_is_let_in_again_where_no_external_commits_are_taken() {
+    let relay = LocalRelay::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let alice = relay.agent(ALICE).start().await.expect("starts");
+    let start = || relay.agent(BOB).with_state(State::directory(directory.path())).start();
+    let bob = start().await.expect("starts");
+    let [alices, bobs] = gather(&[alice, bob.clone()]).await.try_into().expect("two");
+    bob.close().await;
+    drop(bobs);
+    let missed = alices.rotate().await.expect("rotated");
+    let fork = alices.rotate().await.expect("rotated");
+    relay.store().trim(alices.name(), skytale_core::SequenceNumber(missed)).await.expect("trimmed");
+
+    let bob = start().await.expect("starts");
+    let bobs = bob.open_channel(ROOM).await.expect("opened");
+    let forked = expect(&bobs, |event| matches!(event, Event::Forked { .. })).await;
+    assert!(matches!(forked, Event::Forked { sequence, .. } if sequence == fork));
+    let lost = tokio::time::timeout(edge::SOON, bobs.send("to nobody")).await.expect("it is told");
+    assert!(matches!(lost, Err(Error::NotAMember { .. })), "{lost:?}");
+    let same = bob.join_channel(ROOM).await.expect("nobody has added it");
+    assert!(matches!(same.send("to nobody").await, Err(Error::NotAMember { .. })));
+
+    alices.remove(BOB).await.expect("removed");
+    let addition = alices.add(BOB).await.expect("added");
+    bobs.reached(addition).await.expect("it reads on");
+    let bobs = bob.join_channel(ROOM).await.expect("joined again");
+    alices.send("welcome back").await.expect("sent");
+    expect(&bobs, |event| matches!(event, Event::Message(message) if message.text() == "welcome back")).await;
+    bobs.send("here again").await.expect("sent");
+    assert_eq!(hear(&alices, 1).await[0].text(), "here again");
+    assert!(bob.invitations().await.expect("listed").is_empty());
+}
+
+#[tokio::test]
 async fn what_the_archive_has_dropped_is_a_gap() {
     let edge = Edge::start().await;
     let alice = edge.kept(ALICE, By::Quic).start().await.expect("starts");

@@ -3,10 +3,11 @@
 mod edge;
 
 use std::path::Path;
+use std::time::Duration;
 
-use edge::{By, Edge, ROOM, copy, gather, hear};
+use edge::{By, Edge, ROOM, SOON, add, copy, gather, hear};
 use rusqlite::Connection;
-use skytale_client::{Durability, Error, State};
+use skytale_client::{Client, Durability, Error, State};
 
 const ALICE: &str = "acme/agents/alice";
 const BOB: &str = "globex/agents/bob";
@@ -60,6 +61,26 @@ async fn an_agent_whose_disk_fails_goes_on_from_its_last_step() {
     assert_eq!(alices.epoch_authenticator(), bobs.epoch_authenticator());
 }
 
+#[tokio::test]
+async fn a_welcome_that_could_not_be_kept_is_there_for_the_next_try() {
+    let edge = Edge::start().await;
+    let alice = edge.agent(ALICE, By::Quic).start().await.expect("starts");
+    let bob = edge.kept(BOB, By::Quic).start().await.expect("starts");
+    let room = alice.create_channel(ROOM).await.expect("created");
+    add(&room, &bob).await;
+    let disk = Connection::open(edge.place(BOB).join("agent.db")).expect("opens");
+    let fail = "CREATE TRIGGER fails BEFORE INSERT ON records WHEN NEW.kind = 2 \
+                BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
+    disk.execute_batch(fail).expect("made");
+    assert!(matches!(bob.join_channel(ROOM).await, Err(Error::State { .. })));
+    disk.execute_batch("DROP TRIGGER fails").expect("dropped");
+    let joining = tokio::time::timeout(SOON, bob.join_channel(ROOM)).await.expect("the Welcome waits");
+    let bobs = joining.expect("joined");
+    room.send("hello").await.expect("sent");
+    assert_eq!(hear(&bobs, 1).await[0].text(), "hello");
+    assert!(bob.invitations().await.expect("listed").is_empty());
+}
+
 /// Copies a state as it is at a moment, while it is in use.
 fn snapshot(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("made");
@@ -96,4 +117,29 @@ async fn an_agent_whose_last_steps_are_gone_uses_no_key_again() {
     }
     let heard = hear(&bobs, expected.len()).await;
     assert_eq!(heard.iter().map(|message| message.text().into_owned()).collect::<Vec<_>>(), expected);
+}
+
+/// A power failure takes what is not synced: of a state that was not closed, the mark must not be.
+#[tokio::test]
+async fn a_state_is_known_to_be_open_before_anything_of_it_can_be_lost() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let state = State::directory(directory.path()).with_durability(Durability::Relaxed);
+    let start = || Client::builder(ALICE, "grpc://127.0.0.1:9").with_state(state.clone()).start();
+    start().await.expect("starts").close().await;
+    let file = Connection::open(directory.path().join("agent.db")).expect("opens");
+    let watch = "CREATE TABLE seen (what TEXT, synchronous INTEGER); \
+        CREATE TRIGGER marks AFTER INSERT ON opened \
+        BEGIN INSERT INTO seen SELECT 'mark', synchronous FROM pragma_synchronous; END; \
+        CREATE TRIGGER steps AFTER INSERT ON records \
+        BEGIN INSERT INTO seen SELECT 'step', synchronous FROM pragma_synchronous; END";
+    file.execute_batch(watch).expect("made");
+    let client = start().await.expect("starts");
+    let creating = client.create_channel(ROOM);
+    let _ = tokio::time::timeout(Duration::from_millis(200), creating).await;
+    client.close().await;
+    let seen = |what: &str| -> u32 {
+        file.query_row("SELECT synchronous FROM seen WHERE what = ?1", [what], |row| row.get(0)).expect(what)
+    };
+    let (normal, full) = (1, 2);
+    assert_eq!((seen("mark"), seen("step")), (full, normal));
 }

@@ -18,6 +18,12 @@ pub enum Close {
     /// A frame cannot be accepted.
     #[error("{0}")]
     Frame(#[from] FrameError),
+    /// A frame is longer than is allowed, and was not read.
+    #[error("a frame is longer than the {allowed} bytes that are allowed: send it in parts")]
+    FrameTooLong {
+        /// How many bytes are allowed.
+        allowed: usize,
+    },
     /// The link has no key, although the peer asked for one.
     #[error("{0}")]
     Integrity(#[from] IntegrityError),
@@ -96,7 +102,7 @@ impl Close {
         match self {
             Self::ByPeer => "by_peer",
             Self::Transport(_) => "transport",
-            Self::Frame(_) => "frame",
+            Self::Frame(_) | Self::FrameTooLong { .. } => "frame",
             Self::Integrity(_) | Self::WrongTag => "integrity",
             Self::Forbidden { .. } => "forbidden",
             Self::PublishRate { .. } => "publish_rate",

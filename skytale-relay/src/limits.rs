@@ -28,8 +28,14 @@ pub struct Limits {
     pub queued_bytes: usize,
     /// The most unarchived messages that wait for one session; beyond, it is closed. Default: 4,096.
     pub queued_unarchived: usize,
-    /// The most messages of one session that wait to be archived; beyond, it is read no further. Default: 1,024.
+    /// The most answers of the relay's that wait for one session, which take no more bytes than unarchived messages;
+    /// beyond, it is closed. Default: 16,384.
+    pub queued_answers: usize,
+    /// The most messages of one session that wait to be archived, or for those before; beyond, it is read no further.
+    /// Default: 1,024.
     pub unarchived_in_flight: usize,
+    /// The most bytes of these messages; beyond, it is read no further. Default: 4 MiB.
+    pub unarchived_bytes_in_flight: usize,
     /// The most proposals of native agents in one epoch of a channel. Default: 64.
     pub proposals_per_epoch: usize,
     /// The most proposals of one account in one epoch of a channel. Default: 8.
@@ -49,7 +55,9 @@ impl Default for Limits {
             queued_messages: 1_024,
             queued_bytes: 4 * 1024 * 1024,
             queued_unarchived: 4_096,
+            queued_answers: 16_384,
             unarchived_in_flight: 1_024,
+            unarchived_bytes_in_flight: 4 * 1024 * 1024,
             proposals_per_epoch: 64,
             proposals_per_principal: 8,
         }
@@ -62,5 +70,5 @@ impl Limits {
     }
 }
 
-/// What one transmission may take beyond the frame for unarchived messages: eight times the archived bytes.
+/// How many times the bytes of archived messages may wait of unarchived ones, and of answers.
 pub(crate) const UNARCHIVED_BYTES_FACTOR: usize = 8;

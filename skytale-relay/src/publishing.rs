@@ -23,7 +23,7 @@ pub(crate) struct Publishing {
     /// Messages to one channel that are submitted together.
     gathered: Option<(Arc<Channel>, Vec<Item>)>,
     waiting: VecDeque<Step>,
-    in_flight: usize,
+    in_flight: InFlight,
     ordering: bool,
     /// The account that messages count for; known once one was sent.
     meter: Option<Metered>,
@@ -36,10 +36,17 @@ struct Metered {
     balance: Option<Arc<Balance>>,
 }
 
+/// How much of a session waits.
+#[derive(Clone, Copy, Debug, Default)]
+struct InFlight {
+    messages: usize,
+    bytes: usize,
+}
+
 /// What a session waits for, in order.
 #[derive(Debug)]
 enum Step {
-    Append { done: oneshot::Receiver<Result<Outcome, StoreError>>, messages: usize },
+    Append { done: oneshot::Receiver<Result<Outcome, StoreError>>, appended: InFlight },
     Command { done: oneshot::Receiver<Result<Outcome, StoreError>>, envelope: Arc<Envelope> },
     Forward { channel: Arc<Channel>, envelope: Arc<Envelope> },
 }
@@ -47,8 +54,8 @@ enum Step {
 type Done = Result<Result<Outcome, StoreError>, oneshot::error::RecvError>;
 
 /// The frames that are copied out of the receive buffer before they are kept, in bytes. What is kept of a buffer may keep
-/// all of it, a sixteenfold for the smallest that are not copied.
-const DETACH_BELOW: usize = 4 * 1024;
+/// all of it, a sixteenfold for the smallest that are not copied; beside a longer frame, the transport copies them.
+pub(crate) const DETACH_BELOW: usize = 4 * 1024;
 
 /// The metadata key by which a peer asks to be answered its commits in the stream.
 const WANTS_ANSWER: &str = "skytale.ack";
@@ -63,7 +70,7 @@ impl Publishing {
             routes: Routes::default(),
             gathered: None,
             waiting: VecDeque::new(),
-            in_flight: 0,
+            in_flight: InFlight::default(),
             ordering: false,
             meter: None,
         }
@@ -71,7 +78,10 @@ impl Publishing {
 
     /// Tells whether another message may be taken: a command is waited for, and not too much may be on its way.
     pub fn has_room(&self) -> bool {
-        !self.ordering && self.in_flight < self.context.relay.limits.unarchived_in_flight
+        let limits = &self.context.relay.limits;
+        !self.ordering
+            && self.in_flight.messages < limits.unarchived_in_flight
+            && self.in_flight.bytes < limits.unarchived_bytes_in_flight
     }
 
     pub fn is_waiting(&self) -> bool {
@@ -88,13 +98,14 @@ impl Publishing {
         let handling = Handling::of(publish.session.kind);
         let verb = if handling == Handling::Order { Verb::Commit } else { Verb::Publish };
         let channel = self.routes.find(&self.context, &envelope, publish, verb).await?;
+        self.context.recognize(&envelope, &publish.header);
         match handling {
             Handling::Archive => {
                 self.count().await?;
                 self.archive(channel, envelope);
             }
             Handling::Order => self.order(channel, envelope)?,
-            Handling::Forward => self.forward(channel, Arc::new(envelope)),
+            Handling::Forward => self.forward(channel, kept(envelope)),
             Handling::Pong => self.pong(channel, envelope),
         }
         Ok(())
@@ -145,13 +156,10 @@ impl Publishing {
     }
 
     fn native_item(&mut self, mut envelope: Envelope, order: Order, request: u64) -> Item {
-        if envelope.frame().len() < DETACH_BELOW {
-            envelope.detach();
-        }
         if let Some(id) = order.message_id {
             envelope = envelope.with_message_id(id.0);
         }
-        Item { request: Some(request), ..self.item(Arc::new(envelope), Some(order), None) }
+        Item { request: Some(request), ..self.item(kept(envelope), Some(order), None) }
     }
 
     /// Forgets what the session may do where, since it acts for another principal now.
@@ -164,14 +172,15 @@ impl Publishing {
     /// Submits what was gathered.
     pub fn submit(&mut self) {
         let Some((channel, mut items)) = self.gathered.take() else { return };
-        let messages = items.len();
+        let bytes = items.iter().map(|item| item.envelope.frame().len()).sum();
+        let appended = InFlight { messages: items.len(), bytes };
         let (sender, done) = oneshot::channel();
         if let Some(last) = items.last_mut() {
             last.done = Some(sender);
         }
         channel.submit(items, &self.context.relay.appending);
-        self.in_flight += messages;
-        self.waiting.push_back(Step::Append { done, messages });
+        self.in_flight.add(appended);
+        self.waiting.push_back(Step::Append { done, appended });
         self.advance();
     }
 
@@ -207,11 +216,8 @@ impl Publishing {
         })
     }
 
-    fn archive(&mut self, channel: Arc<Channel>, mut envelope: Envelope) {
-        if envelope.frame().len() < DETACH_BELOW {
-            envelope.detach();
-        }
-        let item = self.item(Arc::new(envelope), None, None);
+    fn archive(&mut self, channel: Arc<Channel>, envelope: Envelope) {
+        let item = self.item(kept(envelope), None, None);
         self.gather(channel, item);
     }
 
@@ -255,6 +261,7 @@ impl Publishing {
         if self.waiting.is_empty() {
             self.forward_now(&channel, &envelope);
         } else {
+            self.in_flight.add(InFlight::of(&envelope));
             self.waiting.push_back(Step::Forward { channel, envelope });
         }
     }
@@ -271,9 +278,9 @@ impl Publishing {
         let is_answer = session
             .is_some_and(|session| self.context.outbox.had_ping(session.session_id, session.message_id));
         if !is_answer && let Some(pong) = compose::pong(&envelope) {
-            self.context.outbox.offer_unarchived(&Arc::new(pong), None);
+            self.context.outbox.offer_own_message(&Arc::new(pong));
         }
-        self.forward(channel, Arc::new(envelope));
+        self.forward(channel, kept(envelope));
     }
 
     fn item(
@@ -306,8 +313,11 @@ impl Publishing {
 
     fn complete(&mut self, done: Option<Done>) -> Result<(), Close> {
         match self.waiting.pop_front() {
-            Some(Step::Append { messages, .. }) => self.in_flight -= messages,
-            Some(Step::Forward { channel, envelope }) => self.forward_now(&channel, &envelope),
+            Some(Step::Append { appended, .. }) => self.in_flight.subtract(appended),
+            Some(Step::Forward { channel, envelope }) => {
+                self.in_flight.subtract(InFlight::of(&envelope));
+                self.forward_now(&channel, &envelope);
+            }
             Some(Step::Command { envelope, .. }) => {
                 self.ordering = false;
                 return self.settle(&envelope, done.unwrap_or(Ok(Err(StoreError::unavailable("no answer")))));
@@ -343,8 +353,24 @@ impl Publishing {
 
     fn answer(&self, envelope: &Envelope, kind: MessageKind, metadata: HashMap<&str, String>) {
         if let Some(answer) = compose::group_answer(envelope, kind, metadata) {
-            self.context.outbox.offer_unarchived(&Arc::new(answer), None);
+            self.context.outbox.offer_own_message(&Arc::new(answer));
         }
+    }
+}
+
+impl InFlight {
+    fn of(envelope: &Envelope) -> Self {
+        Self { messages: 1, bytes: envelope.frame().len() }
+    }
+
+    fn add(&mut self, more: Self) {
+        self.messages += more.messages;
+        self.bytes += more.bytes;
+    }
+
+    fn subtract(&mut self, less: Self) {
+        self.messages -= less.messages;
+        self.bytes -= less.bytes;
     }
 }
 
@@ -361,6 +387,14 @@ impl Drop for Publishing {
     fn drop(&mut self) {
         self.forget_permissions();
     }
+}
+
+/// Makes a message one that may be kept for as long as its slowest reader takes.
+fn kept(mut envelope: Envelope) -> Arc<Envelope> {
+    if envelope.frame().len() < DETACH_BELOW {
+        envelope.detach();
+    }
+    Arc::new(envelope)
 }
 
 fn refusal(epoch: u64, winner: SequenceNumber, last: SequenceNumber) -> HashMap<&'static str, String> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use skytale_core::extension::Extension;
-use skytale_core::{Body, ChannelName, Envelope, Principal, Verb};
+use skytale_core::{Body, ChannelName, Dialect, Envelope, Header, Principal, Verb};
 
 use crate::auth::AuthError;
 use crate::channel::{Outbound, Outbox};
@@ -51,6 +51,14 @@ impl Context {
     /// Tells whether the principal may do `verb` on `channel`.
     pub async fn may(&self, verb: Verb, channel: &ChannelName) -> bool {
         self.permits(&self.identity.principal(), verb, channel).await
+    }
+
+    /// Goes over to the profile of the published SDK where a message or subscription has its names, which are strings
+    /// alone, and was permitted.
+    pub fn recognize(&self, envelope: &Envelope, header: &Header) {
+        if header.destination.is_strings_only() && envelope.dialect() == Dialect::Slim1 {
+            let _ = self.outbox.strings_only.set(());
+        }
     }
 
     /// Tells whether a principal would be allowed to do `verb` on `channel`.

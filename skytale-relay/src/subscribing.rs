@@ -39,11 +39,7 @@ impl Subscribing {
 
     /// Subscribes a name, and acknowledges or refuses.
     pub async fn subscribe(&mut self, envelope: &Envelope, request: &Request) -> Result<(), Close> {
-        let header = &request.header;
-        if header.destination.is_strings_only() {
-            let _ = self.context.outbox.strings_only.set(());
-        }
-        let outcome = self.add(envelope, header, request.id).await;
+        let outcome = self.add(envelope, &request.header, request.id).await;
         if let Err(refusal) = &outcome {
             tracing::debug!(session = ?self.context.outbox.session(), refusal, "subscription refused");
         }
@@ -71,6 +67,7 @@ impl Subscribing {
         if !self.context.may(Verb::Subscribe, &channel).await {
             return Err(Close::Forbidden { verb: Verb::Subscribe, channel }.to_string());
         }
+        self.context.recognize(envelope, header);
         let (name, source) = (header.destination.name, header.source.name);
         let known = self.names.get(&name).is_some_and(|held| held.requests.contains(&(source, id)));
         let allowed = self.context.relay.limits.subscriptions_per_session;

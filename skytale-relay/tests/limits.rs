@@ -40,6 +40,7 @@ async fn frame_bytes() {
         assert_eq!(member.hear().await.blob.len(), 9_000 + spare, "at the limit");
         sender.say(padded(9_001 + spare)).await;
         let status = sender.ended().await;
+        assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().contains("10000"), "{status:?}");
         assert_eq!(relay.archived(["org", "ns", "room"]).await.len(), 1);
     }
@@ -145,6 +146,42 @@ async fn publish_rate() {
         assert_eq!(member.hear().await.text(), "x", "what was within the limit is delivered");
     }
     member.hears_nothing().await;
+}
+
+#[tokio::test]
+async fn answers_that_are_not_read() {
+    let relay = limited(|limits| limits.queued_answers = 100).await;
+    let mut agent = relay.agent(Dialect::Slim3, "agent", 1).await;
+    agent.subscribe(&room()).await;
+    let mut number = 1_000;
+    // What fits into the transport's buffers has left the queue.
+    while !agent.sender.is_closed() && number < 1_000_000 {
+        number += 1;
+        agent.send(agent.subscribe_frame(&room(), number)).await;
+    }
+    let status = agent.ended().await;
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("slow consumer: more than 100 answers"), "{status:?}");
+}
+
+#[tokio::test]
+async fn messages_in_flight_hold_their_sender_up_and_lose_nothing() {
+    for set in [(|limits| limits.unarchived_in_flight = 1) as fn(&mut Limits), |limits| {
+        limits.unarchived_bytes_in_flight = 1
+    }] {
+        let relay = limited(set).await;
+        let sender = relay.agent(Dialect::Slim3, "sender", 1).await;
+        let mut member = relay.agent(Dialect::Slim3, "member", 2).await;
+        member.subscribe(&room()).await;
+        for number in 0..100 {
+            sender.say(Say::msg(room(), &number.to_string())).await;
+            sender.say(Say::new(MessageKind::RtxReply, room(), Content::App("between".into()))).await;
+        }
+        for number in 0..100 {
+            assert_eq!(member.hear().await.text(), number.to_string());
+            assert_eq!(member.hear().await.text(), "between");
+        }
+    }
 }
 
 #[tokio::test]

@@ -201,6 +201,13 @@ async fn ping_is_answered_with_pong_and_relayed_slim1() {
     assert_eq!(pong.metadata["skytale.pong"], "true");
     assert_ne!(pong.source, sender.me.strings, "a moderator must not take it for a member's");
     assert_eq!(member.hear().await.message_id, 42);
+    sender.say(ping.clone()).await;
+    assert_eq!(
+        sender.hear().await.metadata["skytale.pong"],
+        "true",
+        "a Ping that is repeated is answered again"
+    );
+    assert_eq!(member.hear().await.message_id, 42);
 
     sender.subscribe(&sender.me.clone()).await;
     member.say(Say { to: sender.me.clone(), ..ping }).await;

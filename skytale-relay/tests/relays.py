@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 
-TESTS = ["cluster", "delivery", "message_table", "native"]
+TESTS = ["cluster", "delivery", "grpc_services", "message_table", "native"]
 # What has to be set for an engine, beside itself.
 ENGINES = {"memory": None, "postgres": "SKYTALE_TEST_POSTGRES", "nats": "SKYTALE_TEST_NATS_SERVER"}
 

@@ -31,12 +31,13 @@ pub trait Backplane: fmt::Debug + Send + Sync + 'static {
     /// Listens to a topic no more; nothing happens if it did not.
     async fn leave(&self, topic: Topic) -> Result<()>;
 
-    /// Sends a parcel of any size to those that listen to a topic.
+    /// Sends a parcel of any size to those that listen to a topic. It may leave this process later; [`flush`](Self::flush)
+    /// waits for that.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable) where the engine cannot be reached, in which case the
-    /// parcel may or may not arrive.
+    /// parcel, or one that was sent before and waited, may or may not arrive.
     async fn send(&self, topic: Topic, reach: Reach, body: Bytes) -> Result<()>;
 
     /// Waits until what was sent before has left this process: what it sends last needs it. Default: it has, once
@@ -44,7 +45,8 @@ pub trait Backplane: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable) where the engine cannot be reached.
+    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable) where the engine cannot be reached, or could not be when
+    /// something was to leave since this or [`send`](Self::send) returned last.
     async fn flush(&self) -> Result<()> {
         Ok(())
     }

@@ -53,16 +53,20 @@ async fn parcels_of_all_sizes_stay_in_order() {
         let number = number.to_be_bytes();
         Bytes::from(number.iter().copied().chain(std::iter::repeat_n(0, size)).collect::<Vec<_>>())
     };
-    let mut sends: Vec<_> = (0..300).map(|number| sender.send(TOPIC, Reach::All, body(number))).collect();
-    for send in &mut sends {
-        assert!(unconstrained(send).now_or_never().is_none(), "only begun, and in this order");
+    let mut waiting = Vec::new();
+    for mut send in (0..300).map(|number| sender.send(TOPIC, Reach::All, body(number))) {
+        match unconstrained(&mut send).now_or_never() {
+            Some(sent) => sent.expect("send"),
+            None => waiting.push(send),
+        }
     }
+    assert!(!waiting.is_empty(), "there is no room for all");
     let reads = async {
         for number in 0..300 {
             assert!(next(&mut received).await == body(number), "parcel {number}");
         }
     };
-    let (sent, ()) = futures::join!(try_join_all(sends), reads);
+    let (sent, ()) = futures::join!(try_join_all(waiting), reads);
     sent.expect("send");
     database.drop().await;
 }
@@ -144,6 +148,7 @@ async fn parcels_that_nobody_fetched_are_deleted() {
     for body in ["old", "new"] {
         sender.send(TOPIC, Reach::AnyOne, body.into()).await.expect("send");
     }
+    sender.flush().await.expect("flush");
     let mut connection = PgConnection::connect(&database.url).await.expect("connect");
     let age = "UPDATE parcels SET sent_at = now() - interval '61 seconds' WHERE body = 'old'";
     assert_eq!(connection.execute(age).await.expect("age").rows_affected(), 1);
@@ -160,6 +165,54 @@ async fn parcels_that_nobody_fetched_are_deleted() {
     };
     let left = tokio::time::timeout(SOON, left).await.expect("deleted in time");
     assert_eq!(left, [b"new"]);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parcels_that_wait_for_the_database_are_sent_together() {
+    let Some(database) = postgres::Database::create().await else { return };
+    let sender = database.backplane().await;
+    let mut connection = PgConnection::connect(&database.url).await.expect("connect");
+    connection.execute("BEGIN; LOCK TABLE parcels IN EXCLUSIVE MODE").await.expect("lock");
+    for number in 0..200 {
+        sender.send(TOPIC, Reach::AnyOne, number.to_string().into()).await.expect("send");
+    }
+    let mut flush = sender.flush();
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut flush).await;
+    assert!(early.is_err(), "nothing is sent: {early:?}");
+    connection.execute("COMMIT").await.expect("free");
+    flush.await.expect("flush");
+    let count = "SELECT count(*), count(DISTINCT xmin::text) FROM parcels";
+    let (parcels, transactions): (i64, i64) =
+        sqlx::query_as(count).fetch_one(&mut connection).await.expect("count");
+    assert!(parcels == 200 && transactions <= 3, "{parcels} parcels in {transactions} transactions");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_sent_is_told_once_by_the_next_send_or_flush() {
+    let Some(database) = postgres::Database::create().await else { return };
+    let (_end, mut received) = listening(&database).await;
+    let sender = database.backplane().await;
+    let mut connection = PgConnection::connect(&database.url).await.expect("connect");
+    connection.execute("ALTER TABLE parcels RENAME TO hidden").await.expect("rename");
+    let send = |body: &'static str| sender.send(TOPIC, Reach::AnyOne, body.into());
+    send("lost").await.expect("waits");
+    let told = sender.flush().await.expect_err("it was lost");
+    assert!(told.is_retryable(), "{told:?}");
+    sender.flush().await.expect("told already");
+    send("lost, too").await.expect("waits");
+    let told = async {
+        while sender.send(TOPIC, Reach::All, "kept".into()).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, told).await.expect("told in time");
+    connection.execute("ALTER TABLE hidden RENAME TO parcels").await.expect("rename");
+    let _ = sender.flush().await;
+    send("last").await.expect("send");
+    sender.flush().await.expect("flush");
+    while next(&mut received).await != "last" {}
     database.drop().await;
 }
 

@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
 use skytale_core::{ChannelName, Dialect, SequenceNumber};
 use skytale_store::{NewRecord, Precondition, SqlOptions, SqlStore, Store, StoreError};
+use sqlx::{Connection, Executor, PgConnection};
 
 const ROLE: &str = "SKYTALE_STORE_TEST_ROLE";
 const TARGET: &str = "SKYTALE_STORE_TEST_TARGET";
@@ -37,6 +39,7 @@ async fn child() {
     let (Ok(role), Ok(target)) = (std::env::var(ROLE), std::env::var(TARGET)) else { return };
     match role.as_str() {
         "append" => append_many(&target).await,
+        "append for ever" => append_for_ever(&target).await,
         "migrate" => drop(SqlStore::connect_postgres(&target, SqlOptions::default()).await.expect("connect")),
         "acknowledge" => acknowledge_for_ever(Path::new(&target)).await,
         other => panic!("unknown role {other}"),
@@ -51,6 +54,18 @@ async fn append_many(url: &str) {
         store.append(&channel, vec![NewRecord::new(Dialect::Slim3, body.into())], Precondition::Any)
     });
     appends.buffer_unordered(64).try_collect::<Vec<_>>().await.expect("append");
+}
+
+async fn append_for_ever(url: &str) {
+    let store = SqlStore::connect_postgres(url, SqlOptions::default()).await.expect("connect");
+    loop {
+        let _ = greet(&store).await;
+    }
+}
+
+async fn greet(store: &SqlStore) -> Result<(), StoreError> {
+    let record = NewRecord::new(Dialect::Slim3, "hello".into());
+    store.append(&channel(), vec![record], Precondition::Any).await.map(drop)
 }
 
 async fn acknowledge_for_ever(path: &Path) {
@@ -90,6 +105,63 @@ async fn two_processes_migrate_at_once() {
     for child in &mut children {
         assert!(child.wait().expect("wait").success());
     }
+    database.drop().await;
+}
+
+fn signal(child: &Child, signal: &str) {
+    let sent = Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status();
+    assert!(sent.expect("kill").success());
+}
+
+/// Stops a process that appends at a moment when it has its channel locked.
+async fn stop_in_a_transaction(child: &Child, url: &str) {
+    let mut connection = PgConnection::connect(url).await.expect("connect");
+    let held = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                AND state = 'idle in transaction' AND backend_xid IS NOT NULL";
+    loop {
+        signal(child, "STOP");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let held: i64 = sqlx::query_scalar(held).fetch_one(&mut connection).await.expect("count");
+        if held > 0 {
+            return;
+        }
+        signal(child, "CONT");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_hangs_keeps_others_waiting_for_seconds_only() {
+    let Some(database) = postgres::Database::create().await else { return };
+    let store = SqlStore::connect_postgres(&database.url, SqlOptions::default()).await.expect("connect");
+    let mut child = spawn("append for ever", &database.url);
+    let stopped =
+        tokio::time::timeout(Duration::from_secs(30), stop_in_a_transaction(&child, &database.url)).await;
+    let since = Instant::now();
+    let appended = tokio::time::timeout(Duration::from_secs(30), greet(&store)).await;
+    let waited = since.elapsed();
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+    stopped.expect("stopped with the channel locked");
+    appended.expect("in time").expect("append");
+    assert!(waited < Duration::from_secs(8), "{waited:?}");
+    drop(store);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_is_refused_where_its_channel_stays_locked() {
+    let Some(database) = postgres::Database::create().await else { return };
+    let store = SqlStore::connect_postgres(&database.url, SqlOptions::default()).await.expect("connect");
+    greet(&store).await.expect("append");
+    let mut connection = PgConnection::connect(&database.url).await.expect("connect");
+    connection.execute("BEGIN; SELECT 1 FROM channels FOR UPDATE").await.expect("lock");
+    let refused = tokio::time::timeout(Duration::from_secs(30), greet(&store)).await.expect("in time");
+    let refused = refused.expect_err("the channel is locked");
+    assert!(refused.is_retryable(), "{refused:?}");
+    connection.execute("ROLLBACK").await.expect("free");
+    greet(&store).await.expect("append");
+    drop((store, connection));
     database.drop().await;
 }
 

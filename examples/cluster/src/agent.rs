@@ -77,6 +77,7 @@ async fn read(number: usize, channel: Channel, history: Arc<History>) {
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Message(message)) => history.hear(number, message.sequence, &message.text()),
+            Ok(Event::Epoch { sequence, .. }) => history.committed(sequence),
             Ok(Event::Gap { from, to }) => {
                 history.fault(format!("agent {number}: {from} to {to} are missing"))
             }

@@ -1,5 +1,6 @@
 //! What agents said and heard, and whether it fits.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,8 @@ struct Inner {
     said: Vec<Vec<u64>>,
     /// For each listener and sender, the numbers of the messages that it heard.
     heard: Vec<Vec<Vec<u64>>>,
+    /// The numbers of the commits that anybody heard of.
+    commits: BTreeSet<u64>,
     /// The last number that each listener heard.
     last: Vec<u64>,
     /// Since when each sender waits.
@@ -28,6 +31,7 @@ impl History {
         Self(Mutex::new(Inner {
             said: vec![Vec::new(); agents],
             heard: vec![vec![Vec::new(); agents]; agents],
+            commits: BTreeSet::new(),
             last: vec![0; agents],
             open: vec![None; agents],
             longest_wait: Duration::ZERO,
@@ -75,6 +79,11 @@ impl History {
         inner.heard[listener][sender].push(sequence);
     }
 
+    /// Notes the number of a commit.
+    pub fn committed(&self, sequence: u64) {
+        self.inner().commits.insert(sequence);
+    }
+
     pub fn fault(&self, fault: String) {
         self.inner().fault(fault);
     }
@@ -86,7 +95,8 @@ impl History {
         others.any(|(sender, said)| inner.heard[listener][sender].len() < said.len())
     }
 
-    /// Returns what does not fit: every message was heard by everybody else, under the number that its sender was told.
+    /// Returns what does not fit: every message was heard by everybody else, under the number that its sender was told,
+    /// and no number was left out or given twice.
     pub fn faults(&self) -> Vec<String> {
         let mut inner = self.inner();
         let agents = inner.said.len();
@@ -99,11 +109,18 @@ impl History {
                 "agent {listener} heard {heard} of agent {sender}'s {said}, or under other numbers"
             ));
         }
+        inner.find_gaps();
         inner.faults.clone()
     }
 
     pub fn acked(&self) -> usize {
         self.inner().said.iter().flatten().filter(|sequence| **sequence > 0).count()
+    }
+
+    /// Tells whether each agent had so many messages acknowledged.
+    pub fn everybody_said(&self, least: usize) -> bool {
+        let told = |said: &Vec<u64>| said.iter().filter(|sequence| **sequence > 0).count();
+        self.inner().said.iter().all(|said| told(said) >= least)
     }
 
     pub fn heard(&self) -> usize {
@@ -132,6 +149,22 @@ impl Inner {
         }
     }
 
+    fn find_gaps(&mut self) {
+        let told: Vec<u64> = self.said.iter().flatten().copied().filter(|number| *number > 0).collect();
+        let mut all: BTreeSet<u64> = told.iter().copied().collect();
+        if all.len() < told.len() {
+            self.fault(format!("{} messages have the number of another", told.len() - all.len()));
+        }
+        all.extend(self.heard.iter().flatten().flatten());
+        let Some(first) = all.first().copied() else { return };
+        all.extend(self.commits.range(first..));
+        let missing: Vec<u64> =
+            all.iter().zip(all.iter().skip(1)).flat_map(|(one, next)| one + 1..*next).take(FAULTS).collect();
+        if !missing.is_empty() {
+            self.fault(format!("no message or commit has the numbers {missing:?}"));
+        }
+    }
+
     fn fits(&self, listener: usize, sender: usize) -> bool {
         let (said, heard) = (&self.said[sender], &self.heard[listener][sender]);
         said.len() == heard.len() && said.iter().zip(heard).all(|(told, heard)| *told == 0 || told == heard)
@@ -142,4 +175,50 @@ impl Inner {
 fn parse(text: &str) -> Option<(usize, usize)> {
     let (sender, number) = text.split_once(' ')?;
     Some((sender.parse().ok()?, number.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two agents, each of which says what the other one hears.
+    fn history(said: &[(usize, u64)], commits: &[u64]) -> History {
+        let history = History::new(2);
+        for (place, (sender, sequence)) in said.iter().enumerate() {
+            let number = said[..place].iter().filter(|(other, _)| other == sender).count();
+            history.acknowledged(*sender, *sequence, history.begin(*sender));
+            history.hear(1 - sender, *sequence, &format!("{sender} {number}"));
+        }
+        commits.iter().for_each(|sequence| history.committed(*sequence));
+        history
+    }
+
+    #[test]
+    fn a_whole_history_has_no_faults() {
+        assert_eq!(history(&[(0, 5), (1, 6), (0, 8)], &[2, 7]).faults(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_number_that_nobody_knows_is_a_fault() {
+        assert!(history(&[(0, 5), (1, 6), (0, 8)], &[]).faults()[0].contains("[7]"));
+    }
+
+    #[test]
+    fn a_number_given_twice_is_a_fault() {
+        assert!(history(&[(0, 5), (1, 5)], &[]).faults()[0].contains("number of another"));
+    }
+
+    #[test]
+    fn what_was_acknowledged_and_not_heard_is_a_fault() {
+        let history = history(&[(0, 5)], &[]);
+        history.acknowledged(0, 6, history.begin(0));
+        assert!(history.faults()[0].contains("heard 1 of agent 0's 2"));
+    }
+
+    #[test]
+    fn what_is_heard_out_of_order_is_a_fault() {
+        let history = history(&[(0, 5)], &[]);
+        history.hear(1, 4, "0 1");
+        assert!(history.faults()[0].contains("heard 4 after 5"));
+    }
 }

@@ -72,7 +72,8 @@ async fn main() -> Result<()> {
     println!(
         "{}",
         json!({
-            "acked": history.acked(), "heard": history.heard(), "failed_sends": history.failed(), "commits": commits,
+            "acked": history.acked(), "heard": history.heard(), "failed_sends": history.failed(),
+            "commits": commits.made, "failed_commits": commits.failed,
             "longest_wait_ms": history.longest_wait().as_millis() as u64, "settled_ms": took.as_millis() as u64,
             "epoch": agents[0].channel.epoch(), "faults": faults,
         })
@@ -80,6 +81,9 @@ async fn main() -> Result<()> {
     settled?;
     ensure!(faults.is_empty(), "{} faults: {}", faults.len(), faults[0]);
     ensure!(history.failed() == 0, "{} sends failed", history.failed());
+    ensure!(history.everybody_said(load.least()), "an agent said fewer than {} messages", load.least());
+    ensure!(commits.failed == 0, "{} changes of keys failed", commits.failed);
+    ensure!(commits.made > 0, "nobody changed keys");
     Ok(())
 }
 
@@ -107,11 +111,25 @@ async fn gather(load: &Load, directory: &std::path::Path, history: &Arc<History>
     Ok(agents)
 }
 
-/// Lets one or another agent change the group's keys, and returns how often.
-async fn change_keys(agents: &[Agent], load: &Load, until: Instant) -> usize {
+impl Load {
+    /// How much each agent has to have said: a hundredth of what it means to, since it waits while something fails.
+    fn least(&self) -> usize {
+        (self.seconds * self.rate / 100.0).ceil() as usize
+    }
+}
+
+/// How often keys were changed, and could not be.
+#[derive(Default)]
+struct Commits {
+    made: usize,
+    failed: usize,
+}
+
+/// Lets one or another agent change the group's keys.
+async fn change_keys(agents: &[Agent], load: &Load, until: Instant) -> Commits {
     use rand::RngExt;
     let mut chance = StdRng::seed_from_u64(load.seed);
-    let mut commits = 0;
+    let mut commits = Commits::default();
     loop {
         let pause = Duration::from_secs_f64(load.commit_every * chance.random_range(0.0..2.0));
         if Instant::now() + pause > until {
@@ -119,8 +137,11 @@ async fn change_keys(agents: &[Agent], load: &Load, until: Instant) -> usize {
         }
         tokio::time::sleep(pause).await;
         match agents[chance.random_range(0..agents.len())].channel.rotate().await {
-            Ok(_) => commits += 1,
-            Err(error) => eprintln!("no change of keys: {error}"),
+            Ok(_) => commits.made += 1,
+            Err(error) => {
+                eprintln!("no change of keys: {error}");
+                commits.failed += 1;
+            }
         }
     }
 }

@@ -90,6 +90,9 @@ pub struct LimitsConfig {
     pub max_queued_messages: Option<usize>,
     pub max_queued_bytes: Option<usize>,
     pub max_queued_unarchived: Option<usize>,
+    pub max_queued_answers: Option<usize>,
+    pub max_unarchived_in_flight: Option<usize>,
+    pub max_unarchived_bytes_in_flight: Option<usize>,
     pub max_unauthenticated_connections: Option<usize>,
     pub authentication_seconds: Option<u64>,
     pub max_streams_per_connection: Option<u32>,
@@ -277,14 +280,14 @@ impl ServerConfig {
         self.check_exposure("quic_listen_addr", self.quic_address(), "the certificate is self-signed")
     }
 
-    /// Refuses to take API keys in the clear from beyond this machine.
+    /// Refuses to take API keys, or to tell metrics, in the clear beyond this machine.
     fn check_http_exposure(&self) -> Result<()> {
         let address = self.health_address();
-        let is_safe = address.ip().is_loopback() || self.http_tls_cert.is_some() || !self.serves_api();
+        let is_safe = address.ip().is_loopback() || self.http_tls_cert.is_some();
         ensure!(
             is_safe || self.insecure_listen.unwrap_or(false),
             "health_listen_addr {address} is not a loopback address and HTTP is not encrypted: set http_tls_cert and \
-             http_tls_key, switch the API off with api = false, or insist with insecure_listen = true \
+             http_tls_key, or insist with insecure_listen = true \
              (--insecure-listen), as behind a proxy that encrypts"
         );
         Ok(())
@@ -353,6 +356,9 @@ impl LimitsConfig {
         set(&mut limits.queued_messages, self.max_queued_messages);
         set(&mut limits.queued_bytes, self.max_queued_bytes);
         set(&mut limits.queued_unarchived, self.max_queued_unarchived);
+        set(&mut limits.queued_answers, self.max_queued_answers);
+        set(&mut limits.unarchived_in_flight, self.max_unarchived_in_flight);
+        set(&mut limits.unarchived_bytes_in_flight, self.max_unarchived_bytes_in_flight);
         set(&mut limits.proposals_per_epoch, self.max_proposals_per_epoch);
         set(&mut limits.proposals_per_principal, self.max_proposals_per_principal);
         limits.publish_rate = self.max_publish_rate.unwrap_or(limits.publish_rate);

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -11,12 +10,11 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
-use skytale_core::ChannelName;
 use skytale_relay::{Drain, TlsCertificate};
-use skytale_store::Store;
 use tokio::net::TcpListener;
 
 use crate::https::{self, TlsListener};
+use crate::ready::Probe;
 
 /// Starts to collect metrics. Comes before the relay is made.
 pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
@@ -46,25 +44,20 @@ pub async fn serve(
     }
 }
 
-/// How long the store may take to show that it can be used.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// Returns the routes `/health`, `/ready` and `/metrics`.
-pub fn router(drain: Drain, store: Arc<dyn Store>, metrics: PrometheusHandle) -> Router {
+pub fn router(drain: Drain, probe: Probe, metrics: PrometheusHandle) -> Router {
     Router::new()
         .route("/health", get(async || Json(json!({"status": "ok"}))))
-        .route("/ready", get(ready).with_state((drain, store)))
+        .route("/ready", get(ready).with_state((drain, probe)))
         .route("/metrics", get(async move || metrics.render()))
 }
 
-async fn ready(State((drain, store)): State<(Drain, Arc<dyn Store>)>) -> (StatusCode, Json<Value>) {
+async fn ready(State((drain, probe)): State<(Drain, Probe)>) -> (StatusCode, Json<Value>) {
     if drain.has_started() {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"})));
     }
-    // Any channel will do; this is nobody's.
-    let probe = ChannelName::from_components([0; 3]);
-    match tokio::time::timeout(PATIENCE, store.head(&probe)).await {
-        Ok(Ok(_)) => (StatusCode::OK, Json(json!({"status": "ready"}))),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "the store cannot be reached"}))),
+    match probe.is_ready().await {
+        true => (StatusCode::OK, Json(json!({"status": "ready"}))),
+        false => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "the store cannot be reached"}))),
     }
 }

@@ -11,6 +11,7 @@ mod kept;
 mod logging;
 mod metered;
 mod quic;
+mod ready;
 mod secret;
 mod serve;
 mod source;

@@ -16,10 +16,12 @@ use skytale_relay::{
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tower::Layer;
 
 use crate::certificate::Certificates;
 use crate::config::{Config, ServerConfig};
+use crate::ready::Probe;
 use crate::storage::{self, Parts};
 use crate::summary::Summary;
 use crate::{api, http, logging, quic as quic_listener, secret};
@@ -58,7 +60,9 @@ pub async fn run(config: Config) -> Result<()> {
         durability: storage.parts.store.durability(),
     };
 
-    let mut router = http::router(drain, storage.parts.store.clone(), metrics);
+    let probe = Probe { store: storage.parts.store.clone(), directory: storage.parts.directory.clone() };
+    let ready = probe.clone().watch();
+    let mut router = http::router(drain, probe, metrics);
     if let Some(api) = api {
         router = router.merge(api.into_router());
     }
@@ -67,9 +71,9 @@ pub async fn run(config: Config) -> Result<()> {
     tokio::spawn(async move { http::serve(http_listener, encrypted.as_ref(), router).await });
     summary.print(&config.server);
     let served = if config.server.anonymous() {
-        edges.serve(&config, relay, AllowAnonymous::beside(tokens)).await
+        edges.serve(&config, relay, AllowAnonymous::beside(tokens), ready).await
     } else {
-        edges.serve(&config, relay, tokens).await
+        edges.serve(&config, relay, tokens, ready).await
     };
     if let Some(counted) = storage.parts.counted {
         let _ = tokio::time::timeout(FLUSH, counted.flush()).await;
@@ -96,13 +100,21 @@ impl Edges {
     }
 
     /// Serves both until the process is told to stop; then both drain.
-    async fn serve<A: Authenticator>(self, config: &Config, relay: Relay, authenticator: A) -> Result<()> {
+    async fn serve<A: Authenticator>(
+        self,
+        config: &Config,
+        relay: Relay,
+        authenticator: A,
+        ready: watch::Receiver<bool>,
+    ) -> Result<()> {
         let drain = relay.drain();
         let frame_bytes = relay.limits().frame.frame_bytes;
         let service = AuthenticateLayer::new(authenticator).layer(relay.clone());
         let grace = Duration::from_secs(config.server.drain_seconds.unwrap_or(10));
-        let server =
-            Server::new(service.clone(), drain.clone()).with_frame_bytes(frame_bytes).with_grace(grace);
+        let server = Server::new(service.clone(), drain.clone())
+            .with_frame_bytes(frame_bytes)
+            .with_grace(grace)
+            .with_readiness(ready);
         let mut limits = config.limits.quic();
         limits.grace = grace;
         let draining = async {

@@ -12,7 +12,7 @@ use crate::identity::{Identity, capabilities};
 use crate::suite::Suite;
 
 /// The private halves of the key packages that others may use.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct KeyPackages {
     records: Records,
 }

@@ -71,6 +71,15 @@ impl Records {
     }
 }
 
+impl Clone for Records {
+    fn clone(&self) -> Self {
+        let (provider, stored) = (OpenMlsRustCrypto::default(), self.stored.clone());
+        let copy = Self { provider, stored };
+        self.values(|values| copy.values(|copied| copied.clone_from(values)));
+        copy
+    }
+}
+
 impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records").field("count", &self.stored.len()).finish_non_exhaustive()

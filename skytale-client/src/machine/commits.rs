@@ -4,7 +4,7 @@ use skytale_core::extension::{self, AddressedWelcome, Code, Content, Refused, Su
 
 use super::record::{Intent, ONLY, Pending, put};
 use super::relay::Asked;
-use super::{Change, CommitState, InFlight, Kind, Link, Machine, Now, Phase, Ticket, id_of};
+use super::{Change, CommitState, InFlight, Kind, Machine, Now, Phase, Ticket, id_of};
 use crate::error::{Error, Result};
 use crate::group::{Built, Plan};
 
@@ -73,25 +73,6 @@ impl Machine {
         Ok(())
     }
 
-    /// Sends the proposal that asks the others to remove this agent.
-    pub(super) fn leave(&mut self, ticket: Ticket) -> Result<()> {
-        if self.check_member().is_err() || self.link != Link::Up {
-            let error = match self.check_member() {
-                Err(error) => error,
-                Ok(()) => {
-                    Error::Unreachable { relay: "the relay".to_owned(), source: "not connected".into() }
-                }
-            };
-            self.done(Some(ticket), Err(error));
-            return Ok(());
-        }
-        let proposal = self.group.propose_leaving()?;
-        let extension = self.ask(Content::Submit(Submit::default()), Asked::Leave(ticket));
-        let extension = extension.with_message_id(id_of(&proposal));
-        self.effects.frames.push(extension::message(&self.channel, proposal.into(), &extension));
-        Ok(())
-    }
-
     /// Gives the agent's leaf new keys when it has sent enough with the old ones.
     pub(super) fn rotate_when_due(&mut self) -> Result<()> {
         let wanted = self.intents.values().any(|wanted| wanted.intent == Intent::Rotate);
@@ -105,6 +86,7 @@ impl Machine {
     pub(super) fn flush_commit(&mut self) -> Result<()> {
         if let Phase::Forked(_) = self.phase {
             self.ask_to_come_back();
+            return Ok(());
         }
         if self.pending.is_none() && matches!(self.phase, Phase::Member | Phase::Founding) {
             self.plan()?;
@@ -280,6 +262,7 @@ impl Machine {
         }
         self.phase = Phase::Evicted;
         self.moved = true;
+        self.drop_all();
         Ok(())
     }
 

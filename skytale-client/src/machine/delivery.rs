@@ -116,8 +116,8 @@ impl Machine {
 
     fn evicted(&mut self, sequence: u64) -> Result<()> {
         self.phase = Phase::Evicted;
-        self.drop_outbox();
-        self.drop_intents();
+        self.leave_asked(sequence);
+        self.drop_all();
         self.tell(sequence, Event::Evicted { sequence })
     }
 
@@ -126,6 +126,9 @@ impl Machine {
         self.phase = Phase::Forked(sequence);
         if let Some(in_flight) = &mut self.pending {
             in_flight.state = CommitState::Lost;
+        }
+        if !self.may_come_back() {
+            self.drop_all();
         }
         let epoch = self.group.epoch();
         self.tell(sequence, Event::Forked { sequence, epoch })

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Event;
 
 /// What kind of thing a record is. The numbers are stored.
@@ -80,10 +80,13 @@ pub(crate) struct Effects {
     pub events: Vec<(Option<EventKey>, Event)>,
     /// What callers are told; for what was sequenced, its number.
     pub done: Vec<(Ticket, Result<u64>)>,
+    /// Why the stream is of no use: it is given up, and another one opened later.
+    pub hang_up: Option<Error>,
 }
 
 impl Effects {
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.frames.is_empty() && self.events.is_empty() && self.done.is_empty()
+        let tells = !self.events.is_empty() || !self.done.is_empty();
+        self.changes.is_empty() && self.frames.is_empty() && !tells && self.hang_up.is_none()
     }
 }

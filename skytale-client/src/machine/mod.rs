@@ -7,6 +7,7 @@
 mod commits;
 mod delivery;
 mod effects;
+mod leaving;
 mod record;
 mod relay;
 mod returning;
@@ -14,6 +15,8 @@ mod sending;
 
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -32,6 +35,7 @@ use crate::group::Group;
 use crate::identity::Identity;
 use crate::suite::Suite;
 use commits::Wanted;
+use leaving::Leaving;
 use record::Pending;
 use relay::Asked;
 use returning::Returning;
@@ -86,6 +90,7 @@ pub(crate) struct Machine {
     sealing_from: u64,
     /// How many application messages the agent has sent in this epoch.
     sent_in_epoch: u64,
+    leaving: Leaving,
     returning: Returning,
     next_part: u32,
     changes: Vec<Change>,
@@ -232,6 +237,7 @@ impl Machine {
             said: 0,
             sealing_from: 0,
             sent_in_epoch: 0,
+            leaving: Leaving::default(),
             returning: Returning::default(),
             next_part: 0,
             changes: Vec::new(),
@@ -253,7 +259,7 @@ impl Machine {
             Input::Frame(frame) => self.frame(frame)?,
             Input::Send { ticket, body } => self.send(ticket, body)?,
             Input::Change { ticket, intent } => self.change(ticket, intent)?,
-            Input::Leave { ticket } => self.leave(ticket)?,
+            Input::Leave { ticket } => self.leave(ticket),
             Input::Cover => self.cover()?,
             Input::Acknowledge(key) => {
                 self.changes.push(Change::DeleteThrough { kind: Kind::Event, key: key.to_bytes() });
@@ -271,6 +277,7 @@ impl Machine {
     pub fn take_effects(&mut self) -> Result<Effects> {
         if self.link == Link::Up {
             self.flush_outbox()?;
+            self.flush_leaving()?;
             self.flush_commit()?;
         }
         let mut effects = std::mem::take(&mut self.effects);
@@ -290,15 +297,30 @@ impl Machine {
 
     /// Returns when something is to be done though nothing happens.
     pub fn wakes_at(&self) -> Option<Now> {
+        match self.phase {
+            _ if self.link != Link::Up => None,
+            Phase::Founding | Phase::Member => self.retries().min(),
+            Phase::Forked(_) => self.returning.retry_at().filter(|at| *at > self.now),
+            Phase::Evicted => None,
+        }
+    }
+
+    /// Returns when what the relay asked patience for is tried again. What is due already waits for something else.
+    fn retries(&self) -> impl Iterator<Item = Now> {
         let turn = self.pending.as_ref().and_then(|in_flight| match in_flight.state {
             CommitState::Until(at) => Some(at),
             _ => None,
         });
-        let intents = self.intents.values().map(|wanted| wanted.not_before).filter(|at| *at > self.now).min();
-        let messages = self.outbox.values().filter_map(Sending::retry_at).min();
+        let intents = self.intents.values().map(|wanted| wanted.not_before);
         let intents = intents.filter(|_| self.pending.is_none());
-        let returning = self.returning.retry_at().filter(|_| matches!(self.phase, Phase::Forked(_)));
-        [turn, intents, messages, returning].into_iter().flatten().min()
+        let messages = self.outbox.values().filter_map(Sending::retry_at);
+        let all = intents.chain(messages).chain(turn).chain(self.leaving.retry_at());
+        all.filter(|at| *at > self.now)
+    }
+
+    /// Tells whether the relay sends what happens on the channel.
+    pub fn is_subscribed(&self) -> bool {
+        self.link == Link::Up
     }
 
     pub fn group(&self) -> &Group {
@@ -333,6 +355,7 @@ impl Machine {
         if let Some(in_flight) = &mut self.pending {
             in_flight.state = CommitState::Ready;
         }
+        self.leaving.again();
         self.returning.again();
     }
 
@@ -362,12 +385,20 @@ impl Machine {
         }
     }
 
-    /// Tells whether the agent may speak.
+    /// Tells whether the agent may speak, now or when it is back in the group.
     fn check_member(&self) -> Result<()> {
         match self.phase {
             Phase::Evicted => Err(Error::not_a_member(&self.channel)),
+            Phase::Forked(_) if !self.may_come_back() => Err(Error::not_a_member(&self.channel)),
             _ => Ok(()),
         }
+    }
+
+    /// Gives up whatever is on its way, because the agent is no member any more.
+    fn drop_all(&mut self) {
+        self.drop_outbox();
+        self.drop_intents();
+        self.drop_leaving();
     }
 }
 

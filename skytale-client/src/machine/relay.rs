@@ -13,7 +13,7 @@ pub(super) enum Asked {
     Resume,
     Message(u64),
     Commit([u8; 16]),
-    Leave(u64),
+    Leave,
     GroupInfo,
     Return([u8; 16]),
 }
@@ -44,7 +44,7 @@ impl Machine {
         match asked {
             Asked::Resume => self.link = Link::Up,
             Asked::Message(key) => self.sent(key, accepted.sequence),
-            Asked::Leave(ticket) => self.done(Some(ticket), Ok(accepted.sequence)),
+            Asked::Leave => self.leave_asked(accepted.sequence),
             // It is applied at its place among the others.
             Asked::Commit(_) | Asked::Return(_) | Asked::GroupInfo => {}
         }
@@ -64,12 +64,17 @@ impl Machine {
             Asked::Message(key) if wait => self.send_later(key, later),
             Asked::Message(key) => self.drop_outgoing(key, Err(Error::refused(refused))),
             Asked::Commit(id) => return self.commit_refused(id, code, later, refused),
-            Asked::Leave(ticket) => self.done(Some(ticket), Err(Error::refused(refused))),
+            Asked::Leave if code == Code::StaleEpoch => {
+                self.leave_again();
+                return self.catch_up_or_fork(&refused);
+            }
+            Asked::Leave if wait => self.leave_later(later),
+            Asked::Leave => self.leave_refused(&refused),
             Asked::GroupInfo | Asked::Return(_) => self.return_refused(code, refused.retry_after_ms),
-            Asked::Resume if wait => self.link = Link::Down,
+            Asked::Resume if wait => self.hang_up(Error::refused(refused)),
             // A channel that may not be made is nothing to wait for.
             Asked::Resume if self.phase == Phase::Founding => return self.give_up_founding(&refused),
-            Asked::Resume => self.resume_refused(refused),
+            Asked::Resume => self.hang_up(Error::NotAuthorized { reason: refused.text }),
         }
         Ok(())
     }
@@ -114,10 +119,12 @@ impl Machine {
         Ok(())
     }
 
-    /// The archive is not the one that the agent has read: nothing can be done here.
-    fn resume_refused(&mut self, refused: Refused) {
-        let reason = refused.text;
-        self.effects.events.push((None, crate::event::Event::Unauthorized { reason }));
+    /// Nothing comes by a stream whose subscription was refused. A removed agent has nothing to wait for.
+    fn hang_up(&mut self, why: Error) {
+        self.link = Link::Down;
+        if self.phase != Phase::Evicted {
+            self.effects.hang_up = Some(why);
+        }
     }
 }
 

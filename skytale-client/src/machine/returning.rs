@@ -13,6 +13,8 @@ use crate::group::Group;
 pub(super) struct Returning {
     is_asking: bool,
     not_before: Now,
+    /// Whether the relay lets this agent in by no external commit. It may, later.
+    is_forbidden: bool,
     /// The group as it is if the commit with this id wins. Nothing of it is stored before: an agent that dies here starts
     /// again, and its next commit takes the place of its last leaf, whichever that is.
     candidate: Option<([u8; 16], Box<Group>)>,
@@ -40,8 +42,10 @@ impl Returning {
 impl Machine {
     /// Asks the relay for the group's newest GroupInfo.
     pub(super) fn ask_to_come_back(&mut self) {
-        let wanted = self.options.resync == Resync::ExternalCommit;
-        if !wanted || self.returning.is_asking || self.now < self.returning.not_before {
+        if self.options.resync == Resync::Wait
+            || self.returning.is_asking
+            || self.now < self.returning.not_before
+        {
             return;
         }
         self.returning.is_asking = true;
@@ -68,6 +72,11 @@ impl Machine {
         Ok(())
     }
 
+    /// Tells whether the agent, forked as it is, comes back by itself, as far as it knows.
+    pub(super) fn may_come_back(&self) -> bool {
+        self.options.resync == Resync::ExternalCommit && !self.returning.is_forbidden
+    }
+
     pub(super) fn return_refused(&mut self, code: Code, retry_after: u64) {
         self.returning.again();
         let patience = match code {
@@ -75,6 +84,11 @@ impl Machine {
             _ => PATIENCE,
         };
         self.returning.not_before = self.now + patience.max(retry_after);
+        // Only another member can let the agent in: nobody is to wait for that unknowingly.
+        if matches!(code, Code::NotPrivate | Code::NotAuthorized) && matches!(self.phase, Phase::Forked(_)) {
+            self.returning.is_forbidden = true;
+            self.drop_all();
+        }
     }
 
     /// The external commit has got its place: the agent is a member again from there on.

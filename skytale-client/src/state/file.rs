@@ -150,23 +150,21 @@ fn connect(directory: &Path, durability: Durability) -> Result<(Connection, Left
     private(&mut options);
     options.open(&path).map_err(Error::state)?;
     let connection = Connection::open(&path).map_err(Error::state)?;
-    let synchronous = match durability {
-        Durability::Full => "FULL",
-        Durability::Relaxed => "NORMAL",
-    };
-    let setup = format!(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA secure_delete = ON; \
+    let setup = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; \
          CREATE TABLE IF NOT EXISTS records (scope TEXT NOT NULL, kind INTEGER NOT NULL, key BLOB NOT NULL, \
          value BLOB NOT NULL, PRIMARY KEY (scope, kind, key)) WITHOUT ROWID; \
-         CREATE TABLE IF NOT EXISTS opened (one INTEGER PRIMARY KEY CHECK (one = 1), relaxed INTEGER NOT NULL)"
-    );
-    connection.execute_batch(&setup).map_err(Error::state)?;
+         CREATE TABLE IF NOT EXISTS opened (one INTEGER PRIMARY KEY CHECK (one = 1), relaxed INTEGER NOT NULL)";
+    connection.execute_batch(setup).map_err(Error::state)?;
     let open: Option<bool> = connection
         .query_row("SELECT relaxed FROM opened", [], |row| row.get(0))
         .optional()
         .map_err(Error::state)?;
     let relaxed = durability == Durability::Relaxed;
     connection.execute("INSERT OR REPLACE INTO opened VALUES (1, ?1)", [relaxed]).map_err(Error::state)?;
+    // Only now: a power failure must not take the mark together with the session that it is about.
+    if relaxed {
+        connection.execute_batch("PRAGMA synchronous = NORMAL").map_err(Error::state)?;
+    }
     Ok((connection, if open == Some(true) { Left::Abruptly } else { Left::InOrder }))
 }
 

@@ -21,7 +21,7 @@ const ALPN: &[u8] = b"skytale/1";
 pub(super) const PATIENT: Liveness =
     Liveness { keep_alive: Duration::from_secs(4), idle: Duration::from_secs(12) };
 
-/// How long a connection may take to come about.
+/// How long a connection may take to come about, and a stream of it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest frame that is read, in bytes.
@@ -55,8 +55,10 @@ impl Dialer {
 
     pub async fn open(&self, token: Option<&str>) -> Result<Link> {
         let connection = self.connection().await?;
-        let opened = connection.open_bi().await;
-        let (mut sender, receiver) = opened.map_err(|error| self.unreachable(error))?;
+        let (mut sender, receiver) = match tokio::time::timeout(PATIENCE, connection.open_bi()).await {
+            Ok(opened) => opened.map_err(|error| self.unreachable(error))?,
+            Err(_) => return Err(self.unreachable("the connection has no free stream")),
+        };
         let mut reader = Reader { receiver, buffer: BytesMut::new(), relay: self.address() };
         let authenticate = Authenticate { token: token.unwrap_or_default().to_owned() };
         let first = Extension::new(Content::Authenticate(authenticate)).with_request(u64::MAX).into_frame();
@@ -182,5 +184,51 @@ impl Reader {
                 Err(error) => Some((Err(error), None)),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quinn::ServerConfig;
+    use quinn::crypto::rustls::QuicServerConfig;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+    use super::*;
+
+    /// Starts a server whose connections have no streams, and returns it with its certificate.
+    fn without_streams() -> (Endpoint, CertificateDer<'static>) {
+        let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        let certificate = certified.cert.der().clone();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .expect("a key that fits");
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        let tls = QuicServerConfig::try_from(tls).expect("fit for QUIC");
+        let mut config = ServerConfig::with_crypto(Arc::new(tls));
+        let mut transport = TransportConfig::default();
+        transport.max_concurrent_bidi_streams(0_u8.into());
+        config.transport_config(Arc::new(transport));
+        let endpoint = Endpoint::server(config, ([127, 0, 0, 1], 0).into()).expect("bind");
+        (endpoint, certificate)
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_a_free_stream_is_waited_for_no_longer_than_any() {
+        let (server, certificate) = without_streams();
+        let port = server.local_addr().expect("an address").port();
+        let serving = tokio::spawn(async move { server.accept().await.expect("one").await });
+        let roots = Roots::Only(vec![certificate]);
+        let dialer = Dialer::new("127.0.0.1", port, &roots, PATIENT).expect("a dialer");
+        dialer.connection().await.expect("connected");
+        let _served = serving.await.expect("runs").expect("connected");
+        tokio::time::pause();
+        let opened = tokio::time::timeout(2 * PATIENCE, dialer.open(None)).await.expect("in time");
+        let error = opened.expect_err("there is no stream");
+        assert!(error.to_string().contains("no free stream"), "{error}");
     }
 }

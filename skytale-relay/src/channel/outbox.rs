@@ -44,11 +44,12 @@ pub(crate) struct Outbox {
     pub native: OnceLock<()>,
 }
 
+/// How much of each kind may wait.
 #[derive(Debug)]
 struct Allowed {
-    messages: usize,
-    bytes: usize,
-    unarchived: usize,
+    archived: Amount,
+    unarchived: Amount,
+    answers: Amount,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +57,9 @@ pub(super) struct State {
     pub queue: VecDeque<Queued>,
     archived: Amount,
     unarchived: Amount,
+    answers: Amount,
+    /// What the archive can give again, of what waited when the session was closed for reading too slowly.
+    unsent: Vec<Queued>,
     /// Subscriptions that have to read the archive.
     pub lagging: VecDeque<Arc<Subscription>>,
     pub closed: Option<Close>,
@@ -91,11 +95,7 @@ impl Outbox {
     pub fn new(limits: &Limits) -> Self {
         Self {
             session: SessionId::next(),
-            allowed: Allowed {
-                messages: limits.queued_messages,
-                bytes: limits.queued_bytes,
-                unarchived: limits.queued_unarchived,
-            },
+            allowed: Allowed::by(limits),
             state: Mutex::default(),
             ended: CancellationToken::new(),
             key: OnceLock::new(),
@@ -108,9 +108,16 @@ impl Outbox {
         self.session
     }
 
-    /// Queues a frame of the relay's own.
+    /// Queues a frame of the relay's own; a session that asks and lets too many answers wait is closed.
     pub fn send(&self, frame: Bytes) {
-        self.push(self.lock(), Queued::Control(frame));
+        let mut state = self.lock();
+        let size = frame.len();
+        if let Some(slow) = state.answers.excess(size, &self.allowed.answers, ["answers", "bytes of answers"])
+        {
+            return self.give_up(state, slow);
+        }
+        state.answers.add(size);
+        self.push(state, Queued::Control(frame));
     }
 
     /// Queues an answer to a native request.
@@ -150,9 +157,7 @@ impl Outbox {
         if state.closed.is_some() || subscription.is_behind() || number <= subscription.last() {
             return;
         }
-        let full = state.archived.messages >= self.allowed.messages
-            || (state.archived.messages > 0 && state.archived.bytes + size > self.allowed.bytes);
-        if full {
+        if state.archived.is_full_for(size, &self.allowed.archived) {
             return self.fall_behind(state, subscription, number);
         }
         subscription.reach(number);
@@ -191,23 +196,29 @@ impl Outbox {
     /// Queues a message that the archive cannot give again; a session that lets too many wait is closed.
     pub fn offer_unarchived(&self, envelope: &Arc<Envelope>, number: Option<SequenceNumber>) {
         let mut state = self.lock();
+        state.note_ping(envelope);
+        self.push_unarchived(state, envelope, number);
+    }
+
+    /// Queues the relay's own message to the session, such as a Pong, which is no Ping to be answered.
+    pub fn offer_own_message(&self, envelope: &Arc<Envelope>) {
+        self.push_unarchived(self.lock(), envelope, None);
+    }
+
+    fn push_unarchived(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        envelope: &Arc<Envelope>,
+        number: Option<SequenceNumber>,
+    ) {
         if state.closed.is_some() {
             return;
         }
         let size = envelope.frame().len();
-        let bytes = self.allowed.bytes.saturating_mul(UNARCHIVED_BYTES_FACTOR);
-        let slow = if state.unarchived.messages >= self.allowed.unarchived {
-            Some(Close::SlowConsumer { what: "unarchived messages", allowed: self.allowed.unarchived })
-        } else if state.unarchived.messages > 0 && state.unarchived.bytes + size > bytes {
-            Some(Close::SlowConsumer { what: "unarchived bytes", allowed: bytes })
-        } else {
-            None
-        };
-        if let Some(close) = slow {
-            state.queue.clear();
-            return self.close_with(state, close);
+        let what = ["unarchived messages", "unarchived bytes"];
+        if let Some(slow) = state.unarchived.excess(size, &self.allowed.unarchived, what) {
+            return self.give_up(state, slow);
         }
-        state.note_ping(envelope);
         state.unarchived.add(size);
         self.push(state, Queued::Unarchived(envelope.clone(), number));
     }
@@ -261,7 +272,7 @@ impl Outbox {
     /// Returns, of what the archive could give again, the first number for a subscription that still waits.
     pub fn first_waiting(&self, subscription: &Subscription) -> Option<SequenceNumber> {
         let state = self.lock();
-        let archived = state.queue.iter().filter_map(|queued| match queued {
+        let archived = state.queue.iter().chain(&state.unsent).filter_map(|queued| match queued {
             Queued::Archived(envelope, number, _) if subscription.wants(envelope) => Some(*number),
             _ => None,
         });
@@ -275,6 +286,13 @@ impl Outbox {
     fn push(&self, mut state: MutexGuard<'_, State>, queued: Queued) {
         state.queue.push_back(queued);
         self.wake(state);
+    }
+
+    /// Closes a session that reads too slowly, without what waits for it.
+    fn give_up(&self, mut state: MutexGuard<'_, State>, slow: Close) {
+        let waited = std::mem::take(&mut state.queue).into_iter();
+        state.unsent.extend(waited.filter(|queued| matches!(queued, Queued::Archived(..))));
+        self.close_with(state, slow);
     }
 
     fn close_with(&self, mut state: MutexGuard<'_, State>, close: Close) {
@@ -297,7 +315,7 @@ impl State {
     pub fn pop(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
         match &queued {
-            Queued::Control(_) => {}
+            Queued::Control(frame) => self.answers.subtract(frame.len()),
             Queued::Own(..) => self.archived.subtract(0),
             Queued::Archived(envelope, ..) => self.archived.subtract(envelope.frame().len()),
             Queued::Unarchived(envelope, _) => self.unarchived.subtract(envelope.frame().len()),
@@ -323,7 +341,32 @@ impl State {
     }
 }
 
+impl Allowed {
+    fn by(limits: &Limits) -> Self {
+        let bytes = limits.queued_bytes.saturating_mul(UNARCHIVED_BYTES_FACTOR);
+        Self {
+            archived: Amount { messages: limits.queued_messages, bytes: limits.queued_bytes },
+            unarchived: Amount { messages: limits.queued_unarchived, bytes },
+            answers: Amount { messages: limits.queued_answers, bytes },
+        }
+    }
+}
+
 impl Amount {
+    /// Tells whether `size` bytes more are too many; one message always has room.
+    fn is_full_for(&self, size: usize, allowed: &Self) -> bool {
+        self.messages >= allowed.messages || (self.messages > 0 && self.bytes + size > allowed.bytes)
+    }
+
+    /// Returns why a session reads too slowly for `size` bytes more, which are named as messages and as bytes.
+    fn excess(&self, size: usize, allowed: &Self, [messages, bytes]: [&'static str; 2]) -> Option<Close> {
+        let (what, allowed_of_it) = match self.messages >= allowed.messages {
+            true => (messages, allowed.messages),
+            false => (bytes, allowed.bytes),
+        };
+        self.is_full_for(size, allowed).then_some(Close::SlowConsumer { what, allowed: allowed_of_it })
+    }
+
     fn add(&mut self, bytes: usize) {
         self.messages += 1;
         self.bytes += bytes;
@@ -332,5 +375,73 @@ impl Amount {
     fn subtract(&mut self, bytes: usize) {
         self.messages = self.messages.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use skytale_core::generated::slim1;
+    use skytale_core::{FrameLimits, Name};
+
+    use super::*;
+
+    /// Makes a message whose frame has so many bytes.
+    fn message(bytes: usize) -> Arc<Envelope> {
+        let [component_0, component_1, component_2] = Name::of(["org", "ns", "room"]).components;
+        let name = slim1::EncodedName { component_0, component_1, component_2, component_3: u64::MAX };
+        let destination = Some(slim1::Name { name: Some(name), str_name: None });
+        let header = Some(slim1::SlimHeader { destination, fanout: 256, ..Default::default() });
+        let frame = |padding: usize| {
+            let blob = vec![1; padding].into();
+            let payload = slim1::ApplicationPayload { payload_type: "x".into(), blob };
+            let content = slim1::content::ContentType::AppPayload(payload);
+            let msg = Some(slim1::Content { content_type: Some(content) });
+            let session = Some(slim1::SessionHeader { session_message_type: 1, ..Default::default() });
+            let publish = slim1::Publish { header: header.clone(), session, msg };
+            let message_type = Some(slim1::message::MessageType::Publish(publish));
+            slim1::Message { message_type, ..Default::default() }.encode_to_vec()
+        };
+        let found = (0..bytes).map(frame).find(|frame| frame.len() == bytes).expect("a padding that fits");
+        Arc::new(Envelope::parse_first(found.into(), &FrameLimits::default()).expect("a frame"))
+    }
+
+    fn outbox(set: impl FnOnce(&mut Limits)) -> Outbox {
+        let mut limits = Limits::default();
+        set(&mut limits);
+        Outbox::new(&limits)
+    }
+
+    #[test]
+    fn unarchived_messages_and_one_more() {
+        let outbox = outbox(|limits| limits.queued_unarchived = 3);
+        let message = message(100);
+        (0..3).for_each(|_| outbox.offer_unarchived(&message, None));
+        assert_eq!(outbox.reason(), None);
+        outbox.offer_unarchived(&message, None);
+        let slow = Close::SlowConsumer { what: "unarchived messages", allowed: 3 };
+        assert_eq!(outbox.reason(), Some(slow));
+    }
+
+    #[test]
+    fn unarchived_bytes_and_one_more() {
+        let outbox = outbox(|limits| limits.queued_bytes = 50);
+        (0..4).for_each(|_| outbox.offer_unarchived(&message(100), None));
+        assert_eq!(outbox.reason(), None, "eight times the bytes of archived messages");
+        outbox.offer_unarchived(&message(90), None);
+        let slow = Close::SlowConsumer { what: "unarchived bytes", allowed: 400 };
+        assert_eq!(outbox.reason(), Some(slow));
+    }
+
+    #[test]
+    fn answers_and_one_more() {
+        let outbox = outbox(|limits| limits.queued_answers = 3);
+        (0..3).for_each(|_| outbox.send(Bytes::from_static(b"answer")));
+        assert_eq!(outbox.reason(), None);
+        outbox.lock().pop().expect("it waits");
+        outbox.send(Bytes::from_static(b"answer"));
+        assert_eq!(outbox.reason(), None, "what was sent makes room");
+        outbox.send(Bytes::from_static(b"answer"));
+        assert_eq!(outbox.reason(), Some(Close::SlowConsumer { what: "answers", allowed: 3 }));
     }
 }

@@ -7,10 +7,20 @@ use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 use crate::channel::Frame;
+use crate::publishing::DETACH_BELOW;
 
 /// A codec whose messages are frames as they are.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FrameCodec;
+
+/// Reads frames out of the receive buffer.
+#[derive(Debug, Default)]
+pub(super) struct FrameDecoder {
+    /// The longest frame whose buffer the next ones may be in, in bytes.
+    longest: usize,
+    /// How much more of that buffer there may be, in bytes.
+    left: usize,
+}
 
 /// Writes frames into the buffer that the transport is given.
 #[derive(Debug)]
@@ -39,14 +49,14 @@ impl Codec for FrameCodec {
     type Encode = Frame;
     type Decode = Bytes;
     type Encoder = FrameEncoder;
-    type Decoder = Self;
+    type Decoder = FrameDecoder;
 
     fn encoder(&mut self) -> FrameEncoder {
         FrameEncoder { step: BUFFER, full: Instant::now(), room: BUFFER, last: 0 }
     }
 
-    fn decoder(&mut self) -> Self {
-        Self
+    fn decoder(&mut self) -> FrameDecoder {
+        FrameDecoder::default()
     }
 }
 
@@ -75,12 +85,26 @@ impl Encoder for FrameEncoder {
     }
 }
 
-impl Decoder for FrameCodec {
+impl FrameDecoder {
+    /// Tells whether keeping a frame could keep a buffer of so much more, since a longer frame was in it before.
+    fn is_beside_longer(&mut self, length: usize) -> bool {
+        if length >= self.longest || self.left < length {
+            (self.longest, self.left) = (length, length.max(GATHER));
+            return false;
+        }
+        self.left -= length;
+        length >= DETACH_BELOW && length.saturating_mul(GATHER / DETACH_BELOW) < self.longest
+    }
+}
+
+impl Decoder for FrameDecoder {
     type Item = Bytes;
     type Error = Status;
 
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(source.copy_to_bytes(source.remaining())))
+        let frame = source.copy_to_bytes(source.remaining());
+        let moves = self.is_beside_longer(frame.len());
+        Ok(Some(if moves { Bytes::copy_from_slice(&frame) } else { frame }))
     }
 
     fn buffer_settings(&self) -> BufferSettings {

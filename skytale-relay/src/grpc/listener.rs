@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -85,8 +86,11 @@ impl Listener {
         &self.limits
     }
 
-    /// Accepts until `stop`, and then closes the listening socket at once.
-    pub(super) fn accept(self, stop: CancellationToken) -> mpsc::Receiver<io::Result<Connection>> {
+    /// Accepts until `stop`, and then closes the listening socket at once, which ends the task.
+    pub(super) fn accept(
+        self,
+        stop: CancellationToken,
+    ) -> (mpsc::Receiver<io::Result<Connection>>, JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(64);
         let door = Door {
             connections: Arc::new(Semaphore::new(self.limits.connections)),
@@ -95,7 +99,7 @@ impl Listener {
             tls: self.tls.map(|certificate| certificate.acceptor(&[b"h2"])),
             sender,
         };
-        tokio::spawn(async move {
+        let accepting = tokio::spawn(async move {
             let accepting = async {
                 loop {
                     match self.tcp.accept().await {
@@ -109,7 +113,7 @@ impl Listener {
                 () = accepting => {}
             }
         });
-        receiver
+        (receiver, accepting)
     }
 }
 

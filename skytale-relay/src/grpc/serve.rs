@@ -4,8 +4,12 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tonic::server::NamedService;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 use tower::Service;
 
 use super::{DataPlane, Listener, routes};
@@ -24,6 +28,7 @@ pub struct Server<S> {
     drain: Drain,
     retry_after: Duration,
     grace: Duration,
+    ready: Option<watch::Receiver<bool>>,
 }
 
 impl<S> Server<S>
@@ -36,7 +41,7 @@ where
     pub fn new(service: S, drain: Drain) -> Self {
         let frame_bytes = skytale_core::FrameLimits::default().frame_bytes;
         let (retry_after, grace) = (Duration::from_secs(1), Duration::from_secs(10));
-        Self { service, frame_bytes, drain, retry_after, grace }
+        Self { service, frame_bytes, drain, retry_after, grace, ready: None }
     }
 
     /// Sets the longest frame that is read, in bytes. Default: as in `FrameLimits`.
@@ -48,6 +53,12 @@ where
     /// Sets how long connections have to end once their sessions were told. Default: 10 s.
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Lets health follow what the host knows of its storage: NOT_SERVING while this is false. Default: always SERVING.
+    pub fn with_readiness(mut self, ready: watch::Receiver<bool>) -> Self {
+        self.ready = Some(ready);
         self
     }
 
@@ -65,7 +76,8 @@ where
         let (routes, health) = routes(self.service, self.frame_bytes).await;
         let limits = listener.limits().clone();
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
-        let connections = ReceiverStream::new(listener.accept(stop.clone()));
+        let (connections, accepting) = listener.accept(stop.clone());
+        let connections = ReceiverStream::new(connections);
         let mut server = tonic::transport::Server::builder()
             .max_concurrent_streams(limits.streams)
             .http2_max_pending_accept_reset_streams(Some(limits.pending_resets))
@@ -76,10 +88,14 @@ where
             .add_routes(routes)
             .serve_with_incoming_shutdown(connections, ended.clone().cancelled_owned());
         let draining = async {
-            shutdown.await;
-            health.set_not_serving::<DataPlane<Infallible>>().await;
-            health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+            tokio::select! {
+                () = shutdown => {}
+                () = follow(self.ready, &health) => {}
+            }
+            tell(&health, ServingStatus::NotServing).await;
             stop.cancel();
+            // A stream that ends while the port still accepts could come back to it, and be lost for good.
+            let _ = accepting.await;
             self.drain.start(self.retry_after);
             ended.cancel();
             tokio::time::sleep(self.grace).await;
@@ -88,5 +104,26 @@ where
             served = serving => served.map_err(Into::into),
             () = draining => Ok(()),
         }
+    }
+}
+
+/// Tells of readiness as it changes; never returns.
+async fn follow(ready: Option<watch::Receiver<bool>>, health: &HealthReporter) {
+    if let Some(mut ready) = ready {
+        loop {
+            let is_ready = *ready.borrow_and_update();
+            let status = if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+            tell(health, status).await;
+            if ready.changed().await.is_err() {
+                break;
+            }
+        }
+    }
+    std::future::pending().await
+}
+
+async fn tell(health: &HealthReporter, status: ServingStatus) {
+    for service in [DataPlane::<Infallible>::NAME, ""] {
+        health.set_service_status(service, status).await;
     }
 }

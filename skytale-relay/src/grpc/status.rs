@@ -14,7 +14,11 @@ pub(super) fn of_close(close: &Close) -> Status {
     let code = match close {
         Close::ByPeer => Code::Ok,
         Close::Transport(_) => Code::Cancelled,
-        Close::Frame(_) | Close::Integrity(_) | Close::WrongTag | Close::NotMls => Code::InvalidArgument,
+        Close::Frame(_)
+        | Close::FrameTooLong { .. }
+        | Close::Integrity(_)
+        | Close::WrongTag
+        | Close::NotMls => Code::InvalidArgument,
         Close::Forbidden { .. } => Code::PermissionDenied,
         Close::PublishRate { .. } | Close::QuotaExceeded { .. } => Code::ResourceExhausted,
         Close::CommitRefused { .. } => Code::Aborted,
@@ -37,10 +41,7 @@ pub(super) fn of_refusal(error: &ConnectError) -> Status {
 /// Reads what the transport says of a stream that broke.
 pub(super) fn to_close(status: &Status, frame_bytes: usize) -> Close {
     match status.code() {
-        Code::OutOfRange => Close::Transport(format!(
-            "a frame is larger than the {frame_bytes} bytes that are allowed; send it in parts ({})",
-            status.message()
-        )),
+        Code::OutOfRange => Close::FrameTooLong { allowed: frame_bytes },
         _ => Close::Transport(status.message().to_owned()),
     }
 }

@@ -1,11 +1,13 @@
 //! One stream: its first frame is the asking, the rest is a session.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
-use quinn::{RecvStream, SendStream};
+use quinn::{RecvStream, SendStream, VarInt};
 use skytale_core::extension::{Accepted, Code, Content, Extension, Refused};
 use skytale_core::{Envelope, FrameLimits, frame};
 use tower::{Service, ServiceExt};
@@ -115,9 +117,10 @@ async fn send_all(mut sender: SendStream, outbound: Outbound) {
 
 fn of_close(close: &Close) -> Refused {
     let code = match close {
-        Close::Expired | Close::Forbidden { .. } => Code::NotAuthorized,
+        Close::Expired | Close::Revoked | Close::Forbidden { .. } => Code::NotAuthorized,
         Close::PublishRate { .. } => Code::Rate,
-        Close::Frame(_) | Close::Integrity(_) | Close::WrongTag | Close::NotMls => Code::Invalid,
+        Close::Frame(_) | Close::FrameTooLong { .. } => Code::Invalid,
+        Close::Integrity(_) | Close::WrongTag | Close::NotMls => Code::Invalid,
         Close::CommitRefused { .. } => Code::StaleEpoch,
         _ => Code::Unavailable,
     };
@@ -128,16 +131,26 @@ fn of_close(close: &Close) -> Refused {
     Refused { retry_after_ms, ..refused(code, close.to_string()) }
 }
 
-async fn write(
-    sender: &mut SendStream,
-    frames: impl IntoIterator<Item = Bytes>,
-) -> Result<(), quinn::WriteError> {
+/// How long a peer may take nothing of what it is sent, before its stream is reset.
+const STALLED: Duration = Duration::from_secs(30);
+
+async fn write(sender: &mut SendStream, frames: impl IntoIterator<Item = Bytes>) -> io::Result<()> {
     let mut bytes = BytesMut::new();
     for frame in frames {
         frame::put_prefix(frame.len(), &mut bytes);
         bytes.extend_from_slice(&frame);
     }
-    sender.write_chunk(bytes.freeze()).await
+    let mut left = [bytes.freeze()];
+    while !left[0].is_empty() {
+        match tokio::time::timeout(STALLED, sender.write_chunks(&mut left)).await {
+            Ok(written) => drop(written?),
+            Err(stalled) => {
+                let _ = sender.reset(VarInt::from_u32(0));
+                return Err(stalled.into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Cuts what comes in into frames.

@@ -117,6 +117,11 @@ impl Running {
         dial(self.address).await
     }
 
+    /// Tells whether there is one relay only.
+    pub fn is_one(&self) -> bool {
+        self.relays.len() == 1
+    }
+
     /// Opens a stream to a relay, to each in turn, and negotiates the link, as an agent of the dialect does.
     pub async fn agent(&self, dialect: Dialect, who: &str, id: u64) -> Agent {
         let mut agent = self.silent_agent(dialect, who, id, None).await.expect("admitted");

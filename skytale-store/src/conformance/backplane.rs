@@ -119,6 +119,7 @@ pub async fn nothing_comes_after_leaving(ends: &[Arc<dyn Backplane>; 3]) {
     ends[1].leave(topic).await.expect("leave again");
     send(&ends[0], topic, Reach::All, "unheard").await;
     send(&ends[0], topic, Reach::AnyOne, "unheard").await;
+    ends[0].flush().await.expect("flush");
     tokio::time::sleep(Duration::from_millis(300)).await;
     ends[1].listen(topic).await.expect("listen again");
     send(&ends[0], topic, Reach::All, "heard").await;

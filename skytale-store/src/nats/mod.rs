@@ -133,7 +133,8 @@ impl Store for NatsStore {
         }
         let Some(tail) = self.log.tail(&channel.subject).await? else { return Ok(None) };
         memory.index.apply(&tail);
-        memory.index.catch_up(&self.log, &channel.subject, tail.at).await?;
+        let floor = tail.block.state.floor;
+        memory.index.catch_up(&self.log, &channel.subject, tail.at, floor).await?;
         channel.ids.store(memory.index.len(), Ordering::Relaxed);
         Ok(memory.index.find(id))
     }

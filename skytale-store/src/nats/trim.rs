@@ -50,9 +50,10 @@ impl NatsStore {
 
     /// Trims what is older than a time in one channel, and returns how many records that were.
     pub(super) async fn expire_channel(&self, components: [u64; 3], before: SystemTime) -> Result<u64> {
-        let (channel, before) = (self.channel(components), millis_from(before));
-        let Some(tail) = self.log.tail(&channel.subject).await? else { return Ok(0) };
-        let Some(first) = self.log.next_at_leader(&channel.subject, 1).await? else { return Ok(0) };
+        // A channel that is only looked at does not count as used.
+        let (subject, before) = (self.log.subjects.log(components), millis_from(before));
+        let Some(tail) = self.log.tail(&subject).await? else { return Ok(0) };
+        let Some(first) = self.log.next_at_leader(&subject, 1).await? else { return Ok(0) };
         let floor = floor(&first, &tail);
         let is_young = |placed: &Placed| placed.block.state.time >= before;
         if is_young(&first) && first.block.count > 0 {
@@ -60,14 +61,13 @@ impl NatsStore {
         }
         let through = match is_young(&tail) {
             true => {
-                let found =
-                    self.log.search(&channel.subject, tail, |block| block.state.time >= before).await?;
+                let found = self.log.search(&subject, tail, |block| block.state.time >= before).await?;
                 SequenceNumber(found.block.first().0 - 1)
             }
             false => tail.block.state.last,
         };
         if through > floor {
-            self.trim_channel(&channel, through).await?;
+            self.trim_channel(&self.channel(components), through).await?;
         }
         Ok(through.0.saturating_sub(floor.0))
     }

@@ -1,8 +1,8 @@
 //! Appending: what waits for a channel becomes a block.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -60,7 +60,7 @@ impl Writer {
             let group: Vec<_> =
                 group.into_iter().filter_map(|waiting| waiting.unless_late(timeout)).collect();
             let mut memory = channel.memory.lock().await;
-            let commit = self.commit(&channel.subject, &mut memory, &group);
+            let commit = self.commit(&channel, &mut memory, &group);
             let committed = tokio::time::timeout(timeout, commit).await;
             let committed = committed.unwrap_or_else(|_| Err(StoreError::unavailable(LATE)));
             channel.ids.store(memory.index.len(), Ordering::Relaxed);
@@ -72,10 +72,11 @@ impl Writer {
     /// Has a block kept that follows the channel's last one, whoever appended that. Forgets the tail when interrupted.
     async fn commit(
         &self,
-        subject: &str,
+        channel: &Arc<Channel>,
         memory: &mut Memory,
         group: &[Waiting],
     ) -> Result<Vec<Result<Appended>>> {
+        let subject = &channel.subject;
         loop {
             let is_remembered = memory.tail.is_some();
             if !is_remembered {
@@ -84,7 +85,7 @@ impl Writer {
             memory.hear();
             let (place, base) = memory.tail.take().unwrap_or_default();
             if group.iter().any(|waiting| waiting.wish.has_ids()) {
-                memory.index.catch_up(&self.log, subject, place).await?;
+                memory.index.catch_up(&self.log, subject, place, base.floor).await?;
             }
             let mut draft = Draft::new(&base, &memory.index);
             group.iter().for_each(|waiting| draft.add(&waiting.wish));
@@ -104,18 +105,19 @@ impl Writer {
                 }
                 Published::Lost(other) => {
                     memory.remember(other);
-                    self.await_turn(subject, memory).await;
+                    self.await_turn(channel, memory).await;
                 }
             }
         }
     }
 
     /// Waits until another writer has had its turn: whoever begins when it ends has as good a chance as that writer.
-    async fn await_turn(&self, subject: &str, memory: &mut Memory) {
+    async fn await_turn(&self, channel: &Arc<Channel>, memory: &mut Memory) {
         let lost = Instant::now();
         let Some(contest) = &mut memory.contest else {
-            let feed = self.feeds.join(&self.log, subject);
+            let feed = self.feeds.join(&self.log, &channel.subject);
             (memory.contest, memory.tail) = (Some(Contest { feed, lost }), None);
+            tokio::spawn(end_contest(Arc::downgrade(channel)));
             return;
         };
         contest.lost = lost;
@@ -132,6 +134,19 @@ impl Writer {
     }
 }
 
+/// Has a channel hear of other writers no longer than there are some, whether or not anything is appended to it.
+async fn end_contest(channel: Weak<Channel>) {
+    loop {
+        tokio::time::sleep(CONTESTED).await;
+        let Some(channel) = channel.upgrade() else { return };
+        let mut memory = channel.memory.lock().await;
+        if memory.contest.as_ref().is_none_or(|contest| contest.lost.elapsed() >= CONTESTED) {
+            memory.contest = None;
+            return;
+        }
+    }
+}
+
 impl Memory {
     fn remember(&mut self, placed: Placed) {
         self.index.apply(&placed);
@@ -140,9 +155,6 @@ impl Memory {
 
     /// Takes in what was heard of other writers' blocks.
     fn hear(&mut self) {
-        if self.contest.as_ref().is_some_and(|contest| contest.lost.elapsed() > CONTESTED) {
-            self.contest = None;
-        }
         while let Some(heard) = self.contest.as_mut().and_then(|contest| contest.feed.heard_already()) {
             self.take(heard);
         }

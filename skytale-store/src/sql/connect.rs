@@ -56,6 +56,10 @@ impl SqlOptions {
 /// The size of a new file's pages, in bytes: a block takes a quarter of the writes of the usual 4 KiB, a lone record no more.
 const PAGE: u32 = 16_384;
 
+/// How long a server waits for a process that is silent in a transaction, and for what others have locked. A process that
+/// hangs would else keep all others from the channels that it has locked.
+const PATIENCE: [(&str, &str); 2] = [("idle_in_transaction_session_timeout", "3s"), ("lock_timeout", "10s")];
+
 /// An exclusive lock on a file beside the database, freed by the system however the process ends.
 #[derive(Debug)]
 pub(super) struct FileLock(#[expect(dead_code, reason = "held, not read")] File);
@@ -122,6 +126,9 @@ impl SqlStore {
 
     /// Connects to PostgreSQL, by a URL like `postgres://user:password@host/database`.
     ///
+    /// The server undoes what a process has begun that is then silent for 3 seconds; what others have locked for longer than 10
+    /// seconds is refused, not waited for.
+    ///
     /// # Errors
     ///
     /// [`StoreError::Unavailable`] where the server cannot be reached or refuses.
@@ -135,7 +142,7 @@ impl SqlStore {
         let passage = Passage::open(url).await.map_err(StoreError::unavailable)?;
         let kept = passage.clone();
         connect.map_sqlx_postgres_opts(move |options| {
-            passage.lead(options.options([("synchronous_commit", commit)]))
+            passage.lead(options.options([("synchronous_commit", commit)]).options(PATIENCE))
         });
         connect.map_sqlx_postgres_pool_opts(move |options| kept.keep(options));
         let db = connected(connect).await?;

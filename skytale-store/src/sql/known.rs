@@ -38,6 +38,10 @@ pub(super) struct Group {
 /// The most rows that are remembered.
 const CACHED_CHANNELS: usize = 100_000;
 
+/// The most groups of a channel that are remembered, as each append takes them along; those of a channel that has more are
+/// read when they are needed.
+const CACHED_GROUPS: usize = 16;
+
 impl ChannelCache {
     pub fn clear(&mut self) {
         self.0.clear();
@@ -57,6 +61,45 @@ impl ChannelCache {
         if self.0.len() + channels.len() > CACHED_CHANNELS {
             self.0.clear();
         }
-        self.0.extend(channels);
+        self.0.extend(channels.map(|(name, known)| (name, Known { groups: known.groups.if_few(), ..known })));
+    }
+}
+
+impl Groups {
+    fn if_few(self) -> Self {
+        if self.known.len() > CACHED_GROUPS { Self::default() } else { self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Head;
+
+    fn known(groups: usize) -> Known {
+        let row = ChannelRow {
+            id: 1,
+            components: [1, 2, 3],
+            is_named: false,
+            head: Head::default(),
+            last_appended_at: 0,
+        };
+        let group = Group { epoch: Epoch(1), winner: SequenceNumber(1), changed: false };
+        let id = |number: usize| GroupId::new(number.to_be_bytes().to_vec()).expect("short");
+        Known {
+            row,
+            groups: Groups { known: (0..groups).map(|number| (id(number), group)).collect(), complete: true },
+        }
+    }
+
+    #[test]
+    fn groups_are_remembered_where_there_are_few() {
+        let name = ChannelName::from_components([1, 2, 3]);
+        let mut cache = ChannelCache::default();
+        for (groups, kept) in [(CACHED_GROUPS, CACHED_GROUPS), (CACHED_GROUPS + 1, 0)] {
+            cache.store([(name.clone(), known(groups))].into_iter());
+            let Groups { known, complete } = &cache.get(&name).expect("remembered").groups;
+            assert_eq!((known.len(), *complete), (kept, kept > 0));
+        }
     }
 }

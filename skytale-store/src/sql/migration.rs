@@ -7,11 +7,15 @@ use sea_orm_migration::prelude::*;
 pub(super) async fn migrate(db: &DatabaseConnection) -> Result<(), DbErr> {
     let transaction = db.begin().await?;
     if db.get_database_backend() == DbBackend::Postgres {
-        transaction.execute_unprepared("SELECT pg_advisory_xact_lock(7235420131418170229)").await?;
+        transaction.execute_unprepared(ONE_AFTER_THE_OTHER).await?;
     }
     Migrator::up(&transaction, None).await?;
     transaction.commit().await
 }
+
+/// Waits for another process that migrates, however long that takes.
+const ONE_AFTER_THE_OTHER: &str =
+    "SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(7235420131418170229)";
 
 /// Brings a database to what it was before [`OwnIndices`].
 #[cfg(test)]

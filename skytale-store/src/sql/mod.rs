@@ -16,6 +16,7 @@ mod listen;
 mod migration;
 mod page;
 mod passage;
+mod plan;
 mod statement;
 mod syncing;
 #[cfg(test)]

@@ -9,12 +9,15 @@ use std::sync::Arc;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 #[cfg(target_os = "linux")]
 use {
+    socket2::{SockRef, TcpKeepalive},
     std::hash::{BuildHasher, Hasher, RandomState},
     std::io,
     std::str::FromStr,
+    std::time::Duration,
     tokio::io::copy_bidirectional_with_sizes,
     tokio::net::{TcpStream, UnixListener, UnixStream},
     tokio::task::JoinSet,
+    tokio::time::timeout,
 };
 
 /// Passes connections on for as long as a clone of it lives.
@@ -61,6 +64,12 @@ impl Drop for Open {
 /// What is passed on at once, in bytes.
 #[cfg(target_os = "linux")]
 const BUFFER: usize = 64 * 1024;
+
+/// How long a server's machine may be silent before a connection counts as broken, and after how long it is asked.
+#[cfg(target_os = "linux")]
+const SILENCE: Duration = Duration::from_secs(10);
+#[cfg(target_os = "linux")]
+const ASKED: Duration = Duration::from_secs(4);
 
 #[cfg(target_os = "linux")]
 impl Passage {
@@ -109,8 +118,11 @@ fn is_ours(near: &UnixStream) -> bool {
 
 #[cfg(target_os = "linux")]
 async fn reach(server: &(String, u16)) -> io::Result<TcpStream> {
-    let far = TcpStream::connect(server).await?;
+    let far = timeout(SILENCE, TcpStream::connect(server)).await??;
     far.set_nodelay(true)?;
+    let socket = SockRef::from(&far);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(ASKED).with_interval(ASKED))?;
+    socket.set_tcp_user_timeout(Some(SILENCE))?;
     Ok(far)
 }
 

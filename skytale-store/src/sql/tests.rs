@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement, Value};
-use skytale_core::{ChannelName, Dialect, SequenceNumber};
+use skytale_core::{ChannelName, Dialect, Epoch, SequenceNumber};
 
 use super::block::Block;
 use super::statement::key;
 use super::syncing::SyncLog;
 use super::{SqlOptions, SqlStore, migration};
-use crate::store::{Head, MessageId, NewRecord, Outcome, Precondition, Store};
+use crate::error::StoreError;
+use crate::store::{GroupEpoch, GroupId, Head, MessageId, NewRecord, Outcome, Precondition, Store};
 
 const ID: MessageId = MessageId([7; 16]);
 
@@ -118,6 +119,36 @@ async fn records_stay_in_order_wherever_they_are_synced() {
         (record.sequence, u64::from_be_bytes(number))
     });
     assert!(kept.eq(answered), "what was answered is what is kept");
+}
+
+#[tokio::test]
+async fn a_channel_may_have_more_groups_than_are_remembered() {
+    const GROUPS: u8 = 40;
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = SqlStore::open_sqlite(directory.path().join("log.db"), SqlOptions::default()).await;
+    let (store, channel) = (&store.expect("open"), &channel());
+    let at = |group: u8, epoch| GroupEpoch {
+        group: GroupId::new(vec![group]).expect("short"),
+        epoch: Epoch(epoch),
+    };
+    let append = |precondition| async move {
+        let record = NewRecord::new(Dialect::Slim3, "commit".into());
+        store.append(channel, vec![record], precondition).await
+    };
+    for group in 0..GROUPS {
+        append(Precondition::Advance(at(group, 0))).await.expect("the group's first");
+    }
+    for group in 0..GROUPS {
+        let lost = append(Precondition::Advance(at(group, 0))).await.expect_err("too late");
+        let first = Some(SequenceNumber(u64::from(group) + 1));
+        assert!(
+            matches!(lost, StoreError::Conflict { current: Epoch(1), winner, .. } if winner == first),
+            "{lost:?}"
+        );
+        append(Precondition::Advance(at(group, 1))).await.expect("the group's next");
+    }
+    let refused = append(Precondition::AdvanceSole(at(0, 2))).await;
+    assert!(matches!(refused, Err(StoreError::OtherGroup)), "{refused:?}");
 }
 
 /// Makes a file as versions before its blocks were their own index made it, with two records.

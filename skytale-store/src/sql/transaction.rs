@@ -1,22 +1,21 @@
 //! One transaction that appends for many callers, in many channels.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::SystemTime;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, TransactionTrait};
 use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
-use super::block::Block;
 use super::held::Held;
 use super::known::{ChannelCache, Group, Groups, Known};
 use super::page::ChannelRow;
-use super::statement::{Statements, key, millis};
+use super::plan::{BLOCKS, Open, Plan};
+use super::statement::{Statements, key};
 use super::unsynced::Unsynced;
 use super::usage::{self, MeterId};
 use super::writer::Append;
 use crate::error::{Result, StoreError};
 use crate::meters::Amounts;
-use crate::store::{Appended, GroupId, MessageId, NewRecord, Outcome, Precondition, Unmet};
+use crate::store::{Appended, GroupId, MessageId, NewRecord, Precondition, Unmet};
 
 /// Where a group is committed.
 #[derive(Debug)]
@@ -94,51 +93,8 @@ async fn commit_own(
     Ok(plan.await?.settle(cache))
 }
 
-/// The most blocks that one statement inserts.
-const BLOCKS: usize = 64;
-
 /// The most channels that one statement locks.
 const CHANNELS: usize = 512;
-
-/// What a group comes to, before it is written.
-struct Plan<'a> {
-    channels: BTreeMap<[u64; 3], Open<'a>>,
-    used: Amounts,
-    outcomes: Vec<Result<Appended>>,
-}
-
-impl Plan<'_> {
-    /// Tells it of a plan that has blocks and nothing else.
-    fn is_one_statement(&self) -> bool {
-        self.used.is_empty()
-            && self.channels.values().map(|channel| channel.blocks.len()).sum::<usize>() <= BLOCKS
-    }
-
-    fn hide_from(&self, unsynced: Option<&Unsynced>) {
-        let Some(unsynced) = unsynced else { return };
-        for (components, channel) in &self.channels {
-            if let (Some(first), Some(last)) = (channel.blocks.first(), channel.blocks.last()) {
-                unsynced.hide(*components, SequenceNumber(first.first.0 - 1), last.last);
-            }
-        }
-    }
-
-    fn settle(self, cache: &mut ChannelCache) -> Vec<Result<Appended>> {
-        let known = |open: Open<'_>| (open.name.clone(), Known { row: open.row, groups: open.groups });
-        cache.store(self.channels.into_values().map(known));
-        self.outcomes
-    }
-}
-
-/// A channel while a transaction appends to it.
-struct Open<'a> {
-    name: &'a ChannelName,
-    row: ChannelRow,
-    blocks: Vec<Block>,
-    ids: HashMap<MessageId, SequenceNumber>,
-    new_ids: Vec<(MessageId, SequenceNumber)>,
-    groups: Groups,
-}
 
 struct Work<'a, C> {
     connection: &'a C,
@@ -350,43 +306,6 @@ impl<C: ConnectionTrait> Work<'_, C> {
 
     async fn execute(&self, statement: Statement) -> Result<(), DbErr> {
         self.connection.execute_raw(statement).await.map(drop)
-    }
-}
-
-impl<'a> Open<'a> {
-    fn new(name: &'a ChannelName, Known { row, groups }: Known) -> Self {
-        let (blocks, ids, new_ids) = Default::default();
-        Self { name, row, blocks, ids, new_ids, groups }
-    }
-
-    fn push(&mut self, record: &NewRecord) -> Outcome {
-        if let Some(first) = record.message_id.and_then(|id| self.ids.get(&id)) {
-            return Outcome::Repeated(*first);
-        }
-        let sequence = self.row.head.last.next();
-        self.row.head.last = sequence;
-        self.row.last_appended_at = self.row.last_appended_at.max(millis(SystemTime::now()));
-        if let Some(id) = record.message_id {
-            self.ids.insert(id, sequence);
-            self.new_ids.push((id, sequence));
-        }
-        match self.blocks.last_mut() {
-            Some(block) if !block.is_full_for(record) => block.push(record),
-            _ => {
-                let mut block = Block::starting_at(sequence);
-                block.push(record);
-                self.blocks.push(block);
-            }
-        }
-        Outcome::Fresh(sequence)
-    }
-
-    fn advance(&mut self, precondition: &Precondition, advanced: Option<Epoch>) {
-        if let (Some(epoch), Some(group)) = (advanced, precondition.group()) {
-            self.groups
-                .known
-                .insert(group.clone(), Group { epoch, winner: self.row.head.last, changed: true });
-        }
     }
 }
 

@@ -310,7 +310,7 @@ async fn another_process_knows_old_message_ids() {
     let (store, channel) = (server.store().await, channel("ids"));
     for number in 0..1_500 {
         let records =
-            vec![record(format!("a{number}")), record(format!("b{number}")).with_message_id(id(number))];
+            vec![record(format!("a{number}")).with_message_id(id(number)), record(format!("b{number}"))];
         append(&store, &channel, records).await;
     }
     let other = server.store().await;
@@ -318,16 +318,47 @@ async fn another_process_knows_old_message_ids() {
         let again = vec![record("again").with_message_id(id(number))];
         assert_eq!(
             append(&other, &channel, again).await,
-            [Outcome::Repeated(SequenceNumber(2 * number + 2))]
+            [Outcome::Repeated(SequenceNumber(2 * number + 1))]
         );
     }
     let fresh = vec![record("fresh").with_message_id(id(9_999))];
     assert_eq!(append(&other, &channel, fresh).await, [Outcome::Fresh(SequenceNumber(3_001))]);
     assert_eq!(store.find(&channel, id(9_999)).await.expect("find"), Some(SequenceNumber(3_001)));
-    store.trim(&channel, SequenceNumber(1_000)).await.expect("trim");
+    store.trim(&channel, SequenceNumber(1_001)).await.expect("trim");
     let third = server.store().await;
-    assert_eq!(third.find(&channel, id(499)).await.expect("find"), None, "it was trimmed");
-    assert_eq!(third.find(&channel, id(500)).await.expect("find"), Some(SequenceNumber(1_002)));
+    for number in [499, 500] {
+        assert_eq!(third.find(&channel, id(number)).await.expect("find"), None, "{number} was trimmed");
+    }
+    assert_eq!(third.find(&channel, id(501)).await.expect("find"), Some(SequenceNumber(1_003)));
+}
+
+/// Tells whether anybody hears of a channel's new blocks.
+async fn is_listened_to(client: &async_nats::Client, channel: &ChannelName) -> bool {
+    let [a, b, c] = channel.components();
+    let ask = async_nats::client::Request::new().timeout(Some(Duration::from_millis(300)));
+    let asked = client.send_request(format!("skytale.kept.{a:016x}{b:016x}{c:016x}"), ask).await;
+    asked.expect_err("nobody answers").kind() != async_nats::client::RequestErrorKind::NoResponders
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_writers_are_listened_to_while_there_are_some() {
+    let Some(server) = Server::start() else { return };
+    let (one, other, channel) = (server.store().await, server.store().await, channel("contested"));
+    let client = async_nats::connect(server.url()).await.expect("connect");
+    let begins = async {
+        while !is_listened_to(&client, &channel).await {
+            let appends = [(&one, "one"), (&other, "other")];
+            let appends = appends.map(|(store, name)| append_many(store, &channel, 100, 8, name));
+            futures::future::join_all(appends).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), begins).await.expect("they are in each other's way");
+    let ends = async {
+        while is_listened_to(&client, &channel).await {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ends).await.expect("nothing is appended any more");
 }
 
 #[tokio::test(flavor = "multi_thread")]

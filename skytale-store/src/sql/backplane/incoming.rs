@@ -27,7 +27,7 @@ const CALLS: usize = 64;
 /// How long to wait before connecting again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How often a connection on which nothing needs to come is tried, and how long it may take.
+/// How often a connection on which nothing needs to come is tried, and how long whatever is asked on it may take.
 const PULSE: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -149,23 +149,28 @@ impl Receiving {
 
     /// Answers a call; the error is the connection's.
     async fn answer(&mut self, listener: &mut PgListener, call: Call) -> Result<()> {
-        let changed = match call.wish {
-            Wish::Listen => match self.topics.add(call.topic) {
-                Some(bucket) => listener.listen(&bucket.name()).await,
-                None => Ok(()),
-            },
-            Wish::Leave => match self.topics.remove(&call.topic) {
-                Some(bucket) => listener.unlisten(&bucket.name()).await,
-                None => Ok(()),
-            },
+        if let Err(lost) = self.change(listener, &call).await {
+            self.answer_unconnected(call);
+            return Err(lost);
+        }
+        let _ = call.done.send(Ok(()));
+        Ok(())
+    }
+
+    async fn change(&mut self, listener: &mut PgListener, call: &Call) -> Result<()> {
+        let bucket = match call.wish {
+            Wish::Listen => self.topics.add(call.topic),
+            Wish::Leave => self.topics.remove(&call.topic),
         };
-        let Err(error) = changed else {
-            let _ = call.done.send(Ok(()));
-            return Ok(());
+        let Some(bucket) = bucket.map(Bucket::name) else { return Ok(()) };
+        let changing = async {
+            match call.wish {
+                Wish::Listen => listener.listen(&bucket).await,
+                Wish::Leave => listener.unlisten(&bucket).await,
+            }
         };
-        let lost = StoreError::unavailable(error.to_string());
-        self.answer_unconnected(call);
-        Err(lost)
+        let changed = timeout(PATIENCE, changing).await;
+        changed.map_err(StoreError::unavailable)?.map_err(StoreError::unavailable)
     }
 
     fn answer_unconnected(&mut self, call: Call) {

@@ -26,7 +26,7 @@ pub(super) use parcels::CREATE as CREATE_PARCELS;
 ///
 /// It has three connections of its own, beside [`SqlOptions::connections`](super::SqlOptions::connections), and makes
 /// them again when they break; what others send meanwhile is lost. Parcels of up to 5,900 bytes for all travel in
-/// notifications, others by a table, where they can be fetched for a minute. At most 16 MiB wait to be sent, further
+/// notifications, others by a table, where they can be fetched for a minute. At most 512 parcels or 16 MiB wait to be sent, further
 /// senders wait; at most 4,096 parcels or 64 MiB wait for a reader of [`received`](Backplane::received), further parcels
 /// are lost to it. Through a pooler of connections, LISTEN needs its session mode.
 #[derive(Debug)]
@@ -69,6 +69,10 @@ impl Backplane for PgBackplane {
 
     async fn send(&self, topic: Topic, reach: Reach, body: Bytes) -> Result<()> {
         self.outgoing.send(topic, reach, body).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.outgoing.flush().await
     }
 
     fn received(&self) -> BoxStream<'static, Parcel> {

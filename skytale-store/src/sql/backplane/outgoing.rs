@@ -1,11 +1,11 @@
 //! The task that sends parcels, in the order in which it is given them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sqlx::postgres::PgConnectOptions;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::line::Line;
@@ -14,7 +14,7 @@ use super::parcels::Shipment;
 use crate::backplane::{Reach, Topic};
 use crate::error::{Result, StoreError};
 
-/// The most parcels that are sent at once, and that wait for it. Commits that notify wait for each other in the whole
+/// The most parcels that are sent at once, and as many wait for it. Commits that notify wait for each other in the whole
 /// database, so few are better.
 const AT_ONCE: usize = 256;
 
@@ -28,8 +28,16 @@ const SWEEPING: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Outgoing {
     /// Locked by one caller after the other, in the order in which they came.
-    letters: Mutex<mpsc::Sender<Letter>>,
+    turns: tokio::sync::Mutex<mpsc::Sender<Turn>>,
     room: Arc<Semaphore>,
+    failure: Failure,
+}
+
+#[derive(Debug)]
+enum Turn {
+    Send(Letter),
+    /// What came before is sent, or has failed.
+    Reached(oneshot::Sender<()>),
 }
 
 #[derive(Debug)]
@@ -37,64 +45,105 @@ struct Letter {
     topic: Topic,
     reach: Reach,
     body: Bytes,
-    sent: oneshot::Sender<Result<()>>,
     _room: OwnedSemaphorePermit,
 }
+
+/// Why parcels were not sent, until somebody is told.
+#[derive(Clone, Debug, Default)]
+struct Failure(Arc<Mutex<Option<StoreError>>>);
 
 struct Sending {
     line: Line,
     sender: i64,
     next: i64,
+    failure: Failure,
 }
 
 impl Outgoing {
     /// Starts the task; `sender` is what receivers know this backplane by.
     pub fn start(options: PgConnectOptions, sender: i64) -> Self {
-        let (letters, receiver) = mpsc::channel(AT_ONCE);
-        tokio::spawn(Sending { line: Line::new(options), sender, next: 0 }.run(receiver));
-        Self { letters: Mutex::new(letters), room: Arc::new(Semaphore::new(BYTES)) }
+        let (turns, receiver) = mpsc::channel(AT_ONCE);
+        let failure = Failure::default();
+        let sending = Sending { line: Line::new(options), sender, next: 0, failure: failure.clone() };
+        tokio::spawn(sending.run(receiver));
+        Self { turns: turns.into(), room: Arc::new(Semaphore::new(BYTES)), failure }
     }
 
-    /// Sends a parcel when those before it are sent.
+    /// Has a parcel sent when those before it are sent, and tells whether one of these could not be.
     pub async fn send(&self, topic: Topic, reach: Reach, body: Bytes) -> Result<()> {
         let size = body.len().min(BYTES) as u32;
-        let stopped = || StoreError::unavailable("the backplane's sender has stopped");
-        let (sent, done) = oneshot::channel();
-        let letters = self.letters.lock().await;
+        let turns = self.turns.lock().await;
         let room = self.room.clone().acquire_many_owned(size).await.map_err(|_| stopped())?;
-        letters.send(Letter { topic, reach, body, sent, _room: room }).await.map_err(|_| stopped())?;
-        drop(letters);
-        done.await.map_err(|_| stopped())?
+        let letter = Letter { topic, reach, body, _room: room };
+        turns.send(Turn::Send(letter)).await.map_err(|_| stopped())?;
+        self.failure.tell()
+    }
+
+    /// Waits until what was given to it before is sent, and tells whether some of it could not be.
+    pub async fn flush(&self) -> Result<()> {
+        let (reached, wait) = oneshot::channel();
+        self.turns.lock().await.send(Turn::Reached(reached)).await.map_err(|_| stopped())?;
+        wait.await.map_err(|_| stopped())?;
+        self.failure.tell()
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::unavailable("the backplane's sender has stopped")
+}
+
+impl Failure {
+    fn set(&self, error: StoreError) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    /// Tells it to one caller.
+    fn tell(&self) -> Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 }
 
 impl Sending {
-    async fn run(mut self, mut receiver: mpsc::Receiver<Letter>) {
-        let mut letters = Vec::with_capacity(AT_ONCE);
+    async fn run(mut self, mut receiver: mpsc::Receiver<Turn>) {
+        let mut turns = Vec::with_capacity(AT_ONCE);
         let mut sweeping = interval(SWEEPING);
         sweeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                received = receiver.recv_many(&mut letters, AT_ONCE) => match received {
+                received = receiver.recv_many(&mut turns, AT_ONCE) => match received {
                     0 => return,
-                    _ => self.send(std::mem::take(&mut letters)).await,
+                    _ => self.take(&mut turns).await,
                 },
                 _ = sweeping.tick() => self.sweep().await,
             }
         }
     }
 
-    async fn send(&mut self, letters: Vec<Letter>) {
+    async fn take(&mut self, turns: &mut Vec<Turn>) {
+        let (mut letters, mut waiting) = (Vec::with_capacity(turns.len()), Vec::new());
+        for turn in turns.drain(..) {
+            match turn {
+                Turn::Send(letter) => letters.push(letter),
+                Turn::Reached(reached) => waiting.push(reached),
+            }
+        }
+        if !letters.is_empty()
+            && let Err(error) = self.send(&letters).await
+        {
+            self.failure.set(error);
+        }
+        for reached in waiting {
+            let _ = reached.send(());
+        }
+    }
+
+    async fn send(&mut self, letters: &[Letter]) -> Result<()> {
         let mut shipment = Shipment::default();
-        for letter in &letters {
+        for letter in letters {
             self.next += 1;
             load(&mut shipment, ParcelId { sender: self.sender, number: self.next }, letter);
         }
-        let outcome = self.line.send_parcels(self.sender, shipment).await.map_err(Arc::new);
-        for letter in letters {
-            let outcome = outcome.as_ref().copied().map_err(|error| StoreError::unavailable(error.clone()));
-            let _ = letter.sent.send(outcome);
-        }
+        self.line.send_parcels(self.sender, shipment).await
     }
 
     async fn sweep(&mut self) {

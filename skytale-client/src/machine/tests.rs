@@ -1,0 +1,238 @@
+//! Single machines, told by hand what the relay would say.
+
+use skytale_core::extension::{Accepted, Code, Refused, message};
+use skytale_core::{Dialect, Envelope, FrameLimits};
+
+use super::*;
+use crate::group::{KeyPackages, Plan, Uses};
+
+const LEAVE: Ticket = 7;
+const SEND: Ticket = 8;
+
+fn channel() -> ChannelName {
+    ChannelName::from_strings(["acme", "research", "room"])
+}
+
+fn identity(name: &str) -> Identity {
+    Identity::generate(&ChannelName::parse(name).expect("a name")).expect("an identity")
+}
+
+/// Makes a group of two: another member's, and an agent's machine, which joined by commit 1.
+fn two(resync: Resync) -> (Group, Machine) {
+    let (other, agent) = (identity("acme/agents/other"), identity("acme/agents/agent"));
+    let mut stock = KeyPackages::default();
+    let key_package = stock.generate(&agent, Suite::Classic, Uses::Once).expect("made");
+    let mut others = Group::create(&other, Suite::Classic).expect("created");
+    let adds = vec![(agent.text().to_owned(), key_package)];
+    let built = others.commit(&Plan { adds, ..Plan::default() }).expect("built");
+    others.merge_pending().expect("merged");
+    let group = Group::join(&agent, &built.welcome.expect("a Welcome"), &mut stock).expect("joined");
+    let options = Options { resync, ..Options::default() };
+    (others, Machine::joined(&channel(), group, 1, options))
+}
+
+fn commit(group: &mut Group, removes: Vec<u32>) -> Vec<u8> {
+    let built = group.commit(&Plan { removes, ..Plan::default() }).expect("built");
+    group.merge_pending().expect("merged");
+    built.commit
+}
+
+fn step(machine: &mut Machine, input: Input, now: Now) -> Effects {
+    machine.handle(input, now).expect("handles");
+    machine.take_effects().expect("effects")
+}
+
+/// Returns what the only frame asks: its number, and the MLS message that it carries.
+fn asked(effects: &Effects) -> (u64, Vec<u8>) {
+    let [frame] = &effects.frames[..] else { panic!("{} frames", effects.frames.len()) };
+    let limits = FrameLimits::default();
+    let envelope = Envelope::parse(frame.clone(), Dialect::Slim3, &limits).expect("parses");
+    let extension = Extension::read(envelope.extension().expect("an extension")).expect("reads");
+    (extension.request, envelope.app_payload().map(|payload| payload.blob.to_vec()).unwrap_or_default())
+}
+
+fn answer(request: u64, content: Content) -> Input {
+    Input::Frame(Extension::new(content).with_request(request).into_frame())
+}
+
+fn accept(request: u64, sequence: u64) -> Input {
+    answer(request, Content::Accepted(Accepted { sequence, ..Default::default() }))
+}
+
+/// A refusal by a relay that is some epochs ahead.
+fn refuse(request: u64, code: Code) -> Input {
+    let refused =
+        Refused { code: code.into(), epoch: 9, last: 99, retry_after_ms: 100, ..Default::default() };
+    answer(request, Content::Refused(refused))
+}
+
+fn deliver(sequence: u64, mls_message: Vec<u8>) -> Input {
+    let id = id_of(&mls_message);
+    let extension =
+        Extension { sequence, previous: sequence - 1, ..Extension::default() }.with_message_id(id);
+    Input::Frame(message(&channel(), mls_message.into(), &extension))
+}
+
+fn connect(machine: &mut Machine) -> Effects {
+    let (request, _) = asked(&step(machine, Input::Connected, 0));
+    step(machine, accept(request, 1), 0)
+}
+
+fn send(machine: &mut Machine) -> Effects {
+    step(machine, Input::Send { ticket: SEND, body: b"hello".to_vec() }, 0)
+}
+
+/// Lets the group go on by two commits, of which the agent sees the second.
+fn fork(others: &mut Group, machine: &mut Machine) -> Effects {
+    let (_, second) = (commit(others, Vec::new()), commit(others, Vec::new()));
+    let effects = step(machine, deliver(2, second), 0);
+    assert_eq!(machine.phase(), Phase::Forked(2));
+    effects
+}
+
+fn is_told(effects: &Effects, told: Ticket, expected: impl Fn(&Result<u64>) -> bool) -> bool {
+    effects.done.iter().any(|(ticket, outcome)| *ticket == told && expected(outcome))
+}
+
+fn not_a_member(outcome: &Result<u64>) -> bool {
+    matches!(outcome, Err(Error::NotAMember { .. }))
+}
+
+#[test]
+fn a_stream_whose_subscription_is_refused_is_given_up() {
+    for code in [Code::Rate, Code::Unavailable, Code::NotYourTurn, Code::NotAuthorized, Code::Invalid] {
+        let (_, mut machine) = two(Resync::default());
+        let (request, _) = asked(&step(&mut machine, Input::Connected, 0));
+        let refused = step(&mut machine, refuse(request, code), 0);
+        match (code, refused.hang_up) {
+            (Code::NotAuthorized | Code::Invalid, Some(Error::NotAuthorized { .. })) => {}
+            (_, Some(Error::Refused { retry_after: Some(_), .. })) => {}
+            (_, why) => panic!("{code:?}: {why:?}"),
+        }
+        step(&mut machine, Input::Disconnected, 0);
+        connect(&mut machine);
+        assert!(machine.is_subscribed());
+    }
+}
+
+#[test]
+fn a_removed_agent_asks_for_no_other_stream() {
+    let (mut others, mut machine) = two(Resync::default());
+    connect(&mut machine);
+    let leaf = machine.group().own_leaf();
+    step(&mut machine, deliver(2, commit(&mut others, vec![leaf])), 0);
+    assert_eq!(machine.phase(), Phase::Evicted);
+    step(&mut machine, Input::Disconnected, 0);
+    let (request, _) = asked(&step(&mut machine, Input::Connected, 0));
+    assert!(step(&mut machine, refuse(request, Code::NotAuthorized), 0).hang_up.is_none());
+}
+
+#[test]
+fn who_wants_to_leave_is_answered_over_a_broken_connection() {
+    let (_, mut machine) = two(Resync::default());
+    connect(&mut machine);
+    let (_, first) = asked(&step(&mut machine, Input::Leave { ticket: LEAVE }, 0));
+    step(&mut machine, Input::Disconnected, 0);
+    let (request, second) = asked(&connect(&mut machine));
+    assert_ne!(first, second, "a key is used once");
+    let accepted = step(&mut machine, accept(request, 2), 0);
+    assert!(is_told(&accepted, LEAVE, |outcome| matches!(outcome, Ok(2))));
+    assert!(accepted.frames.is_empty());
+}
+
+#[test]
+fn who_wants_to_leave_waits_for_a_commit_that_is_pending() {
+    let (_, mut machine) = two(Resync::default());
+    connect(&mut machine);
+    let (_, rotation) = asked(&step(&mut machine, Input::Change { ticket: 1, intent: Intent::Rotate }, 0));
+    let waiting = step(&mut machine, Input::Leave { ticket: LEAVE }, 0);
+    assert!(waiting.frames.is_empty() && waiting.done.is_empty());
+    asked(&step(&mut machine, deliver(2, rotation), 0));
+}
+
+#[test]
+fn a_proposal_to_leave_that_came_too_late_is_made_again_in_the_next_epoch() {
+    let (mut others, mut machine) = two(Resync::default());
+    connect(&mut machine);
+    let (request, _) = asked(&step(&mut machine, Input::Leave { ticket: LEAVE }, 0));
+    let refused = step(&mut machine, refuse(request, Code::StaleEpoch), 0);
+    assert!(refused.frames.is_empty() && refused.done.is_empty());
+    let (request, _) = asked(&step(&mut machine, deliver(2, commit(&mut others, Vec::new())), 0));
+    let refused = step(&mut machine, refuse(request, Code::Rate), 0);
+    assert!(refused.frames.is_empty() && refused.done.is_empty());
+    assert_eq!(machine.wakes_at(), Some(100));
+    let (request, _) = asked(&step(&mut machine, Input::Tick, 100));
+    let refused = step(&mut machine, refuse(request, Code::ProposalLimit), 100);
+    assert!(is_told(&refused, LEAVE, Result::is_err), "what no waiting helps against is told");
+}
+
+#[test]
+fn a_proposal_to_leave_that_is_refused_after_the_next_epoch_has_begun_is_made_again_at_once() {
+    let (mut others, mut machine) = two(Resync::default());
+    connect(&mut machine);
+    let (request, _) = asked(&step(&mut machine, Input::Leave { ticket: LEAVE }, 0));
+    let followed = step(&mut machine, deliver(2, commit(&mut others, Vec::new())), 0);
+    assert!(followed.frames.is_empty());
+    let refused = Refused { code: Code::StaleEpoch.into(), epoch: 2, last: 2, ..Default::default() };
+    asked(&step(&mut machine, answer(request, Content::Refused(refused)), 0));
+}
+
+#[test]
+fn who_wants_to_leave_and_is_removed_has_left() {
+    let (mut others, mut machine) = two(Resync::default());
+    connect(&mut machine);
+    step(&mut machine, Input::Leave { ticket: LEAVE }, 0);
+    let leaf = machine.group().own_leaf();
+    let removed = step(&mut machine, deliver(2, commit(&mut others, vec![leaf])), 0);
+    assert!(is_told(&removed, LEAVE, |outcome| matches!(outcome, Ok(2))));
+}
+
+#[test]
+fn a_forked_agent_that_does_not_come_back_by_itself_sends_nothing() {
+    let (mut others, mut machine) = two(Resync::Wait);
+    connect(&mut machine);
+    send(&mut machine);
+    assert!(is_told(&fork(&mut others, &mut machine), SEND, not_a_member));
+    assert!(is_told(&send(&mut machine), SEND, not_a_member));
+}
+
+#[test]
+fn a_forked_agent_that_is_let_back_by_nobody_sends_nothing() {
+    for code in [Code::NotPrivate, Code::NotAuthorized] {
+        let (mut others, mut machine) = two(Resync::ExternalCommit);
+        connect(&mut machine);
+        let (request, _) = asked(&fork(&mut others, &mut machine));
+        assert!(send(&mut machine).done.is_empty(), "it waits for the way back");
+        assert!(is_told(&step(&mut machine, refuse(request, code), 0), SEND, not_a_member));
+        assert!(is_told(&send(&mut machine), SEND, not_a_member));
+        assert!(machine.wakes_at().is_some(), "it asks again");
+    }
+}
+
+#[test]
+fn nothing_wakes_a_machine_that_could_do_nothing() {
+    let (mut others, mut machine) = two(Resync::ExternalCommit);
+    connect(&mut machine);
+    let (request, _) = asked(&send(&mut machine));
+    step(&mut machine, refuse(request, Code::Rate), 0);
+    assert_eq!(machine.wakes_at(), Some(100));
+    let (request, _) = asked(&fork(&mut others, &mut machine));
+    step(&mut machine, Input::Tick, 200);
+    assert_eq!(machine.wakes_at(), None, "it is forked, and has asked for the way back");
+    step(&mut machine, refuse(request, Code::NotFound), 200);
+    assert!(machine.wakes_at().is_some_and(|at| at > 200));
+    step(&mut machine, Input::Disconnected, 1_000_000);
+    assert_eq!(machine.wakes_at(), None, "there is nobody to ask");
+}
+
+#[test]
+fn a_message_that_waits_behind_a_stale_one_wakes_nobody() {
+    let (_, mut machine) = two(Resync::default());
+    connect(&mut machine);
+    let (first, _) = asked(&send(&mut machine));
+    let (second, _) = asked(&send(&mut machine));
+    step(&mut machine, refuse(second, Code::Rate), 0);
+    step(&mut machine, refuse(first, Code::StaleEpoch), 0);
+    step(&mut machine, Input::Tick, 200);
+    assert_eq!(machine.wakes_at(), None);
+}
