@@ -12,6 +12,7 @@ mod drain;
 pub mod grpc;
 mod handling;
 mod identity;
+mod in_flight;
 mod joins;
 mod limits;
 mod link;

@@ -11,6 +11,7 @@ use crate::allowance::Balance;
 use crate::channel::{Channel, Item};
 use crate::close::Close;
 use crate::handling::Handling;
+use crate::in_flight::InFlight;
 use crate::order::Order;
 use crate::routes::Routes;
 use crate::session::Context;
@@ -34,13 +35,6 @@ pub(crate) struct Publishing {
 struct Metered {
     account: Option<Arc<str>>,
     balance: Option<Arc<Balance>>,
-}
-
-/// How much of a session waits.
-#[derive(Clone, Copy, Debug, Default)]
-struct InFlight {
-    messages: usize,
-    bytes: usize,
 }
 
 /// What a session waits for, in order.
@@ -78,10 +72,7 @@ impl Publishing {
 
     /// Tells whether another message may be taken: a command is waited for, and not too much may be on its way.
     pub fn has_room(&self) -> bool {
-        let limits = &self.context.relay.limits;
-        !self.ordering
-            && self.in_flight.messages < limits.unarchived_in_flight
-            && self.in_flight.bytes < limits.unarchived_bytes_in_flight
+        !self.ordering && self.in_flight.has_room(&self.context.relay.limits)
     }
 
     pub fn is_waiting(&self) -> bool {
@@ -172,8 +163,7 @@ impl Publishing {
     /// Submits what was gathered.
     pub fn submit(&mut self) {
         let Some((channel, mut items)) = self.gathered.take() else { return };
-        let bytes = items.iter().map(|item| item.envelope.frame().len()).sum();
-        let appended = InFlight { messages: items.len(), bytes };
+        let appended = items.iter().map(|item| InFlight::of(&item.envelope)).sum();
         let (sender, done) = oneshot::channel();
         if let Some(last) = items.last_mut() {
             last.done = Some(sender);
@@ -355,22 +345,6 @@ impl Publishing {
         if let Some(answer) = compose::group_answer(envelope, kind, metadata) {
             self.context.outbox.offer_own_message(&Arc::new(answer));
         }
-    }
-}
-
-impl InFlight {
-    fn of(envelope: &Envelope) -> Self {
-        Self { messages: 1, bytes: envelope.frame().len() }
-    }
-
-    fn add(&mut self, more: Self) {
-        self.messages += more.messages;
-        self.bytes += more.bytes;
-    }
-
-    fn subtract(&mut self, less: Self) {
-        self.messages -= less.messages;
-        self.bytes -= less.bytes;
     }
 }
 
