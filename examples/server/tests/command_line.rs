@@ -68,6 +68,13 @@ fn an_exposed_listener_needs_tls_and_tokens_or_insistence() {
 }
 
 #[test]
+fn exposed_http_needs_a_certificate_or_insistence_also_without_the_api() {
+    let directory = with_file("[server]\napi = false\n");
+    let said = refusal(directory.path(), &["--health-listen-addr", "0.0.0.0:0"]);
+    assert!(said.contains("health_listen_addr") && said.contains("--insecure-listen"), "{said}");
+}
+
+#[test]
 fn an_exposed_quic_listener_needs_a_certificate_and_tokens_or_insistence() {
     let directory = tempfile::tempdir().expect("a directory");
     let said = refusal(directory.path(), &["--quic-listen-addr", "0.0.0.0:0"]);

@@ -434,6 +434,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_sent_is_known_after_the_session_was_closed_for_it() {
+        let outbox = Arc::new(outbox(|limits| limits.queued_unarchived = 1));
+        let name = skytale_core::ChannelName::from_strings(["org", "ns", "room"]);
+        let channel = Arc::new(super::super::Channel::new(name, None));
+        let (start, head) = (super::super::Start::Live, SequenceNumber::START);
+        let dialect = skytale_core::Dialect::Slim1;
+        let subscription = Subscription::new(outbox.clone(), &channel, dialect, None, start, head);
+        let subscription = Arc::new(subscription);
+        let message = message(100);
+        for number in 5..8 {
+            outbox.offer_archived(&subscription, &message, SequenceNumber(number));
+        }
+        outbox.lock().pop().expect("it waits");
+        (0..2).for_each(|_| outbox.offer_unarchived(&message, None));
+        assert!(outbox.has_ended());
+        assert_eq!(outbox.first_waiting(&subscription), Some(SequenceNumber(6)));
+    }
+
+    #[test]
     fn answers_and_one_more() {
         let outbox = outbox(|limits| limits.queued_answers = 3);
         (0..3).for_each(|_| outbox.send(Bytes::from_static(b"answer")));

@@ -111,3 +111,26 @@ impl Decoder for FrameDecoder {
         BufferSettings::new(BUFFER, GATHER)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_that_would_keep_a_much_longer_ones_buffer_is_moved() {
+        let mut decoder = FrameDecoder::default();
+        assert!(!decoder.is_beside_longer(4 << 20), "nothing was before it");
+        assert!(decoder.is_beside_longer(DETACH_BELOW));
+        assert!(!decoder.is_beside_longer(100), "that is copied when it is kept");
+        assert!(!decoder.is_beside_longer(1 << 20), "it keeps four times its own length");
+        assert!(decoder.is_beside_longer(GATHER));
+    }
+
+    #[test]
+    fn a_long_frame_is_forgotten_once_its_buffer_is_used_up() {
+        let mut decoder = FrameDecoder::default();
+        decoder.is_beside_longer(1 << 20);
+        let moved = (0..1_000).take_while(|_| decoder.is_beside_longer(DETACH_BELOW)).count();
+        assert_eq!(moved, (1 << 20) / DETACH_BELOW);
+    }
+}
