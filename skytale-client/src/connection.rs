@@ -80,10 +80,16 @@ impl Connection {
                     Some(Err(error)) => return Happened::Lost(Some(error)),
                     None => return Happened::Lost(None),
                 }
-                while frames.len() < FRAMES
-                    && let Some(Some(Ok(frame))) = link.incoming.next().now_or_never()
-                {
-                    frames.push(frame);
+                while frames.len() < FRAMES {
+                    match link.incoming.next().now_or_never() {
+                        Some(Some(Ok(frame))) => frames.push(frame),
+                        // How the stream ended is told next.
+                        Some(end) => {
+                            link.incoming = stream::iter(end).boxed();
+                            break;
+                        }
+                        None => break,
+                    }
                 }
                 Happened::Frames(frames)
             }

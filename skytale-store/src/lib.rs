@@ -4,6 +4,8 @@ mod accounts;
 mod agents;
 mod backplane;
 mod channels;
+#[cfg(any(feature = "nats", feature = "sql"))]
+mod checksum;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod counted;

@@ -10,6 +10,7 @@ use bytes::{Buf, BufMut, Bytes};
 use skytale_core::{Dialect, SequenceNumber};
 
 use super::groups::Groups;
+use crate::checksum::checksum;
 use crate::error::{Result, StoreError};
 use crate::store::{MessageId, Record};
 
@@ -47,10 +48,12 @@ pub(super) const DAMAGED: StoreError = StoreError::Corrupt { what: "a block of r
 /// The header that has the message ids: a consumer can read it without the records.
 const IDS: &str = "Skytale-Ids";
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The most message ids of one block: a server takes 64 KiB of headers.
 pub(super) const MOST_IDS: usize = 2_048;
+
+const CHECKSUM_SIZE: usize = 4;
 
 /// The bytes of a place and a message id.
 const ID_SIZE: usize = 4 + 16;
@@ -68,15 +71,18 @@ impl Block {
         }
         let mut bytes = Vec::with_capacity(self.records.len() + 256);
         bytes.put_u8(VERSION);
+        bytes.put_slice(&[0; CHECKSUM_SIZE]);
         bytes.put_slice(&self.id);
         bytes.put_u64(self.previous);
         bytes.put_u32(self.count);
         self.state.encode(&mut bytes);
         bytes.put_slice(&self.records);
+        let (head, rest) = bytes.split_at_mut(1 + CHECKSUM_SIZE);
+        head[1..].copy_from_slice(&checksum(&[rest]).to_be_bytes());
         (headers, bytes.into())
     }
 
-    /// Writes the first number, and of each message id the place and the id.
+    /// Writes the first number, of each message id the place and the id, and a checksum.
     fn encode_ids(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(8 + self.ids.len() * ID_SIZE);
         bytes.put_u64(self.first().0);
@@ -84,6 +90,7 @@ impl Block {
             bytes.put_u32(*place);
             bytes.put_slice(&id.0);
         }
+        bytes.put_u32(checksum(&[&bytes]));
         bytes
     }
 
@@ -95,6 +102,10 @@ impl Block {
     pub fn decode(headers: Option<&HeaderMap>, mut bytes: Bytes) -> Result<Self> {
         if bytes.try_get_u8() != Ok(VERSION) {
             return Err(StoreError::Corrupt { what: "a block of another version" });
+        }
+        let sum = bytes.try_get_u32().map_err(|_| DAMAGED)?;
+        if sum != checksum(&[&bytes]) {
+            return Err(DAMAGED);
         }
         let mut id = BlockId::default();
         bytes.try_copy_to_slice(&mut id).map_err(|_| DAMAGED)?;
@@ -199,6 +210,10 @@ fn take_u64(bytes: &mut Bytes) -> Result<u64> {
 fn decode_ids(headers: Option<&HeaderMap>) -> Result<(SequenceNumber, Vec<(u32, MessageId)>)> {
     let Some(text) = headers.and_then(|headers| headers.get(IDS)) else { return Ok(Default::default()) };
     let mut bytes = Bytes::from(STANDARD_NO_PAD.decode(text.as_str()).map_err(|_| DAMAGED)?);
+    let sum = bytes.split_off(bytes.len().saturating_sub(CHECKSUM_SIZE));
+    if sum[..] != checksum(&[&bytes]).to_be_bytes() {
+        return Err(DAMAGED);
+    }
     let first = SequenceNumber(take_u64(&mut bytes)?);
     if bytes.len() % ID_SIZE != 0 {
         return Err(DAMAGED);
@@ -270,12 +285,34 @@ mod tests {
     }
 
     #[test]
-    fn changed_bytes_do_not_panic() {
+    fn a_changed_block_is_damaged_wherever_it_was_changed() {
         let (headers, bytes) = block().encode();
-        for place in 0..bytes.len() {
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.to_vec();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let read = Block::decode(Some(&headers), changed.into());
+            assert!(matches!(read, Err(StoreError::Corrupt { .. })), "{read:?}");
+        }
+        let ids = STANDARD_NO_PAD.decode(headers.get(IDS).expect("has ids").as_str()).expect("reads");
+        for bit in 0..ids.len() * 8 {
+            let mut changed = ids.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let mut headers = HeaderMap::new();
+            headers.insert(IDS, STANDARD_NO_PAD.encode(changed));
+            assert!(matches!(ids_of(Some(&headers)), Err(StoreError::Corrupt { .. })));
+        }
+    }
+
+    /// What a checksum says yes to is not trusted either: anybody may know how to make one.
+    #[test]
+    fn bytes_with_a_true_checksum_do_not_panic() {
+        let (headers, bytes) = block().encode();
+        for place in 1 + CHECKSUM_SIZE..bytes.len() {
             for value in [0, 1, 0x7F, 0x80, 0xFF] {
                 let mut changed = bytes.to_vec();
                 changed[place] = value;
+                let sum = checksum(&[&changed[1 + CHECKSUM_SIZE..]]);
+                changed[1..1 + CHECKSUM_SIZE].copy_from_slice(&sum.to_be_bytes());
                 let _ = Block::decode(Some(&headers), changed.into())
                     .and_then(|block| block.records(SequenceNumber::START));
             }

@@ -4,9 +4,11 @@
 //! for each record of a busy channel.
 
 use bytes::{Buf, BufMut, Bytes};
+use sea_orm::{DbErr, QueryResult};
 use skytale_core::{Dialect, SequenceNumber};
 
 use super::statement::time;
+use crate::checksum::checksum;
 use crate::error::{Result, StoreError};
 use crate::store::{MessageId, NewRecord, Record};
 
@@ -44,23 +46,56 @@ impl Block {
     }
 }
 
-/// Reads the records of a block that come after a number.
-pub(super) fn read(
-    first: SequenceNumber,
-    appended_at: i64,
-    mut bytes: Bytes,
-    after: SequenceNumber,
-) -> Result<Vec<Record>> {
-    let mut records = Vec::new();
-    let mut sequence = first;
-    while bytes.has_remaining() {
-        let (dialect, message_id, body) = read_one(&mut bytes).ok_or(DAMAGED)?;
-        if sequence > after {
-            records.push(Record { sequence, appended_at: time(appended_at), dialect, message_id, body });
-        }
-        sequence = sequence.next();
+/// A block as its table keeps it.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub first: i64,
+    pub appended_at: i64,
+    /// None in blocks that were written before blocks had one.
+    pub checksum: Option<i64>,
+    pub body: Vec<u8>,
+}
+
+impl Row {
+    pub fn new(block: Block, appended_at: i64) -> Self {
+        let mut row = Self { first: block.first.0 as i64, appended_at, checksum: None, body: block.bytes };
+        row.checksum = Some(row.sum());
+        row
     }
-    Ok(records)
+
+    pub fn read(row: &QueryResult) -> Result<Self, DbErr> {
+        Ok(Self {
+            first: row.try_get("", "first")?,
+            appended_at: row.try_get("", "appended_at")?,
+            checksum: row.try_get("", "checksum")?,
+            body: row.try_get("", "body")?,
+        })
+    }
+
+    fn sum(&self) -> i64 {
+        checksum(&[&self.first.to_be_bytes(), &self.appended_at.to_be_bytes(), &self.body]).into()
+    }
+
+    /// Returns the records that come after a number.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] where anything was changed.
+    pub fn records(self, after: SequenceNumber) -> Result<Vec<Record>> {
+        if self.checksum.is_some_and(|checksum| checksum != self.sum()) {
+            return Err(DAMAGED);
+        }
+        let (mut bytes, mut sequence) = (Bytes::from(self.body), SequenceNumber(self.first as u64));
+        let (appended_at, mut records) = (time(self.appended_at), Vec::new());
+        while bytes.has_remaining() {
+            let (dialect, message_id, body) = read_one(&mut bytes).ok_or(DAMAGED)?;
+            if sequence > after {
+                records.push(Record { sequence, appended_at, dialect, message_id, body });
+            }
+            sequence = sequence.next();
+        }
+        Ok(records)
+    }
 }
 
 const DAMAGED: StoreError = StoreError::Corrupt { what: "a block of records" };
@@ -92,22 +127,42 @@ mod tests {
 
     #[test]
     fn records_read_back_from_a_position_on() {
-        let block = block();
-        let records = read(block.first, 9, block.bytes.into(), SequenceNumber(5)).expect("reads");
-        assert_eq!(
-            (records.len(), records[0].sequence, block.last),
-            (1, SequenceNumber(6), SequenceNumber(6))
-        );
+        let (last, row) = (block().last, Row::new(block(), 9));
+        let records = row.records(SequenceNumber(5)).expect("reads");
+        assert_eq!((records.len(), records[0].sequence, last), (1, SequenceNumber(6), SequenceNumber(6)));
         assert_eq!((&records[0].body[..], records[0].message_id), (&b"two"[..], Some(MessageId([7; 16]))));
     }
 
     #[test]
-    fn a_cut_block_is_damaged_wherever_it_is_cut() {
-        let bytes = Bytes::from(block().bytes);
-        let whole_records = [0, 2 + 4 + 3, bytes.len()];
-        for end in 0..bytes.len() {
-            let cut = read(SequenceNumber(5), 9, bytes.slice(..end), SequenceNumber::START);
-            assert_eq!(cut.is_ok(), whole_records.contains(&end), "cut at {end}");
+    fn a_changed_block_is_damaged_wherever_it_was_changed() {
+        let whole = Row::new(block(), 9);
+        let is_damaged = |row: Row| {
+            let read = row.records(SequenceNumber::START);
+            assert!(matches!(read, Err(StoreError::Corrupt { .. })), "{read:?}");
+        };
+        for bit in 0..whole.body.len() * 8 {
+            let mut row = whole.clone();
+            row.body[bit / 8] ^= 1 << (bit % 8);
+            is_damaged(row);
+        }
+        for end in 0..whole.body.len() {
+            is_damaged(Row { body: whole.body[..end].to_vec(), ..whole.clone() });
+        }
+        is_damaged(Row { first: 6, ..whole.clone() });
+        is_damaged(Row { appended_at: 10, ..whole });
+    }
+
+    #[test]
+    fn a_cut_block_without_a_checksum_is_damaged_but_between_records() {
+        let whole = Row { checksum: None, ..Row::new(block(), 9) };
+        let whole_records = [0, 2 + 4 + 3, whole.body.len()];
+        for end in 0..whole.body.len() {
+            let cut = Row { body: whole.body[..end].to_vec(), ..whole.clone() };
+            assert_eq!(
+                cut.records(SequenceNumber::START).is_ok(),
+                whole_records.contains(&end),
+                "cut at {end}"
+            );
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use sea_orm::{DbErr, Statement, Value};
 use skytale_core::ChannelName;
 
-use super::block::Block;
+use super::block::{Block, Row};
 use super::statement::{Statements, key, millis};
 
 /// How many bits of a position in SQLite are the number of the block's last record; those above are the channel's. Files keep it
@@ -26,16 +26,18 @@ impl Statements {
     /// Beyond what a SQLite file can hold.
     pub fn insert_blocks(&self, blocks: Vec<(i64, Block, i64)>) -> Result<Statement, DbErr> {
         let (columns, width) = match self.is_postgres() {
-            true => ("channel_id, last", 5),
-            false => ("position", 4),
+            true => ("channel_id, last", 6),
+            false => ("position", 5),
         };
         let row = |row: usize| {
             let places: Vec<_> = (0..width).map(|column| format!("${}", row * width + column + 1)).collect();
             format!("({})", places.join(", "))
         };
         let rows: Vec<_> = (0..blocks.len()).map(row).collect();
-        let sql =
-            format!("INSERT INTO blocks ({columns}, first, appended_at, body) VALUES {}", rows.join(", "));
+        let sql = format!(
+            "INSERT INTO blocks ({columns}, first, appended_at, checksum, body) VALUES {}",
+            rows.join(", ")
+        );
         let mut values = Vec::<Value>::with_capacity(blocks.len() * width);
         for (channel, block, appended_at) in blocks {
             let last = block.last.0 as i64;
@@ -44,7 +46,8 @@ impl Statements {
             } else {
                 values.push(position(channel, last)?.into());
             }
-            values.extend([(block.first.0 as i64).into(), appended_at.into(), block.bytes.into()]);
+            let row = Row::new(block, appended_at);
+            values.extend([row.first.into(), row.appended_at.into(), row.checksum.into(), row.body.into()]);
         }
         Ok(self.make(sql, values))
     }
@@ -67,11 +70,11 @@ impl Statements {
     /// Reads the blocks that end after one number and not after another.
     pub fn blocks(&self, channel: i64, after: i64, through: i64) -> Statement {
         if self.is_postgres() {
-            let sql = "SELECT first, appended_at, body FROM blocks \
+            let sql = "SELECT first, appended_at, checksum, body FROM blocks \
                        WHERE channel_id = $1 AND last > $2 AND last <= $3 ORDER BY last";
             return self.make(sql, [channel.into(), after.into(), through.into()]);
         }
-        let sql = "SELECT first, appended_at, body FROM blocks \
+        let sql = "SELECT first, appended_at, checksum, body FROM blocks \
                    WHERE position >= $1 AND position < $2 ORDER BY position";
         let range = positions(channel, after + 1..through + 1);
         self.make(sql, [range.start.into(), range.end.into()])
@@ -80,7 +83,7 @@ impl Statements {
     /// Reads a channel's head and its next blocks at once, so many of them and of their bytes, on PostgreSQL: there every
     /// statement is a way to another machine and back.
     pub fn page(&self, channel: &ChannelName, after: i64, most: u64, bytes: i64) -> Statement {
-        let sql = "SELECT c.last_sequence, c.floor, b.first, b.appended_at, b.body FROM channels c \
+        let sql = "SELECT c.last_sequence, c.floor, b.first, b.appended_at, b.checksum, b.body FROM channels c \
                    LEFT JOIN LATERAL (SELECT next.*, SUM(length(body)) OVER (ORDER BY last) AS total FROM \
                    (SELECT * FROM blocks WHERE channel_id = c.id AND last > $2 ORDER BY last LIMIT $3) AS next) AS b \
                    ON b.total <= $4 OR b.total = length(b.body) WHERE c.components = $1 ORDER BY b.last";

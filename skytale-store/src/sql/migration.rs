@@ -34,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(Ledger),
             Box::new(OwnIndices),
             Box::new(Parcels),
+            Box::new(Checksums),
         ]
     }
 
@@ -238,6 +239,22 @@ impl MigrationTrait for Parcels {
             return Ok(());
         }
         manager.get_connection().execute_unprepared(super::backplane::CREATE_PARCELS).await.map(drop)
+    }
+}
+
+struct Checksums;
+
+impl MigrationName for Checksums {
+    fn name(&self) -> &str {
+        "m0006_checksums"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Checksums {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let checksum = ColumnDef::new("checksum").big_integer().to_owned();
+        manager.alter_table(Table::alter().table("blocks").add_column(checksum).to_owned()).await
     }
 }
 

@@ -126,8 +126,8 @@ impl Pages {
             return Err(StoreError::Gone { floor: head.floor });
         }
         let mut records = Vec::new();
-        for (first, appended_at, body) in blocks {
-            records.extend(block::read(SequenceNumber(first as u64), appended_at, body.into(), self.after)?);
+        for block in blocks {
+            records.extend(block.records(self.after)?);
         }
         for record in &records {
             if record.sequence != self.after.next() {
@@ -140,7 +140,7 @@ impl Pages {
     }
 
     /// Returns the head, and the blocks of the next page; `None` where there is no such channel.
-    async fn load(&self) -> Result<Option<(Head, Vec<BlockRow>)>> {
+    async fn load(&self) -> Result<Option<(Head, Vec<block::Row>)>> {
         if self.statements.is_postgres() {
             return self.load_at_once().await;
         }
@@ -157,18 +157,18 @@ impl Pages {
         let through = self.page_end(id, after, head.last.0 as i64).await?;
         let rows = self.query(self.statements.blocks(id, after, through)).await?;
         let blocks =
-            rows.iter().map(read_block).collect::<Result<_, _>>().map_err(StoreError::unavailable)?;
+            rows.iter().map(block::Row::read).collect::<Result<_, _>>().map_err(StoreError::unavailable)?;
         Ok(Some((head, blocks)))
     }
 
-    async fn load_at_once(&self) -> Result<Option<(Head, Vec<BlockRow>)>> {
+    async fn load_at_once(&self) -> Result<Option<(Head, Vec<block::Row>)>> {
         let page = self.statements.page(&self.channel, self.after.0 as i64, PAGE_BLOCKS, PAGE_BYTES);
         let rows = self.query(page).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let read = || -> Result<_, DbErr> {
             let head = read_head(row)?;
             let is_empty = row.try_get::<Option<i64>>("", "first")?.is_none();
-            let blocks = rows.iter().filter(|_| !is_empty).map(read_block).collect::<Result<_, _>>()?;
+            let blocks = rows.iter().filter(|_| !is_empty).map(block::Row::read).collect::<Result<_, _>>()?;
             Ok((head, blocks))
         };
         read().map(Some).map_err(StoreError::unavailable)
@@ -205,11 +205,4 @@ impl Pages {
             Err(error) => error,
         }
     }
-}
-
-/// The number of a block's first record, when its records were appended, and its bytes.
-type BlockRow = (i64, i64, Vec<u8>);
-
-fn read_block(row: &QueryResult) -> Result<BlockRow, DbErr> {
-    Ok((row.try_get("", "first")?, row.try_get("", "appended_at")?, row.try_get("", "body")?))
 }

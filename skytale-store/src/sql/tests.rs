@@ -171,6 +171,26 @@ async fn make_older_file(path: &Path) {
 }
 
 #[tokio::test]
+async fn a_record_that_the_disk_changed_is_not_served() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("log.db");
+    let channel = channel();
+    let store = SqlStore::open_sqlite(&path, SqlOptions::default()).await.expect("open");
+    store.append(&channel, vec![record()], Precondition::Any).await.expect("append");
+    drop(store);
+
+    let db = Database::connect(format!("sqlite://{}", path.display())).await.expect("connect");
+    let change = "UPDATE blocks SET body = CAST(REPLACE(CAST(body AS TEXT), 'body', 'bode') AS BLOB)";
+    let changed = db.execute_unprepared(change).await.expect("changed");
+    assert_eq!(changed.rows_affected(), 1);
+    db.close().await.expect("closed");
+
+    let store = SqlStore::open_sqlite(&path, SqlOptions::default()).await.expect("opens again");
+    let read: Result<Vec<_>, _> = store.read(&channel, SequenceNumber::START).try_collect().await;
+    assert!(matches!(read, Err(StoreError::Corrupt { .. })), "{read:?}");
+}
+
+#[tokio::test]
 async fn records_of_an_older_file_are_kept() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("log.db");
