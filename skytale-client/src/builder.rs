@@ -145,7 +145,7 @@ impl ClientBuilder {
             Relay::Local(relay) => Dialer::Local(relay),
         };
         let tokens = Tokens::new(self.credentials, &name)?;
-        let (records, left) = self.state.open().await?;
+        let records = self.state.open().await?;
         let (identity, stock) = match identity(&records, &name).await {
             Ok(known) => known,
             Err(error) => {
@@ -162,11 +162,11 @@ impl ClientBuilder {
             cover: self.cover,
             key_packages: self.key_packages,
             records,
-            left,
             dialer,
             tokens,
             desk,
             channels: Mutex::new(HashMap::new()),
+            replaces_stock: stock.is_empty().into(),
             stock: Mutex::new(stock),
             stocked: watch::Sender::new(false),
             tasks: std::sync::Mutex::default(),

@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::group::Member;
 use crate::inbox::Inbox;
 use crate::machine::{EventKey, Intent, Phase};
-use crate::worker::{Command, View};
+use crate::worker::{Command, View, Waiting};
 
 /// An end-to-end-encrypted channel that the agent is a member of. Clones are the same channel.
 #[derive(Clone)]
@@ -34,8 +34,8 @@ struct Inner {
     admitting: std::sync::Mutex<Option<JoinHandle<()>>>,
     /// Held while a message is handed over: first come, first served.
     turn: Mutex<()>,
-    /// How many messages may wait to be numbered.
-    room: Semaphore,
+    /// How much may wait to be numbered.
+    room: Arc<Semaphore>,
     reading: Arc<Mutex<Reading>>,
 }
 
@@ -48,8 +48,10 @@ impl WeakChannel {
     }
 }
 
-/// How many messages of one channel may wait to be numbered; more callers wait.
+/// How many shares of a channel's room there are, and the bytes of each: at most so many messages of that size, or fewer
+/// longer ones, wait to be numbered. More callers wait.
 const ROOM: usize = 1024;
+const SHARE: usize = 8 * 1024;
 
 /// After how many events what was dealt with is forgotten at the latest.
 const ACKNOWLEDGE_AFTER: u32 = 128;
@@ -63,7 +65,7 @@ impl Channel {
         desk: Desk,
         api: Option<Api>,
     ) -> Self {
-        let (turn, room, reading) = (Mutex::default(), Semaphore::new(ROOM), Arc::default());
+        let (turn, room, reading) = (Mutex::default(), Arc::new(Semaphore::new(ROOM)), Arc::default());
         let admitting = std::sync::Mutex::default();
         let inner = Inner { name, commands, inbox, view, desk, api, admitting, turn, room, reading };
         Self(Arc::new(inner))
@@ -87,11 +89,13 @@ impl Channel {
         let body = body.into();
         let (sender, done) = oneshot::channel();
         // Unconstrained: a call that the runtime made yield here would be overtaken by the next one.
-        let _room = tokio::task::unconstrained(async {
+        tokio::task::unconstrained(async {
             let _turn = self.0.turn.lock().await;
-            let room = self.0.room.acquire().await.map_err(|_| Error::Closed)?;
-            self.0.commands.send(Command::Send(body, sender)).await.map_err(|_| Error::Closed)?;
-            Ok::<_, Error>(room)
+            let shares = body.len().div_ceil(SHARE).clamp(1, ROOM) as u32;
+            // The message has it until it is numbered, also where its caller turns away.
+            let room = self.0.room.clone().acquire_many_owned(shares).await.map_err(|_| Error::Closed)?;
+            let waiting = Waiting::holding(room, sender);
+            self.0.commands.send(Command::Send(body, waiting)).await.map_err(|_| Error::Closed)
         })
         .await?;
         done.await.map_err(|_| Error::Closed)?
@@ -113,7 +117,7 @@ impl Channel {
     /// Adds an agent by a key package that it has sent.
     pub(crate) async fn add_with(&self, agent: &str, key_package: Vec<u8>) -> Result<u64> {
         let intent = Intent::Add { agent: agent.to_owned(), key_package };
-        self.command(|done| Command::Change(intent, done)).await
+        self.command(|done| Command::Change(intent, done.into())).await
     }
 
     /// Removes an agent with every leaf that it has. Returns the commit's number: the agent can read nothing after it.
@@ -123,7 +127,7 @@ impl Channel {
     /// As for [`add`](Self::add).
     pub async fn remove(&self, agent: &str) -> Result<u64> {
         let intent = Intent::Remove { agent: agent.to_owned() };
-        self.command(|done| Command::Change(intent, done)).await
+        self.command(|done| Command::Change(intent, done.into())).await
     }
 
     /// Gives this agent's leaf new keys, and with them the group (post-compromise security). Returns the commit's number.
@@ -132,7 +136,7 @@ impl Channel {
     ///
     /// As for [`add`](Self::add).
     pub async fn rotate(&self) -> Result<u64> {
-        self.command(|done| Command::Change(Intent::Rotate, done)).await
+        self.command(|done| Command::Change(Intent::Rotate, done.into())).await
     }
 
     /// Asks to be removed. The others do it as soon as one of them is there; then [`Event::Evicted`] comes.
@@ -141,7 +145,7 @@ impl Channel {
     ///
     /// [`Error::Unreachable`] where the relay is not connected; a connection that breaks later is waited for.
     pub async fn leave(&self) -> Result<u64> {
-        self.command(Command::Leave).await
+        self.command(|done| Command::Leave(done.into())).await
     }
 
     /// Returns the members, this agent among them.

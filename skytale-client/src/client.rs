@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use skytale_core::ChannelName;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::builder::ClientBuilder;
 use crate::channel::Channel;
@@ -20,7 +22,7 @@ use crate::group::{Group, KeyPackages, Uses};
 use crate::identity::Identity;
 use crate::inbox::Inbox;
 use crate::machine::{Change, Kind, Machine, ONLY, Options};
-use crate::state::{AGENT, Left, Records};
+use crate::state::{AGENT, Records};
 use crate::suite::Suite;
 use crate::transport::Dialer;
 use crate::worker::{Command, Tickets, View, Worker};
@@ -36,13 +38,14 @@ pub(crate) struct Inner {
     pub cover: Option<Duration>,
     pub key_packages: u32,
     pub records: Records,
-    pub left: Left,
     pub dialer: Dialer,
     pub tokens: Tokens,
     pub desk: Desk,
     pub channels: Mutex<HashMap<ChannelName, Channel>>,
     /// Held while key packages are made or used.
     pub stock: Mutex<KeyPackages>,
+    /// Whether what was left at the relay before is of no use: this state has no private halves of it.
+    pub replaces_stock: AtomicBool,
     /// Whether key packages were left at the relay.
     pub stocked: watch::Sender<bool>,
     pub tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
@@ -50,6 +53,9 @@ pub(crate) struct Inner {
 
 /// How many commands wait for a channel's task.
 const COMMANDS: usize = 1024;
+
+/// How long a key package of last resort, which others may use again and again, is left at the relay.
+const LAST_RESORT_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How many key packages are made and left at once.
 const BATCH: u32 = 25;
@@ -118,10 +124,7 @@ impl Client {
             return Ok(channel.clone());
         }
         let stored = self.0.records.load(&name.to_string()).await?;
-        let mut machine = Machine::load(&name, &self.0.identity, stored, self.0.options)?;
-        if self.0.left == Left::Abruptly {
-            machine.renew_keys_first()?;
-        }
+        let machine = Machine::load(&name, &self.0.identity, stored, self.0.options)?;
         let channel = self.spawn(&name, machine, Tickets::default());
         channels.insert(name, channel.clone());
         Ok(channel)
@@ -144,9 +147,8 @@ impl Client {
                 None => 0,
             };
             let waits = self.0.desk.hints.welcome.notified();
-            let welcomes = self.0.desk.welcomes().await?;
-            let of_channel = || welcomes.iter().filter(|welcome| welcome.channel == name.to_string());
-            if let Some(welcome) = of_channel().rfind(|welcome| welcome.sequence >= joins_from) {
+            let welcomes = self.0.desk.welcomes(Some(&name)).await?;
+            if let Some(welcome) = welcomes.iter().rfind(|welcome| welcome.sequence >= joins_from) {
                 let (client, channel) = (self.clone(), name.clone());
                 let (welcome, sequence) = (welcome.welcome.clone(), welcome.sequence);
                 // A task of its own: a caller that turns away meanwhile leaves no half-joined channel behind.
@@ -154,7 +156,7 @@ impl Client {
                     tokio::spawn(async move { client.join_by_welcome(&channel, &welcome, sequence).await });
                 let joined = joining.await.map_err(|_| Error::Closed)?;
                 if matches!(joined, Ok(_) | Err(Error::Mls { .. })) {
-                    for used in of_channel() {
+                    for used in &welcomes {
                         self.0.desk.drop_welcome(used.id.clone()).await?;
                     }
                 }
@@ -177,7 +179,7 @@ impl Client {
     ///
     /// [`Error::Unreachable`] and [`Error::NotAuthorized`], as for every request.
     pub async fn invitations(&self) -> Result<Vec<String>> {
-        let welcomes = self.0.desk.welcomes().await?;
+        let welcomes = self.0.desk.welcomes(None).await?;
         Ok(welcomes.into_iter().map(|welcome| welcome.channel).collect())
     }
 
@@ -304,8 +306,9 @@ impl Client {
 impl Inner {
     /// Keeps enough key packages at the relay, as long as the client lives.
     pub async fn keep_stock(client: Weak<Self>, hints: Arc<Hints>) {
-        let mut last_resort = true;
+        let mut renewed: Option<Instant> = None;
         while let Some(client) = client.upgrade() {
+            let last_resort = renewed.is_none_or(|renewed| renewed.elapsed() >= LAST_RESORT_LIFE);
             let filled = client.fill_stock(last_resort).await;
             if filled.is_ok() {
                 client.stocked.send_replace(true);
@@ -313,8 +316,12 @@ impl Inner {
             drop(client);
             match filled {
                 Ok(()) => {
-                    last_resort = false;
-                    hints.stock.notified().await;
+                    renewed = renewed.filter(|_| !last_resort).or_else(|| Some(Instant::now()));
+                    let life = tokio::time::sleep(LAST_RESORT_LIFE);
+                    tokio::select! {
+                        () = hints.stock.notified() => {}
+                        () = life => {}
+                    }
                 }
                 Err(error) => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "no key packages were left");
@@ -327,7 +334,8 @@ impl Inner {
     /// Leaves key packages until the relay has as many as it keeps, or as this agent wants to leave. Their private halves
     /// are stored before anybody can use them.
     async fn fill_stock(&self, last_resort: bool) -> Result<()> {
-        let wanted = self.desk.upload(Vec::new(), None).await?;
+        let wanted = self.desk.wanted(self.replaces_stock.load(Ordering::Relaxed)).await?;
+        self.replaces_stock.store(false, Ordering::Relaxed);
         let mut left = wanted.min(self.key_packages);
         let mut reserve = last_resort.then_some(());
         while left > 0 || reserve.is_some() {

@@ -56,35 +56,63 @@ impl Desk {
         Self { agent: agent.to_string().into(), requests, hints }
     }
 
-    /// Takes one of an agent's key packages.
+    /// Takes one of an agent's key packages, waiting where too many were taken, but not for long.
     pub async fn claim(&self, agent: &str) -> Result<Vec<u8>> {
-        let claim = Content::ClaimKeyPackage(ClaimKeyPackage { agent: agent.to_owned() });
-        match self.ask(claim).await {
-            Ok(Content::KeyPackage(found)) => Ok(found.key_package.to_vec()),
-            Err(Error::Refused { code: "NOT_FOUND", reason, .. }) => {
-                Err(Error::NoKeyPackage { agent: agent.to_owned(), reason })
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let claim = Content::ClaimKeyPackage(ClaimKeyPackage { agent: agent.to_owned() });
+            match self.ask(claim).await {
+                Ok(Content::KeyPackage(found)) => return Ok(found.key_package.to_vec()),
+                Err(Error::Refused { code: "NOT_FOUND", reason, .. }) => {
+                    return Err(Error::NoKeyPackage { agent: agent.to_owned(), reason });
+                }
+                Err(Error::Refused { code: "RATE", retry_after: Some(wait), .. })
+                    if Instant::now() + wait < until =>
+                {
+                    tokio::time::sleep(wait).await;
+                }
+                other => return Err(unexpected(other)),
             }
-            other => Err(unexpected(other)),
         }
     }
 
     /// Leaves key packages, and returns how many more the relay would keep.
     pub async fn upload(&self, key_packages: Vec<Bytes>, last_resort: Option<Bytes>) -> Result<u32> {
-        let agent = self.agent.to_string();
         let last_resort = last_resort.unwrap_or_default();
-        let upload = UploadKeyPackages { agent, key_packages, last_resort };
+        self.stock(UploadKeyPackages { key_packages, last_resort, ..Default::default() }).await
+    }
+
+    /// Returns how many key packages the relay would keep, after `replace` has it forget those that are there.
+    pub async fn wanted(&self, replace: bool) -> Result<u32> {
+        self.stock(UploadKeyPackages { replace, ..Default::default() }).await
+    }
+
+    async fn stock(&self, upload: UploadKeyPackages) -> Result<u32> {
+        let upload = UploadKeyPackages { agent: self.agent.to_string(), ..upload };
         match self.ask(Content::UploadKeyPackages(upload)).await {
             Ok(Content::Stock(stock)) => Ok(stock.wanted),
             other => Err(unexpected(other)),
         }
     }
 
-    /// Returns the Welcomes that wait for the agent.
-    pub async fn welcomes(&self) -> Result<Vec<Welcome>> {
-        let fetch = FetchWelcomes { agent: self.agent.to_string() };
-        match self.ask(Content::FetchWelcomes(fetch)).await {
-            Ok(Content::Welcomes(found)) => Ok(found.welcomes),
-            other => Err(unexpected(other)),
+    /// Returns the Welcomes that wait for the agent, of one channel or of all.
+    pub async fn welcomes(&self, channel: Option<&ChannelName>) -> Result<Vec<Welcome>> {
+        let channel = channel.map(ChannelName::to_string);
+        let (mut welcomes, mut skip) = (Vec::new(), 0);
+        loop {
+            let fetch = FetchWelcomes { agent: self.agent.to_string(), skip };
+            match self.ask(Content::FetchWelcomes(fetch)).await {
+                Ok(Content::Welcomes(page)) => {
+                    let is_wanted =
+                        |welcome: &Welcome| channel.as_ref().is_none_or(|name| *name == welcome.channel);
+                    welcomes.extend(page.welcomes.into_iter().filter(is_wanted));
+                    if !page.more || page.next <= skip {
+                        return Ok(welcomes);
+                    }
+                    skip = page.next;
+                }
+                other => return Err(unexpected(other)),
+            }
         }
     }
 

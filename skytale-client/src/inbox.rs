@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::error::Result;
 use crate::event::Event;
 use crate::machine::{EventKey, read};
-use crate::state::Records;
+use crate::state::{Page, Records};
 
 /// A queue between a channel's task and whoever reads its events. It never grows beyond a bound: what does not fit waits
 /// in the state.
@@ -26,6 +26,8 @@ pub(crate) struct Inbox {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<(Option<EventKey>, Event)>,
+    /// The bytes of the messages that wait.
+    bytes: usize,
     /// Whether the state holds events that are not in the queue.
     overflowed: bool,
     /// The last event that was handed out.
@@ -37,9 +39,12 @@ struct Queue {
     closed: bool,
 }
 
-/// How many events wait in memory, and how many are taken from the state at once.
+/// How many events wait in memory, and of how many bytes.
 const WAITING: usize = 1024;
-const TAKEN: usize = 256;
+const WAITING_BYTES: usize = 8 * 1024 * 1024;
+
+/// How many are taken from the state at once.
+const TAKEN: Page = Page { events: 256, bytes: 4 * 1024 * 1024 };
 
 impl Inbox {
     /// Makes an inbox that begins with what the state holds.
@@ -59,11 +64,12 @@ impl Inbox {
                 if key.is_some_and(|key| key <= queue.newest) {
                     continue;
                 }
-                if key.is_some() && (queue.overflowed || queue.waiting.len() >= WAITING) {
+                if key.is_some() && (queue.overflowed || queue.is_full()) {
                     queue.overflowed = true;
                     queue.behind += 1;
                 } else if queue.waiting.len() < 2 * WAITING {
                     queue.newest = key.unwrap_or(queue.newest);
+                    queue.bytes += length(&event);
                     queue.waiting.push_back((key, event));
                 }
             }
@@ -116,9 +122,9 @@ impl Inbox {
         };
         let refilling = Refilling(self);
         let found = self.records.events(&self.scope, last, TAKEN).await?;
-        let more = found.len() == TAKEN;
-        let mut events = VecDeque::with_capacity(found.len() + 1);
-        for (key, event) in found {
+        let more = found.more;
+        let mut events = VecDeque::with_capacity(found.events.len() + 1);
+        for (key, event) in found.events {
             events.push_back((EventKey::from_bytes(&key), read(&event)?));
         }
         refilling.succeeded();
@@ -133,6 +139,7 @@ impl Inbox {
         if more && behind > 0 {
             events.push_front((None, Event::Lagging { waiting: behind }));
         }
+        queue.bytes = events.iter().map(|(_, event)| length(event)).sum();
         queue.waiting = events;
         Ok(())
     }
@@ -158,12 +165,25 @@ impl Drop for Refilling<'_> {
         queue.overflowed = true;
         // Handed out now, what came meanwhile would be acknowledged together with all that was not read before it.
         queue.waiting.retain(|(key, _)| key.is_none());
+        queue.bytes = 0;
+    }
+}
+
+fn length(event: &Event) -> usize {
+    match event {
+        Event::Message(message) => message.body.len(),
+        _ => 0,
     }
 }
 
 impl Queue {
+    fn is_full(&self) -> bool {
+        self.waiting.len() >= WAITING || self.bytes >= WAITING_BYTES
+    }
+
     fn take(&mut self) -> Option<(Option<EventKey>, Event)> {
         let (key, event) = self.waiting.pop_front()?;
+        self.bytes -= length(&event);
         self.last = key.unwrap_or(self.last);
         Some((key, event))
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use rand::RngExt;
 use skytale_core::extension::{Authenticate, Content, Extension};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
@@ -27,11 +27,35 @@ use crate::transport::Dialer;
 /// What the agent wants of a channel.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Send(Vec<u8>, oneshot::Sender<Result<u64>>),
-    Change(Intent, oneshot::Sender<Result<u64>>),
-    Leave(oneshot::Sender<Result<u64>>),
+    Send(Vec<u8>, Waiting),
+    Change(Intent, Waiting),
+    Leave(Waiting),
     Acknowledge(EventKey),
     Close(oneshot::Sender<()>),
+}
+
+/// Who is told what became of a request, and the room that it takes up until then.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    done: oneshot::Sender<Result<u64>>,
+    #[expect(dead_code, reason = "held, not read")]
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl From<oneshot::Sender<Result<u64>>> for Waiting {
+    fn from(done: oneshot::Sender<Result<u64>>) -> Self {
+        Self { done, room: None }
+    }
+}
+
+impl Waiting {
+    pub fn holding(room: OwnedSemaphorePermit, done: oneshot::Sender<Result<u64>>) -> Self {
+        Self { done, room: Some(room) }
+    }
+
+    fn tell(self, outcome: Result<u64>) {
+        let _ = self.done.send(outcome);
+    }
 }
 
 /// What everybody may know of a channel at any time.
@@ -188,8 +212,8 @@ impl Worker {
             }
             self.inbox.add(effects.events);
             for (ticket, outcome) in effects.done {
-                if let Some(done) = self.tickets.waiting.remove(&ticket) {
-                    let _ = done.send(outcome);
+                if let Some(waiting) = self.tickets.waiting.remove(&ticket) {
+                    waiting.tell(outcome);
                 }
             }
             if let Some(why) = effects.hang_up {
@@ -203,8 +227,8 @@ impl Worker {
     async fn reload(&mut self, error: Error) {
         tracing::error!(channel = %self.scope, error = &error as &dyn std::error::Error, "loading the channel anew");
         let mut error = Some(error);
-        for (_, done) in self.tickets.waiting.drain() {
-            let _ = done.send(Err(error.take().unwrap_or(Error::Closed)));
+        for (_, waiting) in self.tickets.waiting.drain() {
+            waiting.tell(Err(error.take().unwrap_or(Error::Closed)));
         }
         loop {
             let loaded = match self.records.load(&self.scope).await {
@@ -324,20 +348,20 @@ impl View {
 /// Callers that wait to be told what became of their requests.
 #[derive(Debug, Default)]
 pub(crate) struct Tickets {
-    waiting: HashMap<Ticket, oneshot::Sender<Result<u64>>>,
+    waiting: HashMap<Ticket, Waiting>,
     last: Ticket,
 }
 
 impl Tickets {
-    pub fn issue(&mut self, done: oneshot::Sender<Result<u64>>) -> Ticket {
+    pub fn issue(&mut self, waiting: impl Into<Waiting>) -> Ticket {
         self.last += 1;
-        self.waiting.insert(self.last, done);
+        self.waiting.insert(self.last, waiting.into());
         self.last
     }
 
     fn refuse(&mut self, reason: &str) {
-        for (_, done) in self.waiting.drain() {
-            let _ = done.send(Err(Error::NotAuthorized { reason: reason.to_owned() }));
+        for (_, waiting) in self.waiting.drain() {
+            waiting.tell(Err(Error::NotAuthorized { reason: reason.to_owned() }));
         }
     }
 }

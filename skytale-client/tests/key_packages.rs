@@ -9,7 +9,7 @@ use std::sync::Arc;
 use edge::{By, Edge, hear};
 use skytale_client::Client;
 use skytale_core::ChannelName;
-use skytale_store::{Directory, SqlStore};
+use skytale_store::{Bundle, Directory, MessageId, SqlStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -111,6 +111,43 @@ async fn held(store: &SqlStore, agent: &ChannelName) -> u32 {
 async fn claim(store: &SqlStore, agent: &ChannelName) -> Option<bytes::Bytes> {
     let claimed = store.claim_key_package(agent).await.expect("claimed")?;
     (!claimed.is_last_resort).then_some(claimed.key_package)
+}
+
+/// What an agent left in an earlier life is of no use: nobody has its private keys any more.
+#[tokio::test]
+async fn an_agent_whose_state_is_gone_is_added_by_a_key_package_of_its_new_one() {
+    let edge = Edge::start().await;
+    let alice = edge.agent(ALICE, By::Quic).start().await.expect("starts");
+    let room = alice.create_channel(edge::ROOM).await.expect("created");
+    for _ in 0..2 {
+        let lost = edge.agent(BOB, By::Grpc).start().await.expect("starts");
+        lost.left_key_packages().await.expect("left");
+        lost.close().await;
+    }
+    let bob = edge.agent(BOB, By::Grpc).start().await.expect("starts");
+    edge::add(&room, &bob).await;
+    let bobs = bob.join_channel(edge::ROOM).await.expect("joined by the first Welcome");
+    room.send("welcome").await.expect("sent");
+    assert_eq!(hear(&bobs, 1).await[0].text(), "welcome");
+    assert_eq!(held(edge.store(), bob.name()).await, STOCK - 1);
+}
+
+/// Commits that are not decided, as of a relay that died, hide no Welcome behind theirs.
+#[tokio::test]
+async fn a_welcome_is_found_behind_any_number_of_others() {
+    let edge = Edge::start().await;
+    let alice = edge.agent(ALICE, By::Quic).start().await.expect("starts");
+    let bob = edge.agent(BOB, By::Grpc).start().await.expect("starts");
+    for number in 0..150 {
+        let bundle = Bundle {
+            channel: ChannelName::parse("acme/research/other").expect("a name"),
+            commit: MessageId([number; 16]),
+            welcomes: vec![(bob.name().clone(), vec![number; 9].into())],
+            group_info: None,
+        };
+        edge.store().deposit(bundle).await.expect("deposited");
+    }
+    let [_, _] = edge::gather(&[alice, bob]).await.try_into().expect("two");
 }
 
 #[tokio::test]

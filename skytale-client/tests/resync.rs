@@ -10,16 +10,13 @@ use std::time::{Duration, Instant};
 use edge::{By, Edge, ROOM, SOON};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use skytale_client::{Channel, Client, Credentials, Error, Event};
+use skytale_client::{Channel, Client, Credentials, Event};
 use skytale_core::{Permissions, Principal, SequenceNumber};
 use skytale_relay::{AuthError, Authenticator};
 use skytale_store::Store;
 
 const OWNER: &str = "acme/agents/owner";
 const AGENT: &str = "globex/agents/forgetful";
-
-/// How many useless Welcomes an agent may be sent, at most: as many as key packages can be left of a lost state.
-const WELCOMES: u32 = 101;
 
 /// Every token is an account of its own: relays let an account in by an external commit once a minute.
 struct EachToken;
@@ -149,27 +146,18 @@ impl World {
         store.trim(self.owners.name(), SequenceNumber(through)).await.expect("trimmed");
     }
 
-    /// Nobody but a member can let the agent in again; its old key packages may be used first, to no end.
+    /// Nobody but a member can let the agent in again, by a key package of its new state.
     async fn delete_the_state(&mut self, round: u32) -> Duration {
         self.close_agent().await;
         std::fs::remove_dir_all(self.place()).expect("removed");
         let began = Instant::now();
         self.agent = start(&self.edge, &self.starts).await;
         self.agent.left_key_packages().await.expect("left");
-        for _ in 0..WELCOMES {
-            self.owners.remove(AGENT).await.expect("removed");
-            self.owners.add(AGENT).await.expect("added");
-            match self.agent.join_channel(ROOM).await {
-                Ok(channel) => {
-                    self.agents = channel;
-                    self.agents.send(format!("back {round}")).await.expect("sent");
-                    return began.elapsed();
-                }
-                Err(Error::Mls { .. }) => {}
-                Err(error) => panic!("{error}"),
-            }
-        }
-        panic!("no Welcome was of use")
+        self.owners.remove(AGENT).await.expect("removed");
+        self.owners.add(AGENT).await.expect("added");
+        self.agents = self.agent.join_channel(ROOM).await.expect("joined");
+        self.agents.send(format!("back {round}")).await.expect("sent");
+        began.elapsed()
     }
 
     /// Both hear each other, and are in one group, each once.

@@ -4,6 +4,7 @@ mod access;
 mod allowance;
 pub mod auth;
 mod channel;
+mod claims;
 mod close;
 mod cluster;
 mod connect;

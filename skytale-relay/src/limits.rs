@@ -40,6 +40,10 @@ pub struct Limits {
     pub proposals_per_epoch: usize,
     /// The most proposals of one account in one epoch of a channel. Default: 8.
     pub proposals_per_principal: usize,
+    /// The most key packages of one agent that one account claims in a minute. Default: 10.
+    pub claims_per_minute: u32,
+    /// The most key packages of one agent that all accounts claim in an hour. Default: 100.
+    pub claims_per_hour: u32,
 }
 
 impl Default for Limits {
@@ -60,6 +64,8 @@ impl Default for Limits {
             unarchived_bytes_in_flight: 4 * 1024 * 1024,
             proposals_per_epoch: 64,
             proposals_per_principal: 8,
+            claims_per_minute: 10,
+            claims_per_hour: 100,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::access::Access;
 use crate::allowance::PlanLimits;
 use crate::auth::Revocations;
 use crate::channel::{Appending, Registry};
+use crate::claims::Claims;
 use crate::cluster::Cluster;
 use crate::connect::{Connect, ConnectError};
 use crate::cursors::{Cursors, Replay};
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub directory: Arc<dyn Directory>,
     pub cursors: Arc<Cursors>,
     pub quotas: Quotas,
+    pub claims: Claims,
     pub access: Option<Arc<dyn Access>>,
     pub revocations: Revocations,
     pub plans: Option<PlanLimits>,
@@ -69,6 +71,7 @@ impl Relay {
         let appending = Appending { store, meter: Meter::new(), proposals: limits.proposals() };
         Self {
             shared: Arc::new(Shared {
+                claims: Claims::new(&limits),
                 limits,
                 replay: Replay::Off,
                 published_sdk_expiry: PublishedSdkExpiry::default(),
@@ -106,6 +109,7 @@ impl Relay {
     pub fn with_limits(mut self, limits: Limits) -> Self {
         let shared = self.configure();
         shared.appending.proposals = limits.proposals();
+        shared.claims = Claims::new(&limits);
         shared.limits = limits;
         self
     }

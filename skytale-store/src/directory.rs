@@ -40,6 +40,9 @@ pub trait Directory: fmt::Debug + Send + Sync + 'static {
     /// Returns how many key packages an agent has, without the one of last resort.
     async fn count_key_packages(&self, agent: &ChannelName) -> Result<u32>;
 
+    /// Forgets every key package of an agent, the one of last resort, too.
+    async fn drop_key_packages(&self, agent: &ChannelName) -> Result<()>;
+
     /// Takes a key package of an agent, if it has any.
     async fn claim_key_package(&self, agent: &ChannelName) -> Result<Option<ClaimedKeyPackage>>;
 
@@ -54,8 +57,8 @@ pub trait Directory: fmt::Debug + Send + Sync + 'static {
         accepted: Option<SequenceNumber>,
     ) -> Result<()>;
 
-    /// Returns an agent's Welcomes, oldest first, at most `most`.
-    async fn welcomes(&self, agent: &ChannelName, most: u32) -> Result<Vec<Deposit>>;
+    /// Returns an agent's Welcomes, oldest first, at most `most`, without the first `skip`.
+    async fn welcomes(&self, agent: &ChannelName, skip: u32, most: u32) -> Result<Vec<Deposit>>;
 
     /// Drops a Welcome that its agent has stored.
     async fn drop_welcome(&self, agent: &ChannelName, commit: MessageId) -> Result<()>;

@@ -102,6 +102,8 @@ pub struct LimitsConfig {
     pub max_quic_streams_per_connection: Option<u32>,
     pub max_proposals_per_epoch: Option<usize>,
     pub max_proposals_per_principal: Option<usize>,
+    pub max_claims_per_minute: Option<u32>,
+    pub max_claims_per_hour: Option<u32>,
     pub max_api_rate: Option<u32>,
     pub max_unauthenticated_api_rate: Option<u32>,
     pub max_sign_ups_per_minute: Option<u32>,
@@ -362,6 +364,8 @@ impl LimitsConfig {
         set(&mut limits.proposals_per_epoch, self.max_proposals_per_epoch);
         set(&mut limits.proposals_per_principal, self.max_proposals_per_principal);
         limits.publish_rate = self.max_publish_rate.unwrap_or(limits.publish_rate);
+        limits.claims_per_minute = self.max_claims_per_minute.unwrap_or(limits.claims_per_minute);
+        limits.claims_per_hour = self.max_claims_per_hour.unwrap_or(limits.claims_per_hour);
         limits
     }
 

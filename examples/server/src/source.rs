@@ -175,6 +175,8 @@ merge!(crate::config::LimitsConfig {
     max_quic_streams_per_connection,
     max_proposals_per_epoch,
     max_proposals_per_principal,
+    max_claims_per_minute,
+    max_claims_per_hour,
     max_api_rate,
     max_unauthenticated_api_rate,
     max_sign_ups_per_minute,

@@ -1,33 +1,79 @@
-//! The server killed under load, again and again.
+//! The server killed under load, again and again, while the same agents go on: SLIM ones, and native ones, which are told
+//! what was kept.
 
 #[path = "../../../skytale-relay/tests/wire/mod.rs"]
 mod wire;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::TryStreamExt;
+use skytale_client::{Channel, Client};
 use skytale_core::{ChannelName, Dialect, SequenceNumber};
 use skytale_store::{Record, SqlStore, Store};
+use tokio::task::JoinHandle;
 use wire::{Agent, Say, room};
 
 const KILLS: u64 = 20;
+const NATIVE_ROOM: &str = "acme/research/room";
 
-/// Starts the server and waits until it listens.
-fn start(directory: &Path) -> (Child, SocketAddr) {
+/// How long anything may take.
+const SOON: Duration = Duration::from_secs(60);
+
+/// A server that is killed and started again where it was.
+struct Server {
+    address: SocketAddr,
+    directory: tempfile::TempDir,
+    child: Child,
+}
+
+impl Server {
+    fn start() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = free.local_addr().expect("an address");
+        drop(free);
+        let directory = tempfile::tempdir().expect("a directory");
+        let child = run(address, directory.path());
+        Self { address, directory, child }
+    }
+
+    fn kill_and_start(&mut self) {
+        self.child.kill().expect("kill -9");
+        self.child.wait().expect("it is gone");
+        self.child = run(self.address, self.directory.path());
+    }
+
+    async fn archived(&self, channel: &ChannelName) -> Vec<Record> {
+        let path = self.directory.path().join("skytale.db");
+        let store = SqlStore::open_sqlite_read_only(path).await.expect("open");
+        let records: Vec<Record> =
+            store.read(channel, SequenceNumber::START).try_collect().await.expect("read");
+        assert!(
+            records.iter().map(|record| record.sequence.0).eq(1..=records.len() as u64),
+            "no gap, no duplicate"
+        );
+        records
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs the server and waits until it listens.
+fn run(address: SocketAddr, directory: &Path) -> Child {
     let mut child = Command::new(env!("CARGO_BIN_EXE_skytale-server"))
-        .args([
-            "--allow-anonymous",
-            "--grpc-listen-addr",
-            "127.0.0.1:0",
-            "--quic-listen-addr",
-            "127.0.0.1:0",
-            "--health-listen-addr",
-            "127.0.0.1:0",
-        ])
+        .args(["--allow-anonymous", "--quic-listen-addr", "127.0.0.1:0"])
+        .args(["--health-listen-addr", "127.0.0.1:0", "--grpc-listen-addr", &address.to_string()])
         .arg("--data-dir")
         .arg(directory)
         .stdout(Stdio::piped())
@@ -35,65 +81,116 @@ fn start(directory: &Path) -> (Child, SocketAddr) {
         .spawn()
         .expect("it starts");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
-    let line = lines.find(|line| line.contains("grpc listening on")).expect("it listens");
-    let address = line.split_whitespace().nth(3).expect("an address").parse().expect("an address");
-    (child, address)
+    lines.find(|line| line.contains("grpc listening on")).expect("it listens");
+    child
 }
 
-async fn agent(address: SocketAddr, dialect: Dialect, who: &str, id: u64) -> Agent {
+async fn slim(address: SocketAddr, dialect: Dialect, who: &str, id: u64) -> Agent {
     let mut agent = Agent::open(address, dialect, who, id, None).await.expect("admitted");
     agent.negotiate().await;
     agent
 }
 
-async fn archived(directory: &Path) -> Vec<Record> {
-    let store = SqlStore::open_sqlite_read_only(directory.join("skytale.db")).await.expect("open");
-    let channel = ChannelName::from_strings(["org", "ns", "room"]);
-    store.read(&channel, SequenceNumber::START).try_collect().await.expect("read")
+/// Two SLIM agents, which come back under their names when the server does.
+#[derive(Default)]
+struct SlimAgents {
+    said: u64,
+    heard: BTreeSet<String>,
 }
 
-/// Publishes until the server is gone; returns what the member heard.
-async fn round(mut server: Child, address: SocketAddr, dialect: Dialect, number: u64) -> Vec<String> {
-    let sender = agent(address, dialect, "sender", 1).await;
-    let mut member = agent(address, dialect, "member", 2).await;
-    member.subscribe(&room()).await;
-    let publishing = tokio::spawn(async move {
-        for message in 0_u64.. {
-            let frame = sender.publish_frame(&Say::msg(room(), &format!("{number}-{message}")));
-            if sender.sender.send(frame).await.is_err() {
-                return;
+impl SlimAgents {
+    /// Publishes and listens, kills the server once so many were heard, and goes on until the streams end.
+    async fn talk(&mut self, server: &mut Server, dialect: Dialect, until: usize) {
+        let sender = slim(server.address, dialect, "sender", 1).await;
+        let mut member = slim(server.address, dialect, "member", 2).await;
+        member.subscribe(&room()).await;
+        let first = self.said;
+        let publishing = tokio::spawn(async move {
+            for message in first.. {
+                let frame = sender.publish_frame(&Say::msg(room(), &message.to_string()));
+                if sender.sender.send(frame).await.is_err() {
+                    return message;
+                }
+            }
+            unreachable!("it goes on until the server is gone")
+        });
+        let mut heard = 0;
+        while let Ok(frame) = member.frame().await {
+            self.heard.insert(member.read(frame).text().to_owned());
+            heard += 1;
+            if heard == until {
+                server.kill_and_start();
             }
         }
-    });
-    let mut heard = Vec::new();
-    while let Ok(frame) = member.frame().await {
-        heard.push(member.read(frame).text().to_owned());
-        if heard.len() as u64 == 50 + 37 * number {
-            server.kill().expect("kill -9");
-        }
+        assert!(heard >= until, "{heard} of {until} heard before the kill");
+        self.said = publishing.await.expect("the publisher ends");
     }
-    server.wait().expect("it is gone");
-    publishing.await.expect("the publisher ends");
-    heard
+}
+
+/// An agent that speaks, one that listens, and what they were told. Neither knows of the kills.
+struct NativeAgents {
+    speaking: JoinHandle<BTreeMap<u64, u64>>,
+    listener: Channel,
+    stop: Arc<AtomicBool>,
+}
+
+impl NativeAgents {
+    async fn start(address: SocketAddr) -> Self {
+        let agent = |name: &str| Client::builder(name, format!("grpc://{address}")).start();
+        let (alice, bob) = (agent("acme/agents/alice").await, agent("acme/agents/bob").await);
+        let (alice, bob) = (alice.expect("starts"), bob.expect("starts"));
+        let speaker = alice.create_channel(NATIVE_ROOM).await.expect("created");
+        bob.left_key_packages().await.expect("left");
+        speaker.add("acme/agents/bob").await.expect("added");
+        let listener = bob.join_channel(NATIVE_ROOM).await.expect("joined");
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let speaking = tokio::spawn(async move {
+            let mut acknowledged = BTreeMap::new();
+            for message in 0.. {
+                if stopped.load(Ordering::Relaxed) {
+                    break;
+                }
+                let sequence = speaker.send(u64::to_string(&message)).await.expect("sent in the end");
+                assert!(acknowledged.insert(message, sequence).is_none());
+            }
+            acknowledged
+        });
+        Self { speaking, listener, stop }
+    }
+
+    /// Hears every message once, in order, under the number that its speaker was told.
+    async fn compare(self) -> BTreeMap<u64, u64> {
+        self.stop.store(true, Ordering::Relaxed);
+        let acknowledged = self.speaking.await.expect("the speaker ends");
+        let mut messages = self.listener.messages();
+        for (message, sequence) in &acknowledged {
+            let next = tokio::time::timeout(SOON, messages.next_message()).await.expect("in time");
+            let heard = next.expect("open").expect("readable");
+            assert_eq!((heard.text().as_ref(), heard.sequence), (message.to_string().as_str(), *sequence));
+        }
+        acknowledged
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_delivered_survives_twenty_kills_and_agents_carry_on() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut heard = BTreeSet::new();
+async fn what_was_delivered_or_acknowledged_survives_twenty_kills_and_agents_carry_on() {
+    let mut server = Server::start();
+    let native = NativeAgents::start(server.address).await;
+    let mut slim = SlimAgents::default();
+    let slim_room = ChannelName::from_strings(["org", "ns", "room"]);
     for number in 0..KILLS {
         let dialect = if number % 2 == 0 { Dialect::Slim1 } else { Dialect::Slim3 };
-        let (server, address) = start(directory.path());
-        heard.extend(round(server, address, dialect, number).await);
-        let records = archived(directory.path()).await;
-        assert!(
-            records.iter().map(|record| record.sequence.0).eq(1..=records.len() as u64),
-            "no gap, no duplicate"
-        );
-        let kept: BTreeSet<String> = records.iter().map(text).collect();
-        let lost: Vec<_> = heard.difference(&kept).collect();
+        slim.talk(&mut server, dialect, 50 + 37 * number as usize).await;
+        let kept: BTreeSet<String> = server.archived(&slim_room).await.iter().map(text).collect();
+        let lost: Vec<_> = slim.heard.difference(&kept).collect();
         assert!(lost.is_empty(), "after kill {number} these were delivered and are gone: {lost:?}");
     }
+    let acknowledged = native.compare().await;
+    let kept = server.archived(&ChannelName::parse(NATIVE_ROOM).expect("a name")).await;
+    assert!(acknowledged.values().all(|sequence| *sequence <= kept.len() as u64));
+    assert!(acknowledged.len() > KILLS as usize, "the agents carried on: {}", acknowledged.len());
+    println!("{} delivered to SLIM agents, {} acknowledged", slim.heard.len(), acknowledged.len());
 }
 
 fn text(record: &Record) -> String {

@@ -34,14 +34,14 @@ async fn turn_away(inbox: &Inbox) -> bool {
     let _ = poll!(&mut busy);
     let turned_away = poll!(&mut Box::pin(inbox.next())).is_pending();
     // The read that nobody waits for is over before anything else comes.
-    inbox.records.events(SCOPE, EventKey::default(), 1).await.expect("read");
+    inbox.records.events(SCOPE, EventKey::default(), Page { events: 1, bytes: 1 }).await.expect("read");
     turned_away
 }
 
 #[tokio::test]
 async fn readers_that_turn_away_miss_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
-    let (records, _) = State::directory(directory.path()).open().await.expect("opens");
+    let records = State::directory(directory.path()).open().await.expect("opens");
     let inbox = Inbox::new(SCOPE.to_owned(), records);
     let mut last = WAITING as u64 + 300;
     come(&inbox, 1..last + 1).await;
@@ -67,7 +67,7 @@ async fn readers_that_turn_away_miss_nothing() {
 
 #[tokio::test]
 async fn what_follows_a_damaged_record_does_not_take_its_place() {
-    let (records, _) = State::memory().open().await.expect("opens");
+    let records = State::memory().open().await.expect("opens");
     let inbox = Inbox::new(SCOPE.to_owned(), records.clone());
     let key = EventKey { sequence: 1, part: 0 }.to_bytes();
     let damaged = Change::Put { kind: Kind::Event, key, value: vec![0xc1] };

@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Identity = 8,
     /// A key package that was sent with an invite.
     Joining = 9,
+    /// That the channel's state may lack its last steps.
+    Doubt = 10,
 }
 
 /// A change of one record.

@@ -86,7 +86,7 @@ pub(crate) struct Machine {
     last_key: u64,
     /// How many messages the agent has said in its life.
     said: u64,
-    /// The first epoch in which the agent may encrypt.
+    /// The first epoch in which the agent may encrypt: where the last steps of its state may be missing, it needs new keys.
     sealing_from: u64,
     /// How many application messages the agent has sent in this epoch.
     sent_in_epoch: u64,
@@ -210,13 +210,11 @@ impl Machine {
         }
         let keys = machine.intents.keys().chain(machine.outbox.keys());
         machine.last_key = keys.copied().max().unwrap_or_default();
+        if stored.contains_key(&Kind::Doubt) {
+            machine.sealing_from = machine.group.epoch() + 1;
+            machine.want(Intent::Rotate, None)?;
+        }
         Ok(machine)
-    }
-
-    /// Encrypts nothing until the agent has new keys, because the last steps of its state may be missing.
-    pub fn renew_keys_first(&mut self) -> Result<()> {
-        self.sealing_from = self.group.epoch() + 1;
-        self.want(Intent::Rotate, None)
     }
 
     fn new(channel: ChannelName, group: Group, cursor: u64, phase: Phase, options: Options) -> Self {
@@ -279,6 +277,10 @@ impl Machine {
             self.flush_outbox()?;
             self.flush_leaving()?;
             self.flush_commit()?;
+        }
+        if self.sealing_from > 0 && self.group.epoch() >= self.sealing_from {
+            self.sealing_from = 0;
+            self.changes.push(Change::Delete { kind: Kind::Doubt, key: ONLY.to_vec() });
         }
         let mut effects = std::mem::take(&mut self.effects);
         for (key, value) in self.group.take_changes() {

@@ -31,6 +31,11 @@ impl Machine {
             let message = envelope.app_payload().map(|payload| payload.blob.to_vec());
             return self.delivered(extension.sequence, extension.previous, id, message.as_deref());
         }
+        if let (0, Some(Content::Refused(refused))) = (extension.request, &extension.content) {
+            // The last word of a stream, or about a token that was presented anew.
+            self.hang_up(Error::refused(refused.clone()));
+            return Ok(());
+        }
         let Some(asked) = self.asked.remove(&extension.request) else { return Ok(()) };
         match (asked, extension.content) {
             (_, Some(Content::Accepted(accepted))) => self.accepted(asked, accepted),

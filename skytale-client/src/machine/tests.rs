@@ -17,18 +17,30 @@ fn identity(name: &str) -> Identity {
     Identity::generate(&ChannelName::parse(name).expect("a name")).expect("an identity")
 }
 
-/// Makes a group of two: another member's, and an agent's machine, which joined by commit 1.
-fn two(resync: Resync) -> (Group, Machine) {
-    let (other, agent) = (identity("acme/agents/other"), identity("acme/agents/agent"));
-    let mut stock = KeyPackages::default();
-    let key_package = stock.generate(&agent, Suite::Classic, Uses::Once).expect("made");
-    let mut others = Group::create(&other, Suite::Classic).expect("created");
-    let adds = vec![(agent.text().to_owned(), key_package)];
+/// Makes a group as another member has it, and as agents have it that it has added.
+fn group(agents: &[&Identity]) -> (Group, Vec<Group>) {
+    let mut others = Group::create(&identity("acme/agents/other"), Suite::Classic).expect("created");
+    let (stocks, adds): (Vec<_>, Vec<_>) = agents.iter().map(|agent| stocked(agent)).unzip();
     let built = others.commit(&Plan { adds, ..Plan::default() }).expect("built");
     others.merge_pending().expect("merged");
-    let group = Group::join(&agent, &built.welcome.expect("a Welcome"), &mut stock).expect("joined");
+    let welcome = built.welcome.expect("a Welcome");
+    let join = |(agent, mut stock): (&&Identity, KeyPackages)| Group::join(agent, &welcome, &mut stock);
+    let joined = agents.iter().zip(stocks).map(join).collect::<Result<_>>();
+    (others, joined.expect("joined"))
+}
+
+/// Makes a key package; returns it with its agent's name, and the stock that has its private half.
+fn stocked(agent: &Identity) -> (KeyPackages, (String, Vec<u8>)) {
+    let mut stock = KeyPackages::default();
+    let key_package = stock.generate(agent, Suite::Classic, Uses::Once).expect("made");
+    (stock, (agent.text().to_owned(), key_package))
+}
+
+/// Makes a group of two: another member's, and an agent's machine, which joined by commit 1.
+fn two(resync: Resync) -> (Group, Machine) {
+    let (others, mut joined) = group(&[&identity("acme/agents/agent")]);
     let options = Options { resync, ..Options::default() };
-    (others, Machine::joined(&channel(), group, 1, options))
+    (others, Machine::joined(&channel(), joined.remove(0), 1, options))
 }
 
 fn commit(group: &mut Group, removes: Vec<u32>) -> Vec<u8> {
@@ -235,4 +247,83 @@ fn a_message_that_waits_behind_a_stale_one_wakes_nobody() {
     step(&mut machine, refuse(first, Code::StaleEpoch), 0);
     step(&mut machine, Input::Tick, 200);
     assert_eq!(machine.wakes_at(), None);
+}
+
+#[test]
+fn the_last_word_of_a_stream_says_why_it_ends_and_when_to_come_back() {
+    let (_, mut machine) = two(Resync::default());
+    connect(&mut machine);
+    let ended = step(&mut machine, refuse(0, Code::Unavailable), 0);
+    assert!(!machine.is_subscribed());
+    assert!(
+        matches!(ended.hang_up, Some(Error::Refused { code: "UNAVAILABLE", retry_after: Some(_), .. })),
+        "{:?}",
+        ended.hang_up
+    );
+}
+
+#[test]
+fn an_agent_in_doubt_encrypts_nothing_before_it_has_new_keys() {
+    let agent = identity("acme/agents/agent");
+    let (_, mut joined) = group(&[&agent]);
+    let mut machine = Machine::joined(&channel(), joined.remove(0), 1, Options::default());
+    let mut stored = Stored::new();
+    let mut changes = machine.take_effects().expect("effects").changes;
+    changes.push(Change::Put { kind: Kind::Doubt, key: ONLY.to_vec(), value: Vec::new() });
+    crate::state::apply(&mut stored, changes);
+
+    let mut machine = Machine::load(&channel(), &agent, stored, Options::default()).expect("loads");
+    assert!(send(&mut machine).frames.is_empty());
+    let (_, rotation) = asked(&connect(&mut machine));
+    assert!(matches!(
+        skytale_core::mls::MlsHeader::read(&rotation),
+        Some(skytale_core::mls::MlsHeader::Framed { content: skytale_core::mls::ContentType::Commit, .. })
+    ));
+    let renewed = step(&mut machine, deliver(2, rotation), 0);
+    asked(&renewed);
+    let is_certain = |change: &Change| matches!(change, Change::Delete { kind: Kind::Doubt, .. });
+    assert!(renewed.changes.iter().any(is_certain), "from now on it is in order");
+}
+
+/// The ways into another history than the others': another commit is shown to this agent (an equivocating relay), or it
+/// has joined by the Welcome of a commit that lost. Either way the first message of the others tells that something is
+/// wrong, their first commit what it is, and the agent asks for the way back.
+#[test]
+fn an_agent_in_another_history_notices() {
+    for joins_by_a_losing_welcome in [false, true] {
+        let (agent, rival) = (identity("acme/agents/agent"), identity("acme/agents/rival"));
+        let (mut others, mut rivals, group) = if joins_by_a_losing_welcome {
+            let (others, mut joined) = group(&[&rival]);
+            let mut rivals = joined.remove(0);
+            let (mut stock, add) = stocked(&agent);
+            let built = rivals.commit(&Plan { adds: vec![add], ..Plan::default() }).expect("built");
+            rivals.merge_pending().expect("merged");
+            let welcome = built.welcome.expect("a Welcome");
+            (others, rivals, Group::join(&agent, &welcome, &mut stock).expect("joined"))
+        } else {
+            let (others, mut joined) = group(&[&rival, &agent]);
+            let group = joined.remove(1);
+            (others, joined.remove(0), group)
+        };
+        let mut machine = Machine::joined(&channel(), group, 1, Options::default());
+        connect(&mut machine);
+        if !joins_by_a_losing_welcome {
+            let shown = commit(&mut rivals, Vec::new());
+            step(&mut machine, deliver(2, shown), 0);
+        }
+        commit(&mut others, Vec::new());
+        assert_eq!(others.epoch(), machine.group().epoch(), "numbers do not tell");
+        assert_ne!(others.epoch_authenticator(), machine.group().epoch_authenticator());
+
+        let said = others.encrypt(&[0; 256]).expect("encrypts");
+        let heard = step(&mut machine, deliver(3, said), 0);
+        let is_unreadable =
+            |(_, event): &(_, Event)| matches!(event, Event::Undecryptable { sequence: 3, .. });
+        assert!(heard.events.iter().any(is_unreadable), "{:?}", heard.events);
+        let followed = step(&mut machine, deliver(4, commit(&mut others, Vec::new())), 0);
+        let is_forked = |(_, event): &(_, Event)| matches!(event, Event::Forked { sequence: 4, .. });
+        assert!(followed.events.iter().any(is_forked), "{:?}", followed.events);
+        asked(&followed);
+        assert_eq!(machine.phase(), Phase::Forked(4));
+    }
 }

@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
 use super::lock::{Lock, private};
-use super::place::{Durability, Left};
-use super::{Cipher, Step};
+use super::origin::Origin;
+use super::place::Durability;
+use super::{Cipher, Found, Page, Step};
 use crate::crash;
 use crate::error::{Error, Result};
-use crate::machine::{Change, EventKey, Kind, Stored};
+use crate::machine::{Change, EventKey, Kind, ONLY, Stored};
 
 /// The file's name within its directory.
 pub(super) const NAME: &str = "agent.db";
@@ -35,7 +37,7 @@ enum Job {
 /// How many commits become one transaction.
 const TOGETHER: usize = 256;
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind::Group,
     Kind::Channel,
     Kind::Intent,
@@ -45,21 +47,22 @@ const KINDS: [Kind; 9] = [
     Kind::KeyPackage,
     Kind::Identity,
     Kind::Joining,
+    Kind::Doubt,
 ];
 
 impl File {
     /// Opens or makes the file, and locks its directory.
-    pub async fn open(directory: PathBuf, cipher: Cipher, durability: Durability) -> Result<(Self, Left)> {
+    pub async fn open(directory: PathBuf, cipher: Cipher, durability: Durability) -> Result<Self> {
         let (opened, wait) = oneshot::channel();
         let (sender, jobs) = mpsc::channel();
         let run = move || {
-            let open =
-                Lock::prepare(&directory).and_then(|lock| Ok((lock, connect(&directory, durability)?)));
-            let (lock, connection, left) = match open {
-                Ok((lock, (connection, left))) => (lock, connection, left),
+            let open = Lock::prepare(&directory)
+                .and_then(|lock| Ok((lock, connect(&directory, &cipher, durability)?)));
+            let (lock, connection) = match open {
+                Ok(open) => open,
                 Err(error) => return drop(opened.send(Err(error))),
             };
-            let closing = if opened.send(Ok(left)).is_ok() { work(connection, &cipher, &jobs) } else { None };
+            let closing = if opened.send(Ok(())).is_ok() { work(connection, &cipher, &jobs) } else { None };
             drop(lock);
             if let Some(closing) = closing {
                 let _ = closing.send(());
@@ -67,8 +70,8 @@ impl File {
         };
         let spawned = thread::Builder::new().name("skytale-state".to_owned()).spawn(run);
         spawned.map_err(Error::state)?;
-        let left = wait.await.map_err(|_| Error::Closed)??;
-        Ok((Self(sender), left))
+        wait.await.map_err(|_| Error::Closed)??;
+        Ok(Self(sender))
     }
 
     pub async fn commit(&self, steps: Vec<Step>) -> Result<()> {
@@ -83,16 +86,10 @@ impl File {
     }
 
     pub async fn channels(&self) -> Result<Vec<String>> {
-        self.read(|connection, _| {
-            let sql = "SELECT scope FROM records WHERE kind = ?1 ORDER BY scope";
-            let mut statement = connection.prepare(sql).map_err(Error::state)?;
-            let rows = statement.query_map([Kind::Channel as u8], |row| row.get(0)).map_err(Error::state)?;
-            rows.collect::<Result<_, _>>().map_err(Error::state)
-        })
-        .await
+        self.read(|connection, _| channels(connection)).await
     }
 
-    pub async fn events(&self, scope: &str, after: EventKey, most: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    pub async fn events(&self, scope: &str, after: EventKey, most: Page) -> Result<Found> {
         let scope = scope.to_owned();
         self.read(move |connection, cipher| events(connection, cipher, &scope, after, most)).await
     }
@@ -143,29 +140,54 @@ impl Lock {
     }
 }
 
-fn connect(directory: &Path, durability: Durability) -> Result<(Connection, Left)> {
+/// Opens the file, and notes where it may lack its last steps: after a session with relaxed durability that did not end in
+/// order, and where it is a copy.
+fn connect(directory: &Path, cipher: &Cipher, durability: Durability) -> Result<Connection> {
     let path = directory.join(NAME);
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
     private(&mut options);
     options.open(&path).map_err(Error::state)?;
-    let connection = Connection::open(&path).map_err(Error::state)?;
+    let origin = Origin::of(&path)?;
+    let mut connection = Connection::open(&path).map_err(Error::state)?;
     let setup = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; \
          CREATE TABLE IF NOT EXISTS records (scope TEXT NOT NULL, kind INTEGER NOT NULL, key BLOB NOT NULL, \
          value BLOB NOT NULL, PRIMARY KEY (scope, kind, key)) WITHOUT ROWID; \
-         CREATE TABLE IF NOT EXISTS opened (one INTEGER PRIMARY KEY CHECK (one = 1), relaxed INTEGER NOT NULL)";
+         CREATE TABLE IF NOT EXISTS opened (one INTEGER PRIMARY KEY CHECK (one = 1), relaxed INTEGER NOT NULL); \
+         CREATE TABLE IF NOT EXISTS origin (one INTEGER PRIMARY KEY CHECK (one = 1), hint BLOB NOT NULL)";
     connection.execute_batch(setup).map_err(Error::state)?;
-    let open: Option<bool> = connection
-        .query_row("SELECT relaxed FROM opened", [], |row| row.get(0))
-        .optional()
-        .map_err(Error::state)?;
     let relaxed = durability == Durability::Relaxed;
-    connection.execute("INSERT OR REPLACE INTO opened VALUES (1, ?1)", [relaxed]).map_err(Error::state)?;
+    let transaction = connection.transaction().map_err(Error::state)?;
+    let was_relaxed: Option<bool> = first(&transaction, "SELECT relaxed FROM opened")?;
+    let known: Option<Vec<u8>> = first(&transaction, "SELECT hint FROM origin")?;
+    let is_copy = known.is_some_and(|known| known != origin.hint());
+    if was_relaxed == Some(true) || is_copy {
+        for scope in channels(&transaction)? {
+            let doubt = Change::Put { kind: Kind::Doubt, key: ONLY.to_vec(), value: Vec::new() };
+            make(&transaction, cipher, &scope, &doubt)?;
+        }
+    }
+    let noted = transaction.execute("INSERT OR REPLACE INTO opened VALUES (1, ?1)", [relaxed]);
+    noted.map_err(Error::state)?;
+    let noted = transaction.execute("INSERT OR REPLACE INTO origin VALUES (1, ?1)", [origin.hint()]);
+    noted.map_err(Error::state)?;
+    transaction.commit().map_err(Error::state)?;
     // Only now: a power failure must not take the mark together with the session that it is about.
     if relaxed {
         connection.execute_batch("PRAGMA synchronous = NORMAL").map_err(Error::state)?;
     }
-    Ok((connection, if open == Some(true) { Left::Abruptly } else { Left::InOrder }))
+    Ok(connection)
+}
+
+fn first<T: FromSql>(connection: &Connection, sql: &str) -> Result<Option<T>> {
+    connection.query_row(sql, [], |row| row.get(0)).optional().map_err(Error::state)
+}
+
+fn channels(connection: &Connection) -> Result<Vec<String>> {
+    let sql = "SELECT scope FROM records WHERE kind = ?1 ORDER BY scope";
+    let mut statement = connection.prepare(sql).map_err(Error::state)?;
+    let rows = statement.query_map([Kind::Channel as u8], |row| row.get(0)).map_err(Error::state)?;
+    rows.collect::<Result<_, _>>().map_err(Error::state)
 }
 
 /// Works until the last handle is gone, or one of them wants the file closed: it is told once it is.
@@ -278,20 +300,25 @@ fn events(
     cipher: &Cipher,
     scope: &str,
     after: EventKey,
-    most: usize,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    most: Page,
+) -> Result<Found> {
     let sql =
         "SELECT key, value FROM records WHERE scope = ?1 AND kind = ?2 AND key > ?3 ORDER BY key LIMIT ?4";
     let mut statement = connection.prepare_cached(sql).map_err(Error::state)?;
-    let arguments = params![scope, Kind::Event as u8, after.to_bytes(), most as i64];
+    let arguments = params![scope, Kind::Event as u8, after.to_bytes(), most.events as i64];
     let rows = statement
         .query_map(arguments, |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?)))
         .map_err(Error::state)?;
-    let mut found = Vec::new();
+    let (mut found, mut bytes) = (Found::default(), 0);
     for row in rows {
         let (key, value) = row.map_err(Error::state)?;
         let value = cipher.open(scope, Kind::Event, &key, value)?;
-        found.push((key, value));
+        bytes += value.len();
+        found.events.push((key, value));
+        if bytes >= most.bytes {
+            break;
+        }
     }
+    found.more = bytes >= most.bytes || found.events.len() == most.events;
     Ok(found)
 }

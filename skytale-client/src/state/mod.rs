@@ -3,13 +3,15 @@
 mod cipher;
 mod file;
 mod lock;
+mod origin;
 mod place;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use cipher::Cipher;
-pub(crate) use place::Left;
 pub use place::{Durability, State};
 
 use crate::error::Result;
@@ -21,6 +23,21 @@ pub(crate) const AGENT: &str = "";
 
 /// Changes of one scope.
 pub(crate) type Step = (String, Vec<Change>);
+
+/// How many events are taken from the state at once, and the bytes beyond which no more are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Page {
+    pub events: usize,
+    pub bytes: usize,
+}
+
+/// Events that the state holds, by their keys.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub events: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Whether there may be more.
+    pub more: bool,
+}
 
 /// An open state. Clones share it.
 #[derive(Clone, Debug)]
@@ -69,14 +86,23 @@ impl Records {
         }
     }
 
-    /// Returns a channel's events after one of them, at most `most`.
-    pub async fn events(&self, scope: &str, after: EventKey, most: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    /// Returns a channel's events after one of them.
+    pub async fn events(&self, scope: &str, after: EventKey, most: Page) -> Result<Found> {
         match self {
             Self::Memory(scopes) => {
                 let scopes = scopes.lock().unwrap_or_else(PoisonError::into_inner);
                 let events = scopes.get(scope).and_then(|stored| stored.get(&Kind::Event));
                 let after = events.into_iter().flatten().filter(|(key, _)| **key > after.to_bytes());
-                Ok(after.take(most).map(|(key, value)| (key.clone(), value.clone())).collect())
+                let mut bytes = 0;
+                let fits = |(_, value): &(&Vec<u8>, &Vec<u8>)| {
+                    let fits = bytes < most.bytes;
+                    bytes += value.len();
+                    fits
+                };
+                let events: Vec<_> = after.take(most.events).take_while(fits).collect();
+                let more = bytes >= most.bytes || events.len() == most.events;
+                let events = events.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+                Ok(Found { events, more })
             }
             Self::File(file) => file.events(scope, after, most).await,
         }

@@ -44,6 +44,9 @@ impl State {
 
     /// Keeps everything in one SQLite file in a directory of the agent's own, which is made if it is missing.
     ///
+    /// An agent whose directory was copied, or restored from a backup, gives itself new keys on each channel before it sends
+    /// there: what the copy lacks may have been sent. Two copies must not be used beside each other.
+    ///
     /// Without [`encrypted_with`](Self::encrypted_with) the file is protected by its permissions alone (0600). Not for
     /// network file systems, whose locks cannot be relied on.
     pub fn directory(path: impl Into<PathBuf>) -> Self {
@@ -62,24 +65,15 @@ impl State {
         self
     }
 
-    /// Opens the state, and tells whether it was left in order.
-    pub(crate) async fn open(&self) -> Result<(Records, Left)> {
+    /// Opens the state.
+    pub(crate) async fn open(&self) -> Result<Records> {
         let Place::Directory(path) = &self.place else {
-            return Ok((Records::Memory(Arc::default()), Left::InOrder));
+            return Ok(Records::Memory(Arc::default()));
         };
         refuse_links(path)?;
         let cipher = self.key.as_ref().map_or(Cipher::None, |key| Cipher::new(key));
-        let (file, left) = File::open(path.clone(), cipher, self.durability).await?;
-        Ok((Records::File(file), left))
+        Ok(Records::File(File::open(path.clone(), cipher, self.durability).await?))
     }
-}
-
-/// How a state was left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Left {
-    InOrder,
-    /// Its last steps may be missing.
-    Abruptly,
 }
 
 /// Whoever can place a link could have the keys written elsewhere.

@@ -1,5 +1,6 @@
-//! gRPC: a connection to the relay, and an `OpenChannel` stream of it for each channel.
+//! gRPC: an `OpenChannel` stream for each channel, so many on one connection to the relay.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
@@ -30,10 +31,30 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 
+/// How many streams of one connection are used at most: fewer than relays usually allow.
+const STREAMS: usize = 100;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Dialer {
-    channel: Channel,
+    endpoint: Endpoint,
+    connections: Arc<Mutex<Vec<Connection>>>,
     address: String,
+}
+
+/// A connection, which is made when it is first used, and again when it was lost.
+#[derive(Clone, Debug)]
+struct Connection {
+    channel: Channel,
+    /// Shared by its streams, which it counts.
+    streams: Arc<()>,
+    /// How many it takes, as far as is known.
+    most: usize,
+}
+
+impl Connection {
+    fn streams(&self) -> usize {
+        Arc::strong_count(&self.streams) - 1
+    }
 }
 
 impl Dialer {
@@ -55,11 +76,36 @@ impl Dialer {
     }
 
     fn over(endpoint: Endpoint, address: String) -> Result<Self> {
-        Ok(Self { channel: endpoint.connect_lazy(), address })
+        Ok(Self { endpoint, connections: Arc::default(), address })
+    }
+
+    /// Returns a connection that takes another stream, and what counts that one for as long as it lives.
+    fn connection(&self) -> (Channel, Arc<()>) {
+        let mut known = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() > 1 {
+            known.retain(|connection| connection.streams() > 0);
+        }
+        if let Some(free) = known.iter().find(|connection| connection.streams() < connection.most) {
+            return (free.channel.clone(), free.streams.clone());
+        }
+        let streams = Arc::new(());
+        let channel = self.endpoint.connect_lazy();
+        known.push(Connection { channel: channel.clone(), streams: streams.clone(), most: STREAMS });
+        (channel, streams)
+    }
+
+    /// Notes that a connection did not take its last stream: it may have as many as its relay allows.
+    fn is_full(&self, stream: &Arc<()>) {
+        let mut known = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = known.iter_mut().find(|connection| Arc::ptr_eq(&connection.streams, stream));
+        if let Some(full) = full.filter(|connection| connection.streams() > 1) {
+            full.most = full.streams() - 1;
+        }
     }
 
     pub async fn open(&self, token: Option<&str>) -> Result<Link> {
-        let mut client = Grpc::new(self.channel.clone()).max_decoding_message_size(FRAME_BYTES);
+        let (channel, stream) = self.connection();
+        let mut client = Grpc::new(channel).max_decoding_message_size(FRAME_BYTES);
         client.ready().await.map_err(|error| unreachable(&self.address, error))?;
         let (outgoing, waiting) = mpsc::channel(OUTGOING);
         let frames = ReceiverStream::new(waiting).flat_map(|bundle: Vec<Bytes>| stream::iter(bundle));
@@ -72,11 +118,16 @@ impl Dialer {
         let opening = client.streaming(request, PathAndQuery::from_static(METHOD), Raw);
         let response = match tokio::time::timeout(PATIENCE, opening).await {
             Ok(response) => response.map_err(|status| of_status(&self.address, &status))?,
-            Err(_) => return Err(unreachable(&self.address, "it did not answer in time")),
+            Err(_) => {
+                self.is_full(&stream);
+                return Err(unreachable(&self.address, "it did not answer in time"));
+            }
         };
         let address = self.address.clone();
-        let incoming =
-            response.into_inner().map(move |frame| frame.map_err(|status| of_status(&address, &status)));
+        let incoming = response.into_inner().map(move |frame| {
+            let _counted = &stream;
+            frame.map_err(|status| of_status(&address, &status))
+        });
         Ok(Link { incoming: incoming.fuse().boxed(), outgoing, place: 0 })
     }
 }

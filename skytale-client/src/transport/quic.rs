@@ -1,11 +1,11 @@
-//! QUIC: a connection to the relay, and a stream of it for each channel.
+//! QUIC: a stream for each channel, on one connection to the relay as long as that has free ones.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, TransportConfig};
 use skytale_core::extension::{Authenticate, Content, Extension};
@@ -21,7 +21,7 @@ const ALPN: &[u8] = b"skytale/1";
 pub(super) const PATIENT: Liveness =
     Liveness { keep_alive: Duration::from_secs(4), idle: Duration::from_secs(12) };
 
-/// How long a connection may take to come about, and a stream of it.
+/// How long a connection may take to come about, and the answer to a stream's first frame.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest frame that is read, in bytes.
@@ -35,7 +35,7 @@ pub(crate) struct Dialer {
     host: String,
     port: u16,
     config: ClientConfig,
-    connection: Mutex<Option<(Endpoint, Connection)>>,
+    connections: Mutex<Vec<(Endpoint, Connection)>>,
 }
 
 impl Dialer {
@@ -50,15 +50,11 @@ impl Dialer {
         config.transport_config(Arc::new(transport));
         // An IPv6 address comes in brackets.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port, config, connection: Mutex::new(None) })
+        Ok(Self { host, port, config, connections: Mutex::default() })
     }
 
     pub async fn open(&self, token: Option<&str>) -> Result<Link> {
-        let connection = self.connection().await?;
-        let (mut sender, receiver) = match tokio::time::timeout(PATIENCE, connection.open_bi()).await {
-            Ok(opened) => opened.map_err(|error| self.unreachable(error))?,
-            Err(_) => return Err(self.unreachable("the connection has no free stream")),
-        };
+        let (mut sender, receiver) = self.stream().await?;
         let mut reader = Reader { receiver, buffer: BytesMut::new(), relay: self.address() };
         let authenticate = Authenticate { token: token.unwrap_or_default().to_owned() };
         let first = Extension::new(Content::Authenticate(authenticate)).with_request(u64::MAX).into_frame();
@@ -72,19 +68,21 @@ impl Dialer {
         Ok(Link { incoming: reader.into_frames().fuse().boxed(), outgoing, place: 0 })
     }
 
-    async fn connection(&self) -> Result<Connection> {
-        let mut known = self.connection.lock().await;
-        if let Some((_, connection)) = known.as_ref()
-            && connection.close_reason().is_none()
-        {
-            return Ok(connection.clone());
+    /// Opens a stream of a connection that has a free one, or of another connection.
+    async fn stream(&self) -> Result<(SendStream, RecvStream)> {
+        let mut known = self.connections.lock().await;
+        known.retain(|(_, connection)| connection.close_reason().is_none());
+        if let Some(stream) = known.iter().find_map(|(_, connection)| free_stream(connection)) {
+            return Ok(stream);
         }
         let (endpoint, connection) = match tokio::time::timeout(PATIENCE, self.connect()).await {
             Ok(connected) => connected?,
             Err(_) => return Err(self.unreachable("it did not answer in time")),
         };
-        *known = Some((endpoint, connection.clone()));
-        Ok(connection)
+        let stream = free_stream(&connection);
+        let stream = stream.ok_or_else(|| self.unreachable("a new connection has no free stream"))?;
+        known.push((endpoint, connection));
+        Ok(stream)
     }
 
     async fn connect(&self) -> Result<(Endpoint, Connection)> {
@@ -114,6 +112,11 @@ impl Dialer {
     fn unreachable(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         unreachable(&self.address(), source)
     }
+}
+
+/// Opens a stream if that takes no waiting.
+fn free_stream(connection: &Connection) -> Option<(SendStream, RecvStream)> {
+    connection.open_bi().now_or_never()?.ok()
 }
 
 async fn write_all(mut sender: SendStream, mut waiting: mpsc::Receiver<Vec<Bytes>>) {
@@ -218,17 +221,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_without_a_free_stream_is_waited_for_no_longer_than_any() {
+    async fn a_relay_without_streams_is_not_waited_for() {
         let (server, certificate) = without_streams();
         let port = server.local_addr().expect("an address").port();
         let serving = tokio::spawn(async move { server.accept().await.expect("one").await });
         let roots = Roots::Only(vec![certificate]);
         let dialer = Dialer::new("127.0.0.1", port, &roots, PATIENT).expect("a dialer");
-        dialer.connection().await.expect("connected");
-        let _served = serving.await.expect("runs").expect("connected");
-        tokio::time::pause();
-        let opened = tokio::time::timeout(2 * PATIENCE, dialer.open(None)).await.expect("in time");
-        let error = opened.expect_err("there is no stream");
+        let error = dialer.open(None).await.expect_err("there is no stream");
         assert!(error.to_string().contains("no free stream"), "{error}");
+        let _served = serving.await.expect("runs").expect("connected");
     }
 }

@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 use skytale_client::{Channel, Client, ClientBuilder, Event, Message, State};
-use skytale_relay::grpc::{Listener, Server};
+use skytale_relay::grpc::{ConnectionLimits, Listener, Server};
 use skytale_relay::quic::{QuicLimits, serve, server_config};
 use skytale_relay::{
     AllowAnyone, AuthenticateLayer, Authenticator, Drain, Epochs, ExternalCommits, Relay, Revocations,
@@ -35,6 +35,8 @@ pub struct Edge {
     /// What is revoked.
     pub revocations: Revocations,
     pub epochs: Epochs,
+    /// How many streams it takes on one connection.
+    pub streams: u32,
     key: String,
     quic: SocketAddr,
     grpc: SocketAddr,
@@ -87,6 +89,15 @@ impl Edge {
         edge
     }
 
+    /// Takes so many streams on one connection.
+    pub async fn with_streams(streams: u32) -> Self {
+        let mut edge = Self::start().await;
+        edge.stop().await;
+        edge.streams = streams;
+        edge.run(AllowAnyone).await;
+        edge
+    }
+
     /// Runs in this process what another one finds by [`found`](Self::found), on the same addresses each time.
     pub async fn host(directory: &Path) -> Self {
         let lasting = Lasting::read(directory).unwrap_or_else(Lasting::new);
@@ -114,6 +125,7 @@ impl Edge {
             certificate,
             revocations: Revocations::new(),
             epochs: Epochs::Strict,
+            streams: 128,
             key,
             quic,
             grpc,
@@ -144,7 +156,8 @@ impl Edge {
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
             .expect("a key that fits");
-        let limits = QuicLimits::default();
+        let mut limits = QuicLimits::default();
+        limits.streams_per_connection = self.streams;
         let config = server_config(tls, &limits).expect("fit for QUIC");
         let endpoint = quinn::Endpoint::server(config, self.quic).expect("bind");
         self.quic = endpoint.local_addr().expect("an address");
@@ -155,8 +168,11 @@ impl Edge {
         self.grpc = tcp.local_addr().expect("an address");
         let server = Server::new(service, drain.clone()).with_grace(Duration::from_secs(1));
         let (stop_grpc, grpc_stopped) = oneshot::channel();
+        let mut limits = ConnectionLimits::default();
+        limits.streams = self.streams;
+        let listener = Listener::new(tcp).with_limits(limits);
         let grpc = tokio::spawn(async move {
-            let _ = server.serve(Listener::new(tcp), async { drop(grpc_stopped.await) }).await;
+            let _ = server.serve(listener, async { drop(grpc_stopped.await) }).await;
         });
         let (stop, tasks) = (vec![stop_quic, stop_grpc], vec![quic, grpc]);
         self.running = Some(RunningRelay { store, drain, stop, tasks });

@@ -104,6 +104,9 @@ pub struct UploadKeyPackages {
     /// Replaces the package that is given when there is no other.
     #[prost(bytes = "bytes", tag = "3")]
     pub last_resort: ::prost::bytes::Bytes,
+    /// Forgets every package that was left before, because the agent has no private halves of them.
+    #[prost(bool, tag = "4")]
+    pub replace: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ClaimKeyPackage {
@@ -114,6 +117,9 @@ pub struct ClaimKeyPackage {
 pub struct FetchWelcomes {
     #[prost(string, tag = "1")]
     pub agent: ::prost::alloc::string::String,
+    /// Where to begin: 0, or `Welcomes.next`.
+    #[prost(uint32, tag = "2")]
+    pub skip: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DropWelcome {
@@ -196,9 +202,12 @@ pub struct KeyPackage {
 pub struct Welcomes {
     #[prost(message, repeated, tag = "1")]
     pub welcomes: ::prost::alloc::vec::Vec<Welcome>,
-    /// Whether there are more, once these are dropped.
+    /// Whether there are more.
     #[prost(bool, tag = "2")]
     pub more: bool,
+    /// What to skip then.
+    #[prost(uint32, tag = "3")]
+    pub next: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Welcome {

@@ -31,7 +31,7 @@ impl Native<'_> {
         match content {
             Content::UploadKeyPackages(upload) => self.upload(upload).await,
             Content::ClaimKeyPackage(claim) => self.claim(&name(&claim.agent)?).await,
-            Content::FetchWelcomes(fetch) => self.welcomes(&name(&fetch.agent)?).await,
+            Content::FetchWelcomes(fetch) => self.welcomes(&name(&fetch.agent)?, fetch.skip).await,
             Content::DropWelcome(drop) => {
                 let agent = name(&drop.agent)?;
                 self.may(Verb::Subscribe, &agent).await?;
@@ -58,6 +58,9 @@ impl Native<'_> {
             return Err(Refusal::new(Code::NotMls, text));
         }
         let directory = &self.context.relay.directory;
+        if upload.replace {
+            directory.drop_key_packages(&agent).await?;
+        }
         let key_packages = directory.unheld_key_packages(&agent, upload.key_packages).await?;
         let left = directory.count_key_packages(&agent).await?;
         if left as usize + key_packages.len() > STOCK as usize {
@@ -70,6 +73,7 @@ impl Native<'_> {
 
     async fn claim(&self, agent: &ChannelName) -> Result<Content, Refusal> {
         self.may(Verb::Publish, agent).await?;
+        self.count_claim(agent)?;
         let claimed = self.context.relay.directory.claim_key_package(agent).await?;
         let Some(claimed) = claimed else {
             let text = format!("{agent} has left no key package here: it has to connect once");
@@ -84,17 +88,35 @@ impl Native<'_> {
         Ok(Content::KeyPackage(KeyPackage { key_package, last_resort }))
     }
 
-    /// Returns the Welcomes whose commits were accepted.
-    async fn welcomes(&self, agent: &ChannelName) -> Result<Content, Refusal> {
+    fn count_claim(&self, agent: &ChannelName) -> Result<(), Refusal> {
+        let account = self.context.identity.account();
+        self.context.relay.claims.take(&account, agent).map_err(|too_many| {
+            let limits = &self.context.relay.limits;
+            let text = match too_many.by_one_account {
+                true => format!(
+                    "an account claims {} key packages of an agent in a minute",
+                    limits.claims_per_minute
+                ),
+                false => {
+                    format!("{} key packages of an agent are claimed in an hour", limits.claims_per_hour)
+                }
+            };
+            Refusal::new(Code::Rate, format!("{text} at most")).retry_after(too_many.retry_after)
+        })
+    }
+
+    /// Returns the Welcomes whose commits were accepted, of a page of those that wait.
+    async fn welcomes(&self, agent: &ChannelName, skip: u32) -> Result<Content, Refusal> {
         self.may(Verb::Subscribe, agent).await?;
-        let deposits = self.context.relay.directory.welcomes(agent, WELCOMES).await?;
+        let deposits = self.context.relay.directory.welcomes(agent, skip, WELCOMES).await?;
         let (mut welcomes, mut bytes) = (Vec::new(), 0);
-        let mut more = deposits.len() == WELCOMES as usize;
+        let (mut more, mut next) = (deposits.len() == WELCOMES as usize, skip);
         for deposit in deposits {
+            next = next.saturating_add(1);
             let Some(number) = self.accepted_as(&deposit).await? else { continue };
             bytes += deposit.body.len();
             if bytes > WELCOMES_BYTES && !welcomes.is_empty() {
-                more = true;
+                (more, next) = (true, next - 1);
                 break;
             }
             welcomes.push(Welcome {
@@ -104,7 +126,7 @@ impl Native<'_> {
                 sequence: number.0,
             });
         }
-        Ok(Content::Welcomes(Welcomes { welcomes, more }))
+        Ok(Content::Welcomes(Welcomes { welcomes, more, next }))
     }
 
     async fn group_info(&self, channel: &ChannelName) -> Result<Content, Refusal> {

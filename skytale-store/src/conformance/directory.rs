@@ -15,6 +15,8 @@ pub async fn directory(directory: &Arc<dyn Directory>) {
     a_key_package_is_given_once(directory).await;
     a_key_package_that_is_left_again_is_held_once(directory).await;
     the_last_resort_is_given_again(directory).await;
+    dropped_key_packages_are_not_given(directory).await;
+    welcomes_are_listed_from_a_place_on(directory).await;
     a_bundle_is_kept_once_until_it_is_settled(directory).await;
     a_refused_bundle_is_forgotten(directory).await;
     group_infos_are_listed_newest_first(directory).await;
@@ -73,6 +75,32 @@ pub async fn the_last_resort_is_given_again(directory: &Arc<dyn Directory>) {
     assert_eq!(claim().await.expect("the newer one").key_package, "newer");
 }
 
+/// An agent whose keys are gone takes back what it left, the key package of last resort, too; another agent's stay.
+pub async fn dropped_key_packages_are_not_given(directory: &Arc<dyn Directory>) {
+    let (agent, other) = (channel(), channel());
+    for name in [&agent, &other] {
+        directory.add_key_packages(name, vec!["one".into()], Some("last".into())).await.expect("add");
+    }
+    directory.drop_key_packages(&agent).await.expect("drop");
+    assert_eq!(directory.count_key_packages(&agent).await.expect("count"), 0);
+    assert_eq!(directory.claim_key_package(&agent).await.expect("claim"), None);
+    assert_eq!(directory.count_key_packages(&other).await.expect("count"), 1);
+    assert_eq!(directory.add_key_packages(&agent, vec!["one".into()], None).await.expect("add"), 1);
+}
+
+/// However many Welcomes wait, each can be read: a page at a time, the oldest first.
+pub async fn welcomes_are_listed_from_a_place_on(directory: &Arc<dyn Directory>) {
+    let (room, agent) = (channel(), channel());
+    for commit in 0..5 {
+        directory.deposit(bundle(&room, commit, &[&agent])).await.expect("deposit");
+    }
+    for (skip, expected) in [(0, &[0, 1][..]), (2, &[2, 3]), (4, &[4]), (5, &[])] {
+        let page = directory.welcomes(&agent, skip, 2).await.expect("welcomes");
+        let expected: Vec<_> = expected.iter().copied().map(id).collect();
+        assert_eq!(page.iter().map(|deposit| deposit.commit).collect::<Vec<_>>(), expected);
+    }
+}
+
 fn bundle(channel: &ChannelName, commit: u8, agents: &[&ChannelName]) -> Bundle {
     let welcome = |agent: &&ChannelName| ((*agent).clone(), Bytes::from(vec![commit; 10]));
     Bundle {
@@ -89,16 +117,16 @@ pub async fn a_bundle_is_kept_once_until_it_is_settled(directory: &Arc<dyn Direc
     for _ in 0..2 {
         directory.deposit(bundle(&room, 1, &[&first, &second])).await.expect("deposit");
     }
-    let welcomes = || async { directory.welcomes(&first, 10).await.expect("welcomes") };
+    let welcomes = || async { directory.welcomes(&first, 0, 10).await.expect("welcomes") };
     assert_eq!(welcomes().await.iter().map(|deposit| deposit.accepted).collect::<Vec<_>>(), [None]);
     directory.settle(&room, id(1), Some(SequenceNumber(7))).await.expect("settle");
     let kept = welcomes().await;
     assert_eq!((kept[0].accepted, &kept[0].channel), (Some(SequenceNumber(7)), &room));
     directory.drop_welcome(&first, id(1)).await.expect("drop");
     assert!(welcomes().await.is_empty());
-    assert_eq!(directory.welcomes(&second, 10).await.expect("welcomes").len(), 1, "another agent's own");
+    assert_eq!(directory.welcomes(&second, 0, 10).await.expect("welcomes").len(), 1, "another agent's own");
     directory.expire_deposits(SystemTime::now() + Duration::from_secs(60)).await.expect("expire");
-    assert!(directory.welcomes(&second, 10).await.expect("welcomes").is_empty());
+    assert!(directory.welcomes(&second, 0, 10).await.expect("welcomes").is_empty());
     assert_eq!(directory.group_infos(&room).await.expect("infos").len(), 1, "not a Welcome");
 }
 
@@ -108,7 +136,7 @@ pub async fn a_refused_bundle_is_forgotten(directory: &Arc<dyn Directory>) {
     directory.deposit(bundle(&room, 1, &[&agent])).await.expect("deposit");
     directory.deposit(bundle(&room, 2, &[&agent])).await.expect("deposit");
     directory.settle(&room, id(1), None).await.expect("settle");
-    let left = directory.welcomes(&agent, 10).await.expect("welcomes");
+    let left = directory.welcomes(&agent, 0, 10).await.expect("welcomes");
     assert_eq!(left.iter().map(|deposit| deposit.commit).collect::<Vec<_>>(), [id(2)]);
     assert_eq!(directory.group_infos(&room).await.expect("infos").len(), 1);
 }

@@ -106,6 +106,11 @@ impl Directory for MemoryStore {
         Ok(content.key_packages.get(agent).map_or(0, |packages| packages.single_use.len() as u32))
     }
 
+    async fn drop_key_packages(&self, agent: &ChannelName) -> Result<()> {
+        self.shelves.lock().key_packages.remove(agent);
+        Ok(())
+    }
+
     async fn claim_key_package(&self, agent: &ChannelName) -> Result<Option<ClaimedKeyPackage>> {
         let mut content = self.shelves.lock();
         let Some(packages) = content.key_packages.get_mut(agent) else { return Ok(None) };
@@ -144,10 +149,10 @@ impl Directory for MemoryStore {
         Ok(())
     }
 
-    async fn welcomes(&self, agent: &ChannelName, most: u32) -> Result<Vec<Deposit>> {
+    async fn welcomes(&self, agent: &ChannelName, skip: u32, most: u32) -> Result<Vec<Deposit>> {
         let content = self.shelves.lock();
         let for_agent = content.deposits.iter().filter(|kept| kept.agent.as_ref() == Some(agent));
-        Ok(for_agent.take(most as usize).map(|kept| kept.deposit.clone()).collect())
+        Ok(for_agent.skip(skip as usize).take(most as usize).map(|kept| kept.deposit.clone()).collect())
     }
 
     async fn drop_welcome(&self, agent: &ChannelName, commit: MessageId) -> Result<()> {

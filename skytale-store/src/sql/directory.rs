@@ -87,6 +87,10 @@ impl Directory for SqlStore {
         Ok(count as u32)
     }
 
+    async fn drop_key_packages(&self, agent: &ChannelName) -> Result<()> {
+        self.change("DELETE FROM key_packages WHERE agent = $1", [key(agent).into()]).await.map(drop)
+    }
+
     async fn claim_key_package(&self, agent: &ChannelName) -> Result<Option<ClaimedKeyPackage>> {
         let lock = if self.statements.is_postgres() { " FOR UPDATE SKIP LOCKED" } else { "" };
         let take = format!(
@@ -152,9 +156,10 @@ impl Directory for SqlStore {
         .map(drop)
     }
 
-    async fn welcomes(&self, agent: &ChannelName, most: u32) -> Result<Vec<Deposit>> {
-        let sql = "SELECT channel, name, commit_id, accepted, body FROM deposits WHERE agent = $1 ORDER BY id LIMIT $2";
-        self.deposits(sql, [key(agent).into(), i64::from(most).into()]).await
+    async fn welcomes(&self, agent: &ChannelName, skip: u32, most: u32) -> Result<Vec<Deposit>> {
+        let sql = "SELECT channel, name, commit_id, accepted, body FROM deposits WHERE agent = $1 \
+                   ORDER BY id LIMIT $2 OFFSET $3";
+        self.deposits(sql, [key(agent).into(), i64::from(most).into(), i64::from(skip).into()]).await
     }
 
     async fn drop_welcome(&self, agent: &ChannelName, commit: MessageId) -> Result<()> {

@@ -243,7 +243,7 @@ impl World {
         let intent = Intent::Add { agent: identity.text().to_owned(), key_package };
         self.agents[0].take(Input::Change { ticket: self.last_ticket, intent }, self.now);
         self.rest().await;
-        let welcome = self.store.welcomes(identity.name(), 1).await.expect("welcomes").remove(0);
+        let welcome = self.store.welcomes(identity.name(), 0, 1).await.expect("welcomes").remove(0);
         let group = Group::join(&identity, &welcome.body, &mut key_packages).expect("joins");
         let commit = welcome.accepted.expect("accepted").0;
         let machine = Machine::joined(&self.channel, group, commit, options());
