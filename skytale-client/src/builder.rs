@@ -111,7 +111,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets after how many messages in one epoch the agent gives itself new keys. Default: 5,000.
+    /// Sets after how many messages in one epoch the agent gives itself new keys; it does so after a day, too. Default: 5,000.
     pub fn with_rotation_after(mut self, messages: u64) -> Self {
         self.options.rotate_after = messages.max(1);
         self

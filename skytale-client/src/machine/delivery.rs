@@ -99,7 +99,7 @@ impl Machine {
 
     /// Tells what the commit with a number has changed.
     pub(super) fn epoch_began(&mut self, sequence: u64, before: &[Member]) -> Result<()> {
-        self.sent_in_epoch = 0;
+        (self.sent_in_epoch, self.epoch_since) = (0, self.now);
         if !self.group.is_active() {
             return self.evicted(sequence);
         }

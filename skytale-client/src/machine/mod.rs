@@ -90,6 +90,8 @@ pub(crate) struct Machine {
     sealing_from: u64,
     /// How many application messages the agent has sent in this epoch.
     sent_in_epoch: u64,
+    /// When the epoch began, as far as the machine was there.
+    epoch_since: Now,
     leaving: Leaving,
     returning: Returning,
     next_part: u32,
@@ -235,6 +237,7 @@ impl Machine {
             said: 0,
             sealing_from: 0,
             sent_in_epoch: 0,
+            epoch_since: 0,
             leaving: Leaving::default(),
             returning: Returning::default(),
             next_part: 0,

@@ -327,3 +327,20 @@ fn an_agent_in_another_history_notices() {
         assert_eq!(machine.phase(), Phase::Forked(4));
     }
 }
+
+#[test]
+fn an_agent_that_speaks_has_new_keys_after_a_day() {
+    const DAY: Now = 24 * 60 * 60 * 1_000;
+    let (_, mut machine) = two(Resync::default());
+    connect(&mut machine);
+    let say = |machine: &mut Machine, now| {
+        let said = step(machine, Input::Send { ticket: SEND, body: b"hello".to_vec() }, now);
+        said.frames.len()
+    };
+    assert_eq!(
+        [0, DAY - 1, DAY].map(|now| say(&mut machine, now)),
+        [1, 1, 2],
+        "a commit goes with the last one"
+    );
+    assert_eq!(say(&mut machine, DAY), 1, "once");
+}
