@@ -111,7 +111,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets after how many messages in one epoch the agent gives itself new keys; it does so after a day, too. Default: 5,000.
+    /// Sets after how many messages in one epoch the agent gives itself new keys; it does so after a day of one epoch, too. Default: 5,000.
     pub fn with_rotation_after(mut self, messages: u64) -> Self {
         self.options.rotate_after = messages.max(1);
         self
@@ -124,6 +124,8 @@ impl ClientBuilder {
     }
 
     /// Sets how many key packages the agent leaves at the relay, beside one of last resort. Default: 50; at most 100.
+    ///
+    /// An agent whose state is new, or a copy, has the relay forget all that were left under its name before.
     pub fn with_key_packages(mut self, count: u32) -> Self {
         self.key_packages = count.min(100);
         self
@@ -146,7 +148,7 @@ impl ClientBuilder {
         };
         let tokens = Tokens::new(self.credentials, &name)?;
         let records = self.state.open().await?;
-        let (identity, stock) = match identity(&records, &name).await {
+        let (identity, stock, replaces_stock) = match identity(&records, &name).await {
             Ok(known) => known,
             Err(error) => {
                 // The next one to open it finds it free.
@@ -166,7 +168,7 @@ impl ClientBuilder {
             tokens,
             desk,
             channels: Mutex::new(HashMap::new()),
-            replaces_stock: stock.is_empty().into(),
+            replaces_stock: replaces_stock.into(),
             stock: Mutex::new(stock),
             stocked: watch::Sender::new(false),
             tasks: std::sync::Mutex::default(),

@@ -44,7 +44,7 @@ pub(crate) struct Inner {
     pub channels: Mutex<HashMap<ChannelName, Channel>>,
     /// Held while key packages are made or used.
     pub stock: Mutex<KeyPackages>,
-    /// Whether what was left at the relay before is of no use: this state has no private halves of it.
+    /// Whether what was left at the relay before is to be forgotten: this state may have no private halves of it.
     pub replaces_stock: AtomicBool,
     /// Whether key packages were left at the relay.
     pub stocked: watch::Sender<bool>,
@@ -334,8 +334,13 @@ impl Inner {
     /// Leaves key packages until the relay has as many as it keeps, or as this agent wants to leave. Their private halves
     /// are stored before anybody can use them.
     async fn fill_stock(&self, last_resort: bool) -> Result<()> {
-        let there = self.desk.stock(self.replaces_stock.load(Ordering::Relaxed)).await?;
-        self.replaces_stock.store(false, Ordering::Relaxed);
+        let replace = self.replaces_stock.load(Ordering::Relaxed);
+        let there = self.desk.stock(replace).await?;
+        if replace {
+            let certain = Change::Delete { kind: Kind::Doubt, key: ONLY.to_vec() };
+            self.records.commit(vec![(AGENT.to_owned(), vec![certain])]).await?;
+            self.replaces_stock.store(false, Ordering::Relaxed);
+        }
         let mut left = there.wanted.min(self.key_packages.saturating_sub(there.left));
         let mut reserve = last_resort.then_some(());
         while left > 0 || reserve.is_some() {
@@ -368,9 +373,10 @@ pub(crate) fn key_package_changes(stock: &mut KeyPackages) -> Vec<Change> {
     stock.take_changes().into_iter().map(change).collect()
 }
 
-/// Loads the agent's identity, or makes it.
-pub(crate) async fn identity(records: &Records, name: &ChannelName) -> Result<(Identity, KeyPackages)> {
+/// Loads the agent's identity, or makes it, and tells whether the relay may have key packages that are not of this state.
+pub(crate) async fn identity(records: &Records, name: &ChannelName) -> Result<(Identity, KeyPackages, bool)> {
     let mut stored = records.load(AGENT).await?;
+    let is_in_doubt = stored.contains_key(&Kind::Doubt);
     let key_packages = KeyPackages::restore(stored.remove(&Kind::KeyPackage).unwrap_or_default());
     if let Some(known) = stored.get(&Kind::Identity).and_then(|records| records.get(ONLY)) {
         let identity = Identity::restore(known)?;
@@ -380,13 +386,14 @@ pub(crate) async fn identity(records: &Records, name: &ChannelName) -> Result<(I
                 format!("this state is of {known}, not of {name}: give each agent a directory of its own");
             return Err(Error::configuration(what));
         }
-        return Ok((identity, key_packages));
+        return Ok((identity, key_packages, is_in_doubt));
     }
     let identity = Identity::generate(name)?;
     let value = identity.to_stored()?;
-    let change = Change::Put { kind: Kind::Identity, key: ONLY.to_vec(), value };
-    records.commit(vec![(AGENT.to_owned(), vec![change])]).await?;
-    Ok((identity, key_packages))
+    let made = Change::Put { kind: Kind::Identity, key: ONLY.to_vec(), value };
+    let doubt = Change::Put { kind: Kind::Doubt, key: ONLY.to_vec(), value: Vec::new() };
+    records.commit(vec![(AGENT.to_owned(), vec![made, doubt])]).await?;
+    Ok((identity, key_packages, true))
 }
 
 pub(crate) fn channel_name(name: &str) -> Result<ChannelName> {

@@ -298,7 +298,9 @@ impl Worker {
         match self.tokens.fresh().await {
             Ok(Some(token)) => {
                 let authenticate = Authenticate { token: token.text.to_string() };
-                let frame = Extension::new(Content::Authenticate(authenticate)).into_frame();
+                // Its answer is not waited for: a stream whose token is over ends.
+                let frame =
+                    Extension::new(Content::Authenticate(authenticate)).with_request(u64::MAX).into_frame();
                 let _ = link.outgoing.send(vec![frame]).await;
                 *renew_at = token.renew_at;
             }

@@ -1,8 +1,8 @@
 //! How often key packages may be claimed: each is given once, so whoever takes too many takes them from others.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -15,6 +15,7 @@ use crate::limits::Limits;
 pub(crate) struct Claims {
     of_account: DefaultKeyedRateLimiter<(Arc<str>, ChannelName)>,
     of_agent: DefaultKeyedRateLimiter<ChannelName>,
+    swept: Mutex<Instant>,
 }
 
 /// One claim too many.
@@ -25,8 +26,8 @@ pub(crate) struct TooMany {
     pub retry_after: Duration,
 }
 
-/// The number of agents at which those are forgotten of which all may be claimed again.
-const FORGET_AT: usize = 50_000;
+/// How often agents are forgotten of which all may be claimed again.
+const SWEEP: Duration = Duration::from_secs(30);
 
 impl Claims {
     pub fn new(limits: &Limits) -> Self {
@@ -35,17 +36,13 @@ impl Claims {
         Self {
             of_account: RateLimiter::keyed(quota(limits.claims_per_minute, Quota::per_minute)),
             of_agent: RateLimiter::keyed(quota(limits.claims_per_hour, Quota::per_hour)),
+            swept: Mutex::new(Instant::now()),
         }
     }
 
     /// Counts a claim of an agent's key package.
     pub fn take(&self, account: &Arc<str>, agent: &ChannelName) -> Result<(), TooMany> {
-        if self.of_account.len() > FORGET_AT {
-            self.of_account.retain_recent();
-        }
-        if self.of_agent.len() > FORGET_AT {
-            self.of_agent.retain_recent();
-        }
+        self.sweep();
         let now = DefaultClock::default().now();
         let refused = |by_one_account| {
             move |until: governor::NotUntil<_>| TooMany {
@@ -55,5 +52,14 @@ impl Claims {
         };
         self.of_account.check_key(&(account.clone(), agent.clone())).map_err(refused(true))?;
         self.of_agent.check_key(agent).map_err(refused(false))
+    }
+
+    fn sweep(&self) {
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if swept.elapsed() >= SWEEP {
+            *swept = Instant::now();
+            self.of_account.retain_recent();
+            self.of_agent.retain_recent();
+        }
     }
 }

@@ -42,7 +42,8 @@ pub struct Limits {
     pub proposals_per_principal: usize,
     /// The most key packages of one agent that one account claims in a minute. Default: 10.
     pub claims_per_minute: u32,
-    /// The most key packages of one agent that all accounts claim in an hour. Default: 100.
+    /// The most key packages of one agent that all accounts claim in an hour; beyond, they are given the one of last
+    /// resort. Default: 100.
     pub claims_per_hour: u32,
 }
 

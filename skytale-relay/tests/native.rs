@@ -791,6 +791,14 @@ async fn key_packages_cannot_be_exhausted() {
     }
     let Content::Refused(refused) = other.control(claim(1)).await else { panic!("one too many") };
     assert!(refused.text.contains("5 key packages of an agent are claimed in an hour"), "{}", refused.text);
+    let last_resort = Bytes::from(vec![0, 1, 0, 5, 99, 99]);
+    let upload = UploadKeyPackages { agent: name(1), last_resort, ..Default::default() };
+    agent.control(Content::UploadKeyPackages(upload)).await;
+    let mut third = Native::with_token(&relay, "third").await;
+    let Content::KeyPackage(given) = third.control(claim(1)).await else {
+        panic!("the last resort is given")
+    };
+    assert_eq!((given.key_package[4], given.last_resort), (99, true));
 }
 
 /// Welcomes whose commits are not decided hide none behind them, however many they are.

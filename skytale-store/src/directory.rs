@@ -46,6 +46,9 @@ pub trait Directory: fmt::Debug + Send + Sync + 'static {
     /// Takes a key package of an agent, if it has any.
     async fn claim_key_package(&self, agent: &ChannelName) -> Result<Option<ClaimedKeyPackage>>;
 
+    /// Returns an agent's key package of last resort, if it has left one, and takes none.
+    async fn last_resort(&self, agent: &ChannelName) -> Result<Option<Bytes>>;
+
     /// Keeps what a commit brings.
     async fn deposit(&self, bundle: Bundle) -> Result<()>;
 

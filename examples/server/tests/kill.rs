@@ -162,7 +162,8 @@ impl NativeAgents {
     /// Hears every message once, in order, under the number that its speaker was told.
     async fn compare(self) -> BTreeMap<u64, u64> {
         self.stop.store(true, Ordering::Relaxed);
-        let acknowledged = self.speaking.await.expect("the speaker ends");
+        let speaking = tokio::time::timeout(SOON, self.speaking).await;
+        let acknowledged = speaking.expect("the last one is acknowledged in time").expect("the speaker ends");
         let mut messages = self.listener.messages();
         for (message, sequence) in &acknowledged {
             let next = tokio::time::timeout(SOON, messages.next_message()).await.expect("in time");
@@ -181,7 +182,8 @@ async fn what_was_delivered_or_acknowledged_survives_twenty_kills_and_agents_car
     let slim_room = ChannelName::from_strings(["org", "ns", "room"]);
     for number in 0..KILLS {
         let dialect = if number % 2 == 0 { Dialect::Slim1 } else { Dialect::Slim3 };
-        slim.talk(&mut server, dialect, 50 + 37 * number as usize).await;
+        let talk = slim.talk(&mut server, dialect, 50 + 37 * number as usize);
+        tokio::time::timeout(SOON, talk).await.expect("in time");
         let kept: BTreeSet<String> = server.archived(&slim_room).await.iter().map(text).collect();
         let lost: Vec<_> = slim.heard.difference(&kept).collect();
         assert!(lost.is_empty(), "after kill {number} these were delivered and are gone: {lost:?}");

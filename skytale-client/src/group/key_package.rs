@@ -43,11 +43,6 @@ impl KeyPackages {
         message.to_bytes().map_err(Error::mls)
     }
 
-    /// Tells whether nobody's Welcome can be opened.
-    pub fn is_empty(&self) -> bool {
-        self.records.values(|values| values.is_empty())
-    }
-
     pub fn records(&self) -> &Records {
         &self.records
     }

@@ -20,6 +20,9 @@ pub(super) struct Wanted {
 /// How many agents one commit adds at most: each of them gets the whole Welcome.
 const ADDS: usize = 8;
 
+/// How long until an agent tries again to give itself new keys, in milliseconds: ten minutes.
+const ROTATE_AGAIN: Now = 10 * 60 * 1_000;
+
 /// How long an agent that speaks keeps its keys, in milliseconds: a day.
 const KEYS_LIFE: Now = 24 * 60 * 60 * 1_000;
 
@@ -76,15 +79,34 @@ impl Machine {
         Ok(())
     }
 
-    /// Gives the agent's leaf new keys when it has sent enough with the old ones, or anything for long enough.
-    pub(super) fn rotate_when_due(&mut self) -> Result<()> {
+    /// Gives the agent's leaf new keys when it has sent enough with the old ones, or anything for long enough, or may have
+    /// used them without knowing.
+    fn rotate_when_due(&mut self) -> Result<()> {
         let wanted = self.intents.values().any(|wanted| wanted.intent == Intent::Rotate);
         let old = self.sent_in_epoch > 0 && self.now - self.epoch_since >= KEYS_LIFE;
-        let due = old || self.sent_in_epoch >= self.options.rotate_after;
-        if due && !wanted && self.phase == Phase::Member {
+        let due = old || self.in_doubt || self.sent_in_epoch >= self.options.rotate_after;
+        if due && !wanted && self.phase == Phase::Member && self.now >= self.rotates_from {
             self.want(Intent::Rotate, None)?;
         }
         Ok(())
+    }
+
+    /// The agent has new keys: nothing was encrypted with them before.
+    pub(super) fn has_new_keys(&mut self) {
+        if std::mem::take(&mut self.in_doubt) {
+            self.changes.push(Change::Delete { kind: Kind::Doubt, key: ONLY.to_vec() });
+        }
+    }
+
+    /// New keys that the agent wanted by itself cannot be had: it tries again, but not at once.
+    fn note_failed_rotation(&mut self, intents: &[u64]) {
+        let is_own = |wanted: &Wanted| wanted.intent == Intent::Rotate && wanted.ticket.is_none();
+        if intents.iter().filter_map(|key| self.intents.get(key)).any(is_own) {
+            self.rotates_from = self.now + ROTATE_AGAIN;
+            if self.in_doubt {
+                self.drop_unsealed();
+            }
+        }
     }
 
     /// Sends the pending commit, or plans one for what is wanted.
@@ -93,6 +115,7 @@ impl Machine {
             self.ask_to_come_back();
             return Ok(());
         }
+        self.rotate_when_due()?;
         if self.pending.is_none() && matches!(self.phase, Phase::Member | Phase::Founding) {
             self.plan()?;
         }
@@ -192,12 +215,13 @@ impl Machine {
         let agents = plan.adds.into_iter().map(|(agent, _)| agent).collect();
         let pending = Pending { id: id_of(&commit), commit, welcome, agents, group_info, intents };
         self.changes.push(put(Kind::Pending, ONLY, &pending)?);
-        self.pending = Some(InFlight { pending, state: CommitState::Ready });
+        self.pending = Some(InFlight { pending, state: CommitState::Ready, is_new: true });
         Ok(())
     }
 
     /// A commit cannot be built: the intents that it was for are told, so that others are not held up.
     fn cannot_plan(&mut self, error: Error, intents: &[u64]) -> Result<()> {
+        self.note_failed_rotation(intents);
         let text = error.to_string();
         let mut error = Some(error);
         for key in intents {
@@ -212,6 +236,9 @@ impl Machine {
         let Some(in_flight) = self.take_pending() else { return Ok(()) };
         let before = self.group.members();
         self.group.merge_pending()?;
+        if in_flight.is_new {
+            self.has_new_keys();
+        }
         if self.phase == Phase::Founding {
             self.phase = Phase::Member;
         }
@@ -244,6 +271,7 @@ impl Machine {
         }
         let Some(in_flight) = self.take_pending() else { return Ok(()) };
         self.group.clear_pending()?;
+        self.note_failed_rotation(&in_flight.pending.intents);
         for key in in_flight.pending.intents {
             self.drop_intent(key, Err(Error::refused(refused.clone())));
         }

@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     Identity = 8,
     /// A key package that was sent with an invite.
     Joining = 9,
-    /// That the channel's state may lack its last steps.
+    /// That the last steps of a channel may be missing; of the agent, that the relay may have key packages of others.
     Doubt = 10,
 }
 

@@ -44,7 +44,7 @@ impl Machine {
     pub(super) fn flush_leaving(&mut self) -> Result<()> {
         let (leaving, epoch) = (&self.leaving, self.group.epoch());
         let is_due = leaving.retry_at().is_some_and(|at| at <= self.now);
-        let has_followed = leaving.stale.is_none_or(|stale| epoch > stale) && epoch >= self.sealing_from;
+        let has_followed = leaving.stale.is_none_or(|stale| epoch > stale) && !self.in_doubt;
         if !is_due || !has_followed || self.phase != Phase::Member || self.pending.is_some() {
             return Ok(());
         }

@@ -86,8 +86,10 @@ pub(crate) struct Machine {
     last_key: u64,
     /// How many messages the agent has said in its life.
     said: u64,
-    /// The first epoch in which the agent may encrypt: where the last steps of its state may be missing, it needs new keys.
-    sealing_from: u64,
+    /// Whether the last steps of the state may be missing: the agent encrypts no message before it has new keys.
+    in_doubt: bool,
+    /// When the agent may try again to give itself new keys, after it could not.
+    rotates_from: Now,
     /// How many application messages the agent has sent in this epoch.
     sent_in_epoch: u64,
     /// When the epoch began, as far as the machine was there.
@@ -144,6 +146,8 @@ enum Link {
 struct InFlight {
     pending: Pending,
     state: CommitState,
+    /// Whether it was built since the machine was made or loaded.
+    is_new: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,14 +212,12 @@ impl Machine {
             machine.outbox.insert(key, Sending::restored(outgoing));
         }
         if let Some(pending) = stored.get(&Kind::Pending).and_then(|records| records.get(ONLY)) {
-            machine.pending = Some(InFlight { pending: read(pending)?, state: CommitState::Ready });
+            machine.pending =
+                Some(InFlight { pending: read(pending)?, state: CommitState::Ready, is_new: false });
         }
         let keys = machine.intents.keys().chain(machine.outbox.keys());
         machine.last_key = keys.copied().max().unwrap_or_default();
-        if stored.contains_key(&Kind::Doubt) {
-            machine.sealing_from = machine.group.epoch() + 1;
-            machine.want(Intent::Rotate, None)?;
-        }
+        machine.in_doubt = stored.contains_key(&Kind::Doubt);
         Ok(machine)
     }
 
@@ -235,7 +237,8 @@ impl Machine {
             outbox: BTreeMap::new(),
             last_key: 0,
             said: 0,
-            sealing_from: 0,
+            in_doubt: false,
+            rotates_from: 0,
             sent_in_epoch: 0,
             epoch_since: 0,
             leaving: Leaving::default(),
@@ -281,10 +284,6 @@ impl Machine {
             self.flush_leaving()?;
             self.flush_commit()?;
         }
-        if self.sealing_from > 0 && self.group.epoch() >= self.sealing_from {
-            self.sealing_from = 0;
-            self.changes.push(Change::Delete { kind: Kind::Doubt, key: ONLY.to_vec() });
-        }
         let mut effects = std::mem::take(&mut self.effects);
         for (key, value) in self.group.take_changes() {
             effects.changes.push(match value {
@@ -319,7 +318,8 @@ impl Machine {
         let intents = self.intents.values().map(|wanted| wanted.not_before);
         let intents = intents.filter(|_| self.pending.is_none());
         let messages = self.outbox.values().filter_map(Sending::retry_at);
-        let all = intents.chain(messages).chain(turn).chain(self.leaving.retry_at());
+        let keys = self.in_doubt.then_some(self.rotates_from);
+        let all = intents.chain(messages).chain(turn).chain(self.leaving.retry_at()).chain(keys);
         all.filter(|at| *at > self.now)
     }
 

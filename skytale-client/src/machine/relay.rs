@@ -32,8 +32,10 @@ impl Machine {
             return self.delivered(extension.sequence, extension.previous, id, message.as_deref());
         }
         if let (0, Some(Content::Refused(refused))) = (extension.request, &extension.content) {
-            // The last word of a stream, or about a token that was presented anew.
-            self.hang_up(Error::refused(refused.clone()));
+            // The last word of a stream. One whose token is over ends by itself, and the next one has another.
+            if refused.code != i32::from(Code::NotAuthorized) {
+                self.hang_up(Error::refused(refused.clone()));
+            }
             return Ok(());
         }
         let Some(asked) = self.asked.remove(&extension.request) else { return Ok(()) };

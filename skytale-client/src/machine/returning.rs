@@ -96,6 +96,7 @@ impl Machine {
         let Some((_, group)) = self.returning.candidate.take() else { return Ok(()) };
         self.returning = Returning::default();
         self.group.replace(*group);
+        self.has_new_keys();
         self.phase = Phase::Member;
         if let Some(in_flight) = &mut self.pending {
             in_flight.state = CommitState::Lost;

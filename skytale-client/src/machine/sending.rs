@@ -53,7 +53,8 @@ impl Sending {
 
 impl Machine {
     pub(super) fn send(&mut self, ticket: Ticket, body: Vec<u8>) -> Result<()> {
-        match self.check_member().and_then(|()| Content::Message(body).encode(self.options.padding)) {
+        let checked = self.check_member().and_then(|()| self.check_keys());
+        match checked.and_then(|()| Content::Message(body).encode(self.options.padding)) {
             Ok(content) => {
                 self.said += 1;
                 self.moved = true;
@@ -63,6 +64,27 @@ impl Machine {
                 self.done(Some(ticket), Err(error));
                 Ok(())
             }
+        }
+    }
+
+    /// Waiting is of no use where the agent needs new keys and was refused them.
+    fn check_keys(&self) -> Result<()> {
+        let reason = "this state is a copy, or lacks its last steps, and sends nothing before its keys are renewed, which \
+                      was refused: let the agent commit, or have it removed and added again";
+        match self.in_doubt && self.now < self.rotates_from {
+            true => Err(Error::NotAuthorized { reason: reason.to_owned() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Gives up what would have to be encrypted, where that may not be.
+    pub(super) fn drop_unsealed(&mut self) {
+        let is_unsealed =
+            |sending: &Sending| sending.outgoing.sealed.is_none() || sending.state == State::Stale;
+        let unsealed = self.outbox.iter().filter(|(_, sending)| is_unsealed(sending));
+        for key in unsealed.map(|(key, _)| *key).collect::<Vec<_>>() {
+            let refused = self.check_keys().map(|()| 0);
+            self.drop_outgoing(key, refused);
         }
     }
 
@@ -98,14 +120,14 @@ impl Machine {
                 State::Sent => {}
                 State::Stale if !past => return Ok(()),
                 State::Until(at) if at > self.now => return Ok(()),
-                State::Stale if epoch < self.sealing_from => return Ok(()),
+                State::Stale if self.in_doubt => return Ok(()),
                 State::Stale => {
                     self.seal(key)?;
                     self.submit(key);
                 }
                 State::Ready | State::Until(_) => {
                     if sending.outgoing.sealed.is_none() {
-                        if epoch < self.sealing_from {
+                        if self.in_doubt {
                             return Ok(());
                         }
                         self.seal(key)?;
@@ -118,7 +140,7 @@ impl Machine {
                 }
             }
         }
-        self.rotate_when_due()
+        Ok(())
     }
 
     fn seal(&mut self, key: u64) -> Result<()> {

@@ -262,23 +262,54 @@ fn the_last_word_of_a_stream_says_why_it_ends_and_when_to_come_back() {
     );
 }
 
-#[test]
-fn an_agent_in_doubt_encrypts_nothing_before_it_has_new_keys() {
+/// Makes a group of two: another member's, and an agent's machine that was loaded from a copy of its state.
+fn in_doubt() -> (Group, Machine) {
     let agent = identity("acme/agents/agent");
-    let (_, mut joined) = group(&[&agent]);
+    let (others, mut joined) = group(&[&agent]);
     let mut machine = Machine::joined(&channel(), joined.remove(0), 1, Options::default());
     let mut stored = Stored::new();
     let mut changes = machine.take_effects().expect("effects").changes;
     changes.push(Change::Put { kind: Kind::Doubt, key: ONLY.to_vec(), value: Vec::new() });
     crate::state::apply(&mut stored, changes);
+    (others, Machine::load(&channel(), &agent, stored, Options::default()).expect("loads"))
+}
 
-    let mut machine = Machine::load(&channel(), &agent, stored, Options::default()).expect("loads");
+fn is_commit(message: &[u8]) -> bool {
+    use skytale_core::mls::{ContentType, MlsHeader};
+    matches!(MlsHeader::read(message), Some(MlsHeader::Framed { content: ContentType::Commit, .. }))
+}
+
+/// Another member's commit makes an epoch that the original may have spoken in: only the agent's own new keys count.
+#[test]
+fn an_epoch_of_others_takes_no_doubt_away() {
+    let (mut others, mut machine) = in_doubt();
+    send(&mut machine);
+    let (request, first) = asked(&connect(&mut machine));
+    step(&mut machine, refuse(request, Code::NotYourTurn), 0);
+    let (_, second) = asked(&step(&mut machine, deliver(2, commit(&mut others, Vec::new())), 0));
+    assert!(is_commit(&first) && is_commit(&second), "nothing but commits");
+    asked(&step(&mut machine, deliver(3, second), 0));
+}
+
+#[test]
+fn an_agent_in_doubt_that_may_not_commit_says_so_and_tries_again_later() {
+    let (_, mut machine) = in_doubt();
+    send(&mut machine);
+    let (request, _) = asked(&connect(&mut machine));
+    let refused = step(&mut machine, refuse(request, Code::NotAuthorized), 0);
+    let not_authorized = |outcome: &Result<u64>| matches!(outcome, Err(Error::NotAuthorized { .. }));
+    assert!(refused.frames.is_empty() && is_told(&refused, SEND, not_authorized));
+    assert!(is_told(&send(&mut machine), SEND, not_authorized));
+    let later = machine.wakes_at().expect("it tries again");
+    assert!(is_commit(&asked(&step(&mut machine, Input::Tick, later)).1));
+}
+
+#[test]
+fn an_agent_in_doubt_encrypts_nothing_before_it_has_new_keys() {
+    let (_, mut machine) = in_doubt();
     assert!(send(&mut machine).frames.is_empty());
     let (_, rotation) = asked(&connect(&mut machine));
-    assert!(matches!(
-        skytale_core::mls::MlsHeader::read(&rotation),
-        Some(skytale_core::mls::MlsHeader::Framed { content: skytale_core::mls::ContentType::Commit, .. })
-    ));
+    assert!(is_commit(&rotation));
     let renewed = step(&mut machine, deliver(2, rotation), 0);
     asked(&renewed);
     let is_certain = |change: &Change| matches!(change, Change::Delete { kind: Kind::Doubt, .. });

@@ -17,7 +17,7 @@ use super::place::Durability;
 use super::{Cipher, Found, Page, Step};
 use crate::crash;
 use crate::error::{Error, Result};
-use crate::machine::{Change, EventKey, Kind, ONLY, Stored};
+use crate::machine::{Change, EventKey, Kind, Stored};
 
 /// The file's name within its directory.
 pub(super) const NAME: &str = "agent.db";
@@ -56,8 +56,8 @@ impl File {
         let (opened, wait) = oneshot::channel();
         let (sender, jobs) = mpsc::channel();
         let run = move || {
-            let open = Lock::prepare(&directory)
-                .and_then(|lock| Ok((lock, connect(&directory, &cipher, durability)?)));
+            let open =
+                Lock::prepare(&directory).and_then(|lock| Ok((lock, connect(&directory, durability)?)));
             let (lock, connection) = match open {
                 Ok(open) => open,
                 Err(error) => return drop(opened.send(Err(error))),
@@ -142,7 +142,7 @@ impl Lock {
 
 /// Opens the file, and notes where it may lack its last steps: after a session with relaxed durability that did not end in
 /// order, and where it is a copy.
-fn connect(directory: &Path, cipher: &Cipher, durability: Durability) -> Result<Connection> {
+fn connect(directory: &Path, durability: Durability) -> Result<Connection> {
     let path = directory.join(NAME);
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
@@ -162,10 +162,9 @@ fn connect(directory: &Path, cipher: &Cipher, durability: Durability) -> Result<
     let known: Option<Vec<u8>> = first(&transaction, "SELECT hint FROM origin")?;
     let is_copy = known.is_some_and(|known| known != origin.hint());
     if was_relaxed == Some(true) || is_copy {
-        for scope in channels(&transaction)? {
-            let doubt = Change::Put { kind: Kind::Doubt, key: ONLY.to_vec(), value: Vec::new() };
-            make(&transaction, cipher, &scope, &doubt)?;
-        }
+        let doubt = "INSERT OR REPLACE INTO records SELECT DISTINCT scope, ?1, x'', x'' FROM records WHERE kind IN (?2, ?3)";
+        let kinds = [Kind::Doubt, Kind::Channel, Kind::Identity].map(|kind| kind as u8);
+        transaction.execute(doubt, kinds).map_err(Error::state)?;
     }
     let noted = transaction.execute("INSERT OR REPLACE INTO opened VALUES (1, ?1)", [relaxed]);
     noted.map_err(Error::state)?;
@@ -259,7 +258,10 @@ fn commit<'a>(
 fn make(connection: &Connection, cipher: &Cipher, scope: &str, change: &Change) -> Result<()> {
     let done = match change {
         Change::Put { kind, key, value } => {
-            let value = cipher.seal(scope, *kind, key, value.clone())?;
+            let value = match kind {
+                Kind::Doubt => value.clone(),
+                _ => cipher.seal(scope, *kind, key, value.clone())?,
+            };
             let sql = "INSERT OR REPLACE INTO records (scope, kind, key, value) VALUES (?1, ?2, ?3, ?4)";
             let statement = connection.prepare_cached(sql);
             statement.and_then(|mut statement| statement.execute(params![scope, *kind as u8, key, value]))
@@ -288,7 +290,8 @@ fn load(connection: &Connection, cipher: &Cipher, scope: &str) -> Result<Stored>
             .map_err(Error::state)?;
         for row in rows {
             let (key, value) = row.map_err(Error::state)?;
-            let value = cipher.open(scope, kind, &key, value)?;
+            // A doubt is noted by whoever opens the file, whether he has its key or not.
+            let value = if kind == Kind::Doubt { value } else { cipher.open(scope, kind, &key, value)? };
             stored.entry(kind).or_default().insert(key, value);
         }
     }

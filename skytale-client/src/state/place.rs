@@ -44,8 +44,9 @@ impl State {
 
     /// Keeps everything in one SQLite file in a directory of the agent's own, which is made if it is missing.
     ///
-    /// An agent whose directory was copied, or restored from a backup, gives itself new keys on each channel before it sends
-    /// there: what the copy lacks may have been sent. Two copies must not be used beside each other.
+    /// An agent whose file is a copy, as one that was restored from a backup to a new place, gives itself new keys on each
+    /// channel before it sends there: what the copy lacks may have been sent. A file that was written over, and a machine that
+    /// was set back as a whole, are not noticed. Two copies must not be used beside each other.
     ///
     /// Without [`encrypted_with`](Self::encrypted_with) the file is protected by its permissions alone (0600). Not for
     /// network file systems, whose locks cannot be relied on.

@@ -102,6 +102,21 @@ async fn every_channel_is_in_doubt_after_a_relaxed_session_that_did_not_end_in_o
     }
 }
 
+/// Whoever opens a copy without its key, by mistake, has damaged nothing.
+#[tokio::test]
+async fn a_copy_that_was_opened_with_another_key_is_in_doubt_and_readable() {
+    let (made, elsewhere) =
+        (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("another"));
+    make(made.path()).await;
+    let copied = elsewhere.path().join("agent");
+    copy(made.path(), &copied);
+    let mistaken = State::directory(&copied).encrypted_with([8; 32]).open().await.expect("opens");
+    assert!(mistaken.load(ROOMS[0]).await.is_err());
+    mistaken.close().await;
+    let records = open(&copied, Durability::Full).await;
+    assert_eq!(in_doubt(&records).await, ROOMS);
+}
+
 #[tokio::test]
 async fn events_are_taken_by_number_and_by_bytes() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -34,15 +34,15 @@ const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// How many streams of one connection are used at most: fewer than relays usually allow.
 const STREAMS: usize = 100;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Dialer {
     endpoint: Endpoint,
-    connections: Arc<Mutex<Vec<Connection>>>,
+    connections: Mutex<Vec<Connection>>,
     address: String,
 }
 
 /// A connection, which is made when it is first used, and again when it was lost.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Connection {
     channel: Channel,
     /// Shared by its streams, which it counts.
@@ -76,7 +76,7 @@ impl Dialer {
     }
 
     fn over(endpoint: Endpoint, address: String) -> Result<Self> {
-        Ok(Self { endpoint, connections: Arc::default(), address })
+        Ok(Self { endpoint, connections: Mutex::default(), address })
     }
 
     /// Returns a connection that takes another stream, and what counts that one for as long as it lives.

@@ -58,7 +58,7 @@ const WATCHFUL: Liveness = Liveness { keep_alive: Duration::from_secs(1), idle: 
 /// Opens streams to one relay, or to one of several. Clones share its connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Dialer {
-    Grpc(grpc::Dialer),
+    Grpc(Arc<grpc::Dialer>),
     Quic(Arc<quic::Dialer>),
     Several(Arc<several::Dialer>),
     #[cfg(feature = "local")]
@@ -94,14 +94,13 @@ impl Dialer {
                 watchful.unwrap_or(quic::PATIENT),
             )?))),
             "grpc" => {
-                Ok(Self::Grpc(grpc::Dialer::plain(host, port(GRPC_PORT), watchful.unwrap_or(grpc::PATIENT))?))
+                let liveness = watchful.unwrap_or(grpc::PATIENT);
+                Ok(Self::Grpc(Arc::new(grpc::Dialer::plain(host, port(GRPC_PORT), liveness)?)))
             }
-            "grpcs" => Ok(Self::Grpc(grpc::Dialer::encrypted(
-                host,
-                port(GRPCS_PORT),
-                roots,
-                watchful.unwrap_or(grpc::PATIENT),
-            )?)),
+            "grpcs" => {
+                let liveness = watchful.unwrap_or(grpc::PATIENT);
+                Ok(Self::Grpc(Arc::new(grpc::Dialer::encrypted(host, port(GRPCS_PORT), roots, liveness)?)))
+            }
             _ => Err(expected()),
         }
     }

@@ -9,6 +9,7 @@ use skytale_core::{ChannelName, SequenceNumber, Verb};
 use skytale_store::{Deposit, MessageId};
 
 use super::{Native, Refusal, accepted};
+use crate::claims::TooMany;
 
 /// How many key packages of an agent the relay keeps, and at how many it asks for more.
 const STOCK: u32 = 100;
@@ -73,8 +74,17 @@ impl Native<'_> {
 
     async fn claim(&self, agent: &ChannelName) -> Result<Content, Refusal> {
         self.may(Verb::Publish, agent).await?;
-        self.count_claim(agent)?;
-        let claimed = self.context.relay.directory.claim_key_package(agent).await?;
+        let directory = &self.context.relay.directory;
+        if let Err(too_many) = self.context.relay.claims.take(&self.context.identity.account(), agent) {
+            // Who drains an agent's key packages must not keep others from adding it.
+            return match directory.last_resort(agent).await? {
+                Some(key_package) if !too_many.by_one_account => {
+                    Ok(Content::KeyPackage(KeyPackage { key_package, last_resort: true }))
+                }
+                _ => Err(self.too_many_claims(too_many)),
+            };
+        }
+        let claimed = directory.claim_key_package(agent).await?;
         let Some(claimed) = claimed else {
             let text = format!("{agent} has left no key package here: it has to connect once");
             return Err(Refusal::new(Code::NotFound, text));
@@ -88,21 +98,15 @@ impl Native<'_> {
         Ok(Content::KeyPackage(KeyPackage { key_package, last_resort }))
     }
 
-    fn count_claim(&self, agent: &ChannelName) -> Result<(), Refusal> {
-        let account = self.context.identity.account();
-        self.context.relay.claims.take(&account, agent).map_err(|too_many| {
-            let limits = &self.context.relay.limits;
-            let text = match too_many.by_one_account {
-                true => format!(
-                    "an account claims {} key packages of an agent in a minute",
-                    limits.claims_per_minute
-                ),
-                false => {
-                    format!("{} key packages of an agent are claimed in an hour", limits.claims_per_hour)
-                }
-            };
-            Refusal::new(Code::Rate, format!("{text} at most")).retry_after(too_many.retry_after)
-        })
+    fn too_many_claims(&self, too_many: TooMany) -> Refusal {
+        let limits = &self.context.relay.limits;
+        let text = match too_many.by_one_account {
+            true => {
+                format!("an account claims {} key packages of an agent in a minute", limits.claims_per_minute)
+            }
+            false => format!("{} key packages of an agent are claimed in an hour", limits.claims_per_hour),
+        };
+        Refusal::new(Code::Rate, format!("{text} at most")).retry_after(too_many.retry_after)
     }
 
     /// Returns the Welcomes whose commits were accepted, of a page of those that wait.

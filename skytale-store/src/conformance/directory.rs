@@ -67,6 +67,7 @@ pub async fn the_last_resort_is_given_again(directory: &Arc<dyn Directory>) {
     assert_eq!(claim().await, None);
     directory.add_key_packages(&agent, vec!["one".into()], Some("last".into())).await.expect("add");
     assert_eq!(claim().await.map(|claimed| (claimed.is_last_resort, claimed.left)), Some((false, 0)));
+    assert_eq!(directory.last_resort(&agent).await.expect("read"), Some("last".into()));
     for _ in 0..2 {
         let claimed = claim().await.expect("the last resort");
         assert_eq!((&claimed.key_package[..], claimed.is_last_resort), (&b"last"[..], true));

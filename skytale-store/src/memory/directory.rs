@@ -121,6 +121,11 @@ impl Directory for MemoryStore {
         Ok(key_package.map(|key_package| ClaimedKeyPackage { key_package, is_last_resort, left }))
     }
 
+    async fn last_resort(&self, agent: &ChannelName) -> Result<Option<Bytes>> {
+        let content = self.shelves.lock();
+        Ok(content.key_packages.get(agent).and_then(|packages| packages.last_resort.clone()))
+    }
+
     async fn deposit(&self, bundle: Bundle) -> Result<()> {
         let mut content = self.shelves.lock();
         for (agent, welcome) in &bundle.welcomes {

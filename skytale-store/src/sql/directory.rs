@@ -99,17 +99,19 @@ impl Directory for SqlStore {
         );
         let single_use = self.query_one(&take, [key(agent).into()]).await?;
         let is_last_resort = single_use.is_none();
-        let row = match single_use {
-            Some(row) => Some(row),
-            None => {
-                let sql = "SELECT body FROM key_packages WHERE agent = $1 AND last_resort = 1";
-                self.query_one(sql, [key(agent).into()]).await?
-            }
+        let key_package = match single_use {
+            Some(row) => Some(column::<Vec<u8>>(&row, "body")?.into()),
+            None => self.last_resort(agent).await?,
         };
-        let Some(row) = row else { return Ok(None) };
-        let body: Vec<u8> = row.try_get("", "body").map_err(StoreError::unavailable)?;
+        let Some(key_package) = key_package else { return Ok(None) };
         let left = self.count_key_packages(agent).await?;
-        Ok(Some(ClaimedKeyPackage { key_package: body.into(), is_last_resort, left }))
+        Ok(Some(ClaimedKeyPackage { key_package, is_last_resort, left }))
+    }
+
+    async fn last_resort(&self, agent: &ChannelName) -> Result<Option<Bytes>> {
+        let sql = "SELECT body FROM key_packages WHERE agent = $1 AND last_resort = 1";
+        let row = self.query_one(sql, [key(agent).into()]).await?;
+        row.map(|row| column::<Vec<u8>>(&row, "body").map(Bytes::from)).transpose()
     }
 
     async fn deposit(&self, bundle: Bundle) -> Result<()> {
