@@ -32,9 +32,6 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
 /// How long it may take to tell other relays of the sessions that ended, and to hand over what was counted.
 const FLUSH: Duration = Duration::from_secs(2);
 
-/// When agents whose streams end in a drain are told to come back.
-const COME_BACK: Duration = Duration::from_secs(1);
-
 /// Serves until it is told to stop, then drains.
 pub async fn run(config: Config) -> Result<()> {
     logging::start(&config.server);
@@ -70,15 +67,15 @@ pub async fn run(config: Config) -> Result<()> {
     let encrypted = certificates.http.clone();
     tokio::spawn(async move { http::serve(http_listener, encrypted.as_ref(), router).await });
     summary.print(&config.server);
-    let served = if config.server.anonymous() {
-        edges.serve(&config, relay, AllowAnonymous::beside(tokens), ready).await
+    if config.server.anonymous() {
+        edges.serve(&config, relay, AllowAnonymous::beside(tokens), ready).await;
     } else {
-        edges.serve(&config, relay, tokens, ready).await
-    };
+        edges.serve(&config, relay, tokens, ready).await;
+    }
     if let Some(counted) = storage.parts.counted {
         let _ = tokio::time::timeout(FLUSH, counted.flush()).await;
     }
-    served
+    Ok(())
 }
 
 /// Where agents connect.
@@ -106,7 +103,7 @@ impl Edges {
         relay: Relay,
         authenticator: A,
         ready: watch::Receiver<bool>,
-    ) -> Result<()> {
+    ) {
         let drain = relay.drain();
         let frame_bytes = relay.limits().frame.frame_bytes;
         let service = AuthenticateLayer::new(authenticator).layer(relay.clone());
@@ -121,17 +118,9 @@ impl Edges {
             drain.started().await;
         };
         let quic = quic::serve(self.quic, service, limits, draining);
-        let grpc = async {
-            let served = server.serve(self.grpc, stop_signal()).await;
-            if !drain.has_started() {
-                drain.start(COME_BACK);
-            }
-            served
-        };
-        let (served, ()) = tokio::join!(grpc, quic);
+        tokio::join!(server.serve(self.grpc, stop_signal()), quic);
         let _ = tokio::time::timeout(FLUSH, relay.flush()).await;
         tracing::info!("drained");
-        served.map_err(|error| anyhow::anyhow!(error).context("the gRPC edge failed"))
     }
 }
 

@@ -172,7 +172,7 @@ impl Edge {
         limits.streams = self.streams;
         let listener = Listener::new(tcp).with_limits(limits);
         let grpc = tokio::spawn(async move {
-            let _ = server.serve(listener, async { drop(grpc_stopped.await) }).await;
+            server.serve(listener, async { drop(grpc_stopped.await) }).await;
         });
         let (stop, tasks) = (vec![stop_quic, stop_grpc], vec![quic, grpc]);
         self.running = Some(RunningRelay { store, drain, stop, tasks });

@@ -15,7 +15,6 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::Connected;
 
 use crate::tls::TlsCertificate;
 
@@ -87,10 +86,7 @@ impl Listener {
     }
 
     /// Accepts until `stop`, and then closes the listening socket at once, which ends the task.
-    pub(super) fn accept(
-        self,
-        stop: CancellationToken,
-    ) -> (mpsc::Receiver<io::Result<Connection>>, JoinHandle<()>) {
+    pub(super) fn accept(self, stop: CancellationToken) -> (mpsc::Receiver<Connection>, JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(64);
         let door = Door {
             connections: Arc::new(Semaphore::new(self.limits.connections)),
@@ -129,7 +125,7 @@ struct Door {
     unauthenticated: Arc<Semaphore>,
     authentication_time: Duration,
     tls: Option<TlsAcceptor>,
-    sender: mpsc::Sender<io::Result<Connection>>,
+    sender: mpsc::Sender<Connection>,
 }
 
 impl Door {
@@ -150,7 +146,7 @@ impl Door {
             if let Ok(Ok(io)) = opened {
                 peer.clone().watch(allowed);
                 let expired = Box::pin(peer.state.expired.clone().cancelled_owned());
-                let _ = sender.send(Ok(Connection { io, peer, expired, _permit: connection })).await;
+                let _ = sender.send(Connection { io, peer, expired, _permit: connection }).await;
             }
         });
     }
@@ -225,10 +221,8 @@ enum Io {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
+impl Connection {
+    pub(super) fn peer(&self) -> Peer {
         self.peer.clone()
     }
 }

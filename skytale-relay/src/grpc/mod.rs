@@ -1,9 +1,11 @@
 //! The gRPC edge: what SLIM agents use as their node.
 
 mod codec;
+mod connection;
 mod listener;
 mod serve;
 mod service;
+mod settled;
 mod status;
 
 use std::convert::Infallible;

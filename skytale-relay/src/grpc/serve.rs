@@ -5,14 +5,13 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::Service;
 
-use super::{DataPlane, Listener, routes};
+use super::{DataPlane, Listener, connection, routes};
 use crate::connect::{Connect, ConnectError, Credentials};
 use crate::drain::Drain;
 use crate::session::Session;
@@ -65,28 +64,13 @@ where
     /// Serves until `shutdown`, then drains: health turns NOT_SERVING, the listening socket closes, and only then every
     /// stream ends, so that a client that connects again finds another relay or none, but never half of this one.
     ///
-    /// # Errors
-    ///
-    /// The transport's, if it fails as a whole.
-    pub async fn serve(
-        self,
-        listener: Listener,
-        shutdown: impl Future<Output = ()>,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// Dropped before that, it ends every connection at once.
+    pub async fn serve(self, listener: Listener, shutdown: impl Future<Output = ()>) {
         let (routes, health) = routes(self.service, self.frame_bytes).await;
         let limits = listener.limits().clone();
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let (connections, accepting) = listener.accept(stop.clone());
-        let connections = ReceiverStream::new(connections);
-        let mut server = tonic::transport::Server::builder()
-            .max_concurrent_streams(limits.streams)
-            .http2_max_pending_accept_reset_streams(Some(limits.pending_resets))
-            .http2_max_local_error_reset_streams(Some(limits.error_resets))
-            .http2_max_header_list_size(limits.header_bytes)
-            .http2_keepalive_interval(Some(limits.keepalive));
-        let serving = server
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(connections, ended.clone().cancelled_owned());
+        let serving = connection::serve(connections, routes, limits, ended.clone());
         let draining = async {
             tokio::select! {
                 () = shutdown => {}
@@ -101,8 +85,8 @@ where
             tokio::time::sleep(self.grace).await;
         };
         tokio::select! {
-            served = serving => served.map_err(Into::into),
-            () = draining => Ok(()),
+            () = serving => {}
+            () = draining => {}
         }
     }
 }

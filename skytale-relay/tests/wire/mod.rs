@@ -176,7 +176,7 @@ impl Served {
         let listener = listen(Listener::new(tcp));
         let served = tokio::spawn(async move {
             let shutdown = async { drop(stopped.await) };
-            server.serve(listener, shutdown).await.expect("serve");
+            server.serve(listener, shutdown).await;
         });
         Self { address, stop: Some(stop), served }
     }

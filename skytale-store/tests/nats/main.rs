@@ -4,6 +4,7 @@ mod server;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::{StreamExt, TryStreamExt};
@@ -150,15 +151,15 @@ async fn four_stores_append_to_one_channel_of_three_servers() {
     four_stores_append(stores).await;
 }
 
-/// Appends for a while, eight records at once; returns what was acknowledged, and when it was.
-async fn append_for(
+/// Appends until it is told to end, eight records at once; returns what was acknowledged, and when it was.
+async fn append_until(
+    end: &AtomicBool,
     store: &NatsStore,
     channel: &ChannelName,
-    time: Duration,
     name: &str,
 ) -> Vec<(String, u64, Instant)> {
-    let (since, mut told, mut number) = (Instant::now(), Vec::new(), 0);
-    while since.elapsed() < time {
+    let (mut told, mut number) = (Vec::new(), 0);
+    while !end.load(Ordering::Relaxed) {
         let appends = (0..8).map(|part| async move {
             let body = format!("{name}-{number}-{part}");
             let appended = store.append(channel, vec![record(body.clone())], Precondition::Any).await.ok()?;
@@ -170,7 +171,10 @@ async fn append_for(
     told
 }
 
-/// Servers take four to nine seconds to elect another leader; once they have, appends go on.
+/// How long appends may take to go on after an election.
+const GO_ON: Duration = Duration::from_secs(5);
+
+/// Servers take four to nine seconds to elect another leader, and again where votes are split; once they have, appends go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn appends_go_on_when_the_leader_is_killed() {
     let Some(mut cluster) = Cluster::start() else { return };
@@ -178,15 +182,19 @@ async fn appends_go_on_when_the_leader_is_killed() {
     for round in 0..3 {
         append(&store, &channel, vec![record(format!("round {round}"))]).await;
         let (leader, start) = (cluster.leader_but(None).await, read(&store, &channel, 0).await.len());
+        let end = AtomicBool::new(false);
         let kill = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             cluster.servers[leader].kill();
             let killed = Instant::now();
             cluster.leader_but(Some(leader)).await;
-            (killed, Instant::now())
+            let elected = Instant::now();
+            tokio::time::sleep(GO_ON).await;
+            end.store(true, Ordering::Relaxed);
+            (killed, elected)
         };
         let name = round.to_string();
-        let appending = append_for(&store, &channel, Duration::from_secs(16), &name);
+        let appending = append_until(&end, &store, &channel, &name);
         let (told, (killed, elected)) = futures::future::join(appending, kill).await;
         let next = told.iter().map(|(_, _, at)| *at).find(|at| *at > elected).expect("appends go on");
         let count = told.len();
@@ -195,7 +203,7 @@ async fn appends_go_on_when_the_leader_is_killed() {
             elected - killed,
             next - elected
         );
-        assert!(next - elected < Duration::from_secs(5), "appends go on within five seconds");
+        assert!(next - elected < GO_ON, "appends go on within {GO_ON:?}");
         let records = read(&store, &channel, 0).await;
         check_log(&records);
         assert!(records.len() >= start + told.len(), "nothing that was acknowledged is lost");
@@ -268,14 +276,17 @@ async fn a_silent_leader_doubles_nothing() {
     let stores = [cluster.store_at(0).await, cluster.store_at(1).await, cluster.store_at(2).await];
     append(&stores[0], &channel, vec![record("first")]).await;
     let leader = cluster.leader_but(None).await;
+    let end = AtomicBool::new(false);
     let silence = async {
         cluster.servers[leader].signal("STOP");
         tokio::time::sleep(Duration::from_secs(12)).await;
         cluster.servers[leader].signal("CONT");
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        end.store(true, Ordering::Relaxed);
     };
     let appends = stores.iter().enumerate().map(|(number, store)| {
-        let channel = &channel;
-        async move { append_for(store, channel, Duration::from_secs(20), &number.to_string()).await }
+        let (end, channel) = (&end, &channel);
+        async move { append_until(end, store, channel, &number.to_string()).await }
     });
     let (told, ()) = futures::future::join(futures::future::join_all(appends), silence).await;
     let records = read(&stores[leader], &channel, 0).await;
