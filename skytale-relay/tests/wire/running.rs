@@ -1,0 +1,173 @@
+//! A relay to talk to, or several that act as one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use skytale_core::{Dialect, SequenceNumber};
+use skytale_relay::grpc::{Listener, Server};
+use skytale_relay::{AllowAnyone, AuthenticateLayer, Authenticator, Drain, Relay};
+use skytale_store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tonic::Status;
+use tonic::transport::Channel;
+use tower::Layer;
+
+use super::SOON;
+use super::agent::{Agent, dial};
+use super::engines::Engine;
+
+/// One relay, or several that act as one, on free ports.
+pub struct Running {
+    /// The first one's.
+    pub address: SocketAddr,
+    pub store: Arc<dyn Store>,
+    pub drain: Drain,
+    relays: Vec<Served>,
+    /// How many agents have come.
+    agents: AtomicUsize,
+    /// What the relays share, as long as they run.
+    _engine: Option<Engine>,
+}
+
+struct Served {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    served: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    pub async fn start() -> Self {
+        Self::with(|relay| relay).await
+    }
+
+    /// Starts what the environment asks for: see [`engines`].
+    pub async fn with(configure: impl Fn(Relay) -> Relay) -> Self {
+        Self::over(Engine::start().await, configure).await
+    }
+
+    /// Starts one relay, whatever the environment asks for.
+    pub async fn alone() -> Self {
+        Self::over(Engine::alone(), |relay| relay).await
+    }
+
+    /// Starts two relays that act as one, whatever the environment asks for.
+    pub async fn pair() -> Self {
+        let engine = match Engine::start().await {
+            engine if engine.relays.len() > 1 => engine,
+            _ => Engine::in_memory(),
+        };
+        Self::over(engine, |relay| relay).await
+    }
+
+    async fn over(mut engine: Engine, configure: impl Fn(Relay) -> Relay) -> Self {
+        let relays = engine.relays.drain(..).map(|(relay, store)| (configure(relay), store)).collect();
+        Self { _engine: Some(engine), ..Self::serve(relays, AllowAnyone, |listener| listener).await }
+    }
+
+    /// Starts one relay.
+    pub async fn assembled<A: Authenticator>(
+        store: Arc<dyn Store>,
+        authenticator: A,
+        configure: impl FnOnce(Relay) -> Relay,
+        listen: impl Fn(Listener) -> Listener,
+    ) -> Self {
+        let relay = configure(Relay::new(store.clone()));
+        Self::serve(vec![(relay, store)], authenticator, listen).await
+    }
+
+    async fn serve<A: Authenticator>(
+        relays: Vec<(Relay, Arc<dyn Store>)>,
+        authenticator: A,
+        listen: impl Fn(Listener) -> Listener,
+    ) -> Self {
+        let (drain, store) = (relays[0].0.drain(), relays[0].1.clone());
+        let layer = AuthenticateLayer::new(authenticator);
+        let mut served = Vec::new();
+        for (relay, _) in relays {
+            served.push(Served::start(relay, &layer, &listen).await);
+        }
+        let agents = AtomicUsize::new(0);
+        Self { address: served[0].address, store, drain, relays: served, agents, _engine: None }
+    }
+
+    pub async fn stop(mut self) {
+        for relay in &mut self.relays {
+            relay.stop.take().map(|stop| stop.send(()));
+        }
+        for relay in self.relays {
+            tokio::time::timeout(SOON, relay.served).await.expect("it drains in time").expect("serve");
+        }
+    }
+
+    /// Opens a connection to the first relay.
+    pub async fn channel(&self) -> Channel {
+        dial(self.address).await
+    }
+
+    /// Tells whether there is one relay only.
+    pub fn is_one(&self) -> bool {
+        self.relays.len() == 1
+    }
+
+    /// Opens a stream to a relay, to each in turn, and negotiates the link, as an agent of the dialect does.
+    pub async fn agent(&self, dialect: Dialect, who: &str, id: u64) -> Agent {
+        let mut agent = self.silent_agent(dialect, who, id, None).await.expect("admitted");
+        agent.negotiate().await;
+        agent
+    }
+
+    /// Opens a stream to a relay, to each in turn, and says nothing yet.
+    pub async fn silent_agent(
+        &self,
+        dialect: Dialect,
+        who: &str,
+        id: u64,
+        token: Option<&str>,
+    ) -> Result<Agent, Status> {
+        let turn = self.agents.fetch_add(1, Ordering::Relaxed);
+        Agent::open(self.relays[turn % self.relays.len()].address, dialect, who, id, token).await
+    }
+
+    /// Waits until the archive holds so many records of a channel.
+    pub async fn archives(&self, strings: [&str; 3], count: usize) {
+        let all = async {
+            while self.archived(strings).await.len() < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(SOON, all).await.expect("archived in time");
+    }
+
+    /// Returns what the archive holds of a channel.
+    pub async fn archived(&self, strings: [&str; 3]) -> Vec<skytale_store::Record> {
+        use futures::TryStreamExt;
+        let channel = skytale_core::ChannelName::from_strings(strings);
+        self.store.read(&channel, SequenceNumber::START).try_collect().await.expect("read")
+    }
+}
+
+impl Served {
+    async fn start<A: Authenticator>(
+        relay: Relay,
+        layer: &AuthenticateLayer<A>,
+        listen: impl Fn(Listener) -> Listener,
+    ) -> Self {
+        let drain = relay.drain();
+        let frame_bytes = relay.limits().frame.frame_bytes;
+        let tcp = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = tcp.local_addr().expect("an address");
+        let service = layer.layer(relay);
+        let server =
+            Server::new(service, drain).with_frame_bytes(frame_bytes).with_grace(Duration::from_secs(5));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let listener = listen(Listener::new(tcp));
+        let served = tokio::spawn(async move {
+            let shutdown = async { drop(stopped.await) };
+            server.serve(listener, shutdown).await;
+        });
+        Self { address, stop: Some(stop), served }
+    }
+}

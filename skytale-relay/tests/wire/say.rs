@@ -1,0 +1,164 @@
+//! What an agent says, in the terms of both dialects.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use skytale_core::generated::{slim1, slim3};
+use skytale_core::{MessageKind, Name};
+
+/// A name with its strings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Address {
+    pub strings: [String; 3],
+    pub id: Option<u128>,
+}
+
+pub fn room() -> Address {
+    Address { strings: ["org".into(), "ns".into(), "room".into()], id: None }
+}
+
+impl Address {
+    pub fn with_id(mut self, id: u128) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    fn hashes(&self) -> [u64; 3] {
+        Name::of([&self.strings[0], &self.strings[1], &self.strings[2]].map(String::as_str)).components
+    }
+
+    pub fn slim1(&self) -> slim1::Name {
+        let [component_0, component_1, component_2] = self.hashes();
+        let component_3 = self.id.map_or(u64::MAX, |id| id as u64);
+        let name = slim1::EncodedName { component_0, component_1, component_2, component_3 };
+        slim1::Name { name: Some(name), ..self.strings_only() }
+    }
+
+    pub fn strings_only(&self) -> slim1::Name {
+        let [str_component_0, str_component_1, str_component_2] = self.strings.clone();
+        let str_name = slim1::StringName { str_component_0, str_component_1, str_component_2 };
+        slim1::Name { name: None, str_name: Some(str_name) }
+    }
+
+    pub fn slim3(&self) -> slim3::Name {
+        let [component_0, component_1, component_2] = self.hashes();
+        let [str_component_0, str_component_1, str_component_2] = self.strings.clone();
+        let id = self.id.unwrap_or(u128::MAX);
+        let name_id = Some(slim3::NameId { id_0: (id >> 64) as u64, id_1: id as u64 });
+        slim3::Name {
+            name: Some(slim3::EncodedName { component_0, component_1, component_2, name_id }),
+            str_name: Some(slim3::StringName { str_component_0, str_component_1, str_component_2 }),
+        }
+    }
+}
+
+/// What an agent says.
+#[derive(Clone, Debug)]
+pub struct Say {
+    pub kind: MessageKind,
+    pub to: Address,
+    pub fanout: u32,
+    pub body: Content,
+    pub session_id: u32,
+    pub message_id: u32,
+    pub metadata: HashMap<String, String>,
+}
+
+/// The content of a message, in the terms of both dialects.
+#[derive(Clone, Debug)]
+pub enum Content {
+    App(Bytes),
+    /// The MLS bytes of a group command; `None` is a command without MLS.
+    Mls(Option<Bytes>),
+    /// The number of a command in the content's `oneof`, with an empty message.
+    Command(u32),
+}
+
+impl Say {
+    pub fn new(kind: MessageKind, to: Address, body: Content) -> Self {
+        let (fanout, session_id, message_id) = (256, 7, 1);
+        Self { kind, to, fanout, body, session_id, message_id, metadata: HashMap::new() }
+    }
+
+    pub fn msg(to: Address, text: &str) -> Self {
+        Self::new(MessageKind::Msg, to, Content::App(text.as_bytes().to_vec().into()))
+    }
+
+    pub fn any_one(mut self) -> Self {
+        self.fanout = 1;
+        self
+    }
+
+    pub fn number(mut self, message_id: u32) -> Self {
+        self.message_id = message_id;
+        self
+    }
+
+    pub fn with_metadata(mut self, key: &str, value: &str) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+}
+
+pub(super) fn content1(say: &Say) -> slim1::Content {
+    use slim1::command_payload::CommandPayloadType as Command;
+    let mls =
+        |mls: &Option<Bytes>| mls.clone().map(|mls_content| slim1::MlsPayload { commit_id: 1, mls_content });
+    let command = match (&say.body, say.kind) {
+        (Content::App(blob), _) => {
+            let payload = slim1::ApplicationPayload { payload_type: "msg".into(), blob: blob.clone() };
+            return slim1::Content { content_type: Some(slim1::content::ContentType::AppPayload(payload)) };
+        }
+        (Content::Mls(content), MessageKind::GroupAdd) => {
+            Command::GroupAdd(slim1::GroupAdd { mls: mls(content), ..Default::default() })
+        }
+        (Content::Mls(content), MessageKind::GroupRemove) => {
+            Command::GroupRemove(slim1::GroupRemove { mls: mls(content), ..Default::default() })
+        }
+        (Content::Mls(content), MessageKind::GroupWelcome) => {
+            Command::GroupWelcome(slim1::GroupWelcome { mls: mls(content), ..Default::default() })
+        }
+        (Content::Mls(content), _) => Command::GroupProposal(slim1::GroupProposal {
+            mls_proposal: content.clone().unwrap_or_default(),
+            ..Default::default()
+        }),
+        (Content::Command(number), _) => return decode_content(*number),
+    };
+    let payload = slim1::CommandPayload { command_payload_type: Some(command) };
+    slim1::Content { content_type: Some(slim1::content::ContentType::CommandPayload(payload)) }
+}
+
+pub(super) fn content3(say: &Say) -> slim3::Content {
+    use slim3::command_payload::CommandPayloadType as Command;
+    let mls =
+        |mls: &Option<Bytes>| mls.clone().map(|mls_content| slim3::MlsPayload { commit_id: 1, mls_content });
+    let command = match (&say.body, say.kind) {
+        (Content::App(blob), _) => {
+            let payload = slim3::ApplicationPayload { payload_type: "msg".into(), blob: blob.clone() };
+            return slim3::Content { content_type: Some(slim3::content::ContentType::AppPayload(payload)) };
+        }
+        (Content::Mls(content), MessageKind::GroupUpdate) => {
+            Command::GroupUpdate(slim3::GroupUpdate { mls: mls(content), ..Default::default() })
+        }
+        (Content::Mls(content), MessageKind::GroupWelcome) => {
+            Command::GroupWelcome(slim3::GroupWelcome { mls: mls(content), ..Default::default() })
+        }
+        (Content::Mls(content), _) => Command::GroupProposal(slim3::GroupProposal {
+            mls_proposal: content.clone().unwrap_or_default(),
+            ..Default::default()
+        }),
+        (Content::Command(number), _) => return decode_content(*number),
+    };
+    let payload = slim3::CommandPayload { command_payload_type: Some(command) };
+    slim3::Content { content_type: Some(slim3::content::ContentType::CommandPayload(payload)) }
+}
+
+/// Makes a content whose command `number` is an empty message.
+fn decode_content<C: prost::Message + Default>(number: u32) -> C {
+    let mut command = Vec::new();
+    prost::encoding::encode_key(number, prost::encoding::WireType::LengthDelimited, &mut command);
+    command.push(0);
+    let mut content = vec![2 << 3 | 2, command.len() as u8];
+    content.extend(command);
+    C::decode(&content[..]).expect("decodes")
+}
