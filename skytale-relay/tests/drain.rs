@@ -1,4 +1,5 @@
-//! A drain waits for what was sent to be archived: here in a store that is held up until the test lets it go on.
+//! How a server ends. A drain waits for what was sent to be archived: here in a store that is held up until the test lets
+//! it go on.
 
 mod wire;
 
@@ -8,13 +9,16 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use skytale_core::{ChannelName, Dialect, SequenceNumber};
-use skytale_relay::AllowAnyone;
+use skytale_relay::grpc::{Listener, Server};
+use skytale_relay::{AllowAnyone, AuthenticateLayer, Relay};
 use skytale_store::{
     Appended, Durability, Head, MemoryStore, MessageId, NewRecord, Precondition, Record, Result, Store,
 };
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tonic::Code;
-use wire::{NEVER, Running, Say, room};
+use tower::Layer;
+use wire::{Agent, NEVER, Running, SOON, Say, room};
 
 /// A store whose appends say that they have begun, and then wait for leave.
 #[derive(Debug)]
@@ -83,4 +87,20 @@ async fn a_session_ends_after_what_it_sent_is_archived() {
     leave.add_permits(1);
     assert_eq!(sender.ended().await.code(), Code::Unavailable);
     assert_eq!(relay.archived(["org", "ns", "room"]).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_ends_streams_and_closes_its_socket() {
+    let tcp = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let address = tcp.local_addr().expect("an address");
+    let relay = Relay::new(Arc::new(MemoryStore::new()));
+    let drain = relay.drain();
+    let server = Server::new(AuthenticateLayer::new(AllowAnyone).layer(relay), drain);
+    let serving = tokio::spawn(server.serve(Listener::new(tcp), std::future::pending()));
+    let mut agent = Agent::open(address, Dialect::Slim3, "agent", 1, None).await.expect("admitted");
+    agent.subscribe(&room()).await;
+    serving.abort();
+    agent.ended().await;
+    let refused = async { while TcpStream::connect(address).await.is_ok() {} };
+    tokio::time::timeout(SOON, refused).await.expect("nobody listens any more");
 }

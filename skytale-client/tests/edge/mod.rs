@@ -18,7 +18,7 @@ use skytale_relay::{
     AllowAnyone, AuthenticateLayer, Authenticator, Drain, Epochs, ExternalCommits, Relay, Revocations,
 };
 use skytale_store::{Directory, SqlOptions, SqlStore, Store};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower::Layer;
@@ -40,6 +40,8 @@ pub struct Edge {
     key: String,
     quic: SocketAddr,
     grpc: SocketAddr,
+    /// Keeps others from being given the port while the relay is stopped.
+    kept: Option<TcpSocket>,
     running: Option<RunningRelay>,
     _temporary: Option<tempfile::TempDir>,
 }
@@ -129,6 +131,7 @@ impl Edge {
             key,
             quic,
             grpc,
+            kept: None,
             running: None,
             _temporary: None,
         }
@@ -164,8 +167,14 @@ impl Edge {
         let (stop_quic, quic_stopped) = oneshot::channel();
         let quic = tokio::spawn(serve(endpoint, service.clone(), limits, async { drop(quic_stopped.await) }));
 
+        if self.kept.is_none() {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            socket.set_reuseaddr(true).expect("an option");
+            socket.bind(self.grpc).expect("bind");
+            self.grpc = socket.local_addr().expect("an address");
+            self.kept = Some(socket);
+        }
         let tcp = TcpListener::bind(self.grpc).await.expect("bind");
-        self.grpc = tcp.local_addr().expect("an address");
         let server = Server::new(service, drain.clone()).with_grace(Duration::from_secs(1));
         let (stop_grpc, grpc_stopped) = oneshot::channel();
         let mut limits = ConnectionLimits::default();

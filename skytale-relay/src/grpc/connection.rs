@@ -38,6 +38,8 @@ pub(super) async fn serve(
             Some(_) = serving.join_next() => {}
         }
     }
+    // Who is still on the way in would wait for an answer, and nobody reads it any more.
+    drop(connections);
     while serving.join_next().await.is_some() {}
 }
 

@@ -64,11 +64,12 @@ where
     /// Serves until `shutdown`, then drains: health turns NOT_SERVING, the listening socket closes, and only then every
     /// stream ends, so that a client that connects again finds another relay or none, but never half of this one.
     ///
-    /// Dropped before that, it ends every connection at once.
+    /// Dropped before that, it ends every connection at once, and closes the listening socket.
     pub async fn serve(self, listener: Listener, shutdown: impl Future<Output = ()>) {
         let (routes, health) = routes(self.service, self.frame_bytes).await;
         let limits = listener.limits().clone();
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let _closed = stop.clone().drop_guard();
         let (connections, accepting) = listener.accept(stop.clone());
         let serving = connection::serve(connections, routes, limits, ended.clone());
         let draining = async {

@@ -155,11 +155,14 @@ mod tests {
             }
             count
         }));
-        for _ in 0..10_000 {
-            sender.send(()).await.expect("it is read");
-        }
-        drop(sender);
-        let count = tokio::time::timeout(Duration::from_secs(60), reading).await.expect("in time");
-        assert_eq!(count.expect("no panic"), 10_000);
+        let sending = async {
+            for _ in 0..10_000 {
+                sender.send(()).await.expect("it is read");
+            }
+            drop(sender);
+            reading.await.expect("no panic")
+        };
+        let count = tokio::time::timeout(Duration::from_secs(60), sending).await;
+        assert_eq!(count, Ok(10_000));
     }
 }
