@@ -26,7 +26,19 @@ pub(crate) struct Balance {
     account: Arc<str>,
     allowed: u64,
     sent: AtomicU64,
+    /// How many are on their way to the archive, which does not count them yet.
+    on_the_way: Arc<AtomicU64>,
     state: Mutex<State>,
+}
+
+/// A message that an account's plan allowed, until the archive counts it.
+#[derive(Debug)]
+pub(crate) struct Counted(Arc<AtomicU64>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,21 +82,19 @@ impl PlanLimits {
             self.balances.retain(|_, balance| Arc::strong_count(balance) > 1);
         }
         let mut balance = self.balances.entry(principal.account.clone()).or_insert_with(|| {
-            let state = State { counted: None, resets_at: UNIX_EPOCH };
-            let (account, sent) = (principal.account.clone(), AtomicU64::new(0));
-            Arc::new(Balance { account, allowed, sent, state: Mutex::new(state) })
+            let state = Mutex::new(State { counted: None, resets_at: UNIX_EPOCH });
+            let (account, sent, on_the_way) = (principal.account.clone(), AtomicU64::new(0), Arc::default());
+            Arc::new(Balance { account, allowed, sent, on_the_way, state })
         });
         if balance.allowed != allowed {
-            // The account has changed its plan.
-            let (state, sent) = (*balance.state(), balance.sent.load(Ordering::Relaxed));
-            let (account, sent) = (principal.account.clone(), AtomicU64::new(sent));
-            *balance = Arc::new(Balance { account, allowed, sent, state: Mutex::new(state) });
+            *balance = Arc::new(balance.with_another_plan(allowed));
         }
         Some(balance.clone())
     }
 
     /// Counts a message that is about to be sent.
-    pub(crate) async fn take(&self, balance: &Balance) -> Result<(), Exceeded> {
+    pub(crate) async fn take(&self, balance: &Balance) -> Result<Counted, Exceeded> {
+        let counted = balance.begin();
         let state = *balance.state();
         let sent = balance.sent.fetch_add(1, Ordering::Relaxed) + 1;
         let (mut sent, mut resets_at) = (sent, state.resets_at);
@@ -94,13 +104,13 @@ impl PlanLimits {
             (sent, resets_at) = self.count(balance).await.unwrap_or((sent, resets_at));
         }
         if sent <= balance.allowed {
-            return Ok(());
+            return Ok(counted);
         }
         balance.sent.fetch_sub(1, Ordering::Relaxed);
         Err(Exceeded { allowed: balance.allowed, resets_at })
     }
 
-    /// Reads how many messages the archive has counted, and counts the one that is about to be sent.
+    /// Reads how many messages the archive has counted, and counts those that are on their way to it.
     async fn count(&self, balance: &Balance) -> Option<(u64, SystemTime)> {
         let now = SystemTime::now();
         let (first, next) = month(Day::of(now));
@@ -110,7 +120,8 @@ impl PlanLimits {
                 tracing::error!(error = error as &dyn std::error::Error, "use could not be read");
             })
             .ok()?;
-        let sent = days.iter().map(|day| day.used.messages).sum::<u64>() + 1;
+        let archived = days.iter().map(|day| day.used.messages).sum::<u64>();
+        let sent = archived + balance.on_the_way.load(Ordering::Relaxed);
         let resets_at = UNIX_EPOCH + Duration::from_secs(u64::from(next.0) * 86_400);
         balance.sent.store(sent, Ordering::Relaxed);
         *balance.state() = State { counted: Some(Instant::now()), resets_at };
@@ -119,6 +130,17 @@ impl PlanLimits {
 }
 
 impl Balance {
+    fn with_another_plan(&self, allowed: u64) -> Self {
+        let sent = AtomicU64::new(self.sent.load(Ordering::Relaxed));
+        let (account, on_the_way) = (self.account.clone(), self.on_the_way.clone());
+        Self { account, allowed, sent, on_the_way, state: Mutex::new(*self.state()) }
+    }
+
+    fn begin(&self) -> Counted {
+        self.on_the_way.fetch_add(1, Ordering::Relaxed);
+        Counted(self.on_the_way.clone())
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -162,10 +184,15 @@ mod tests {
         let limits = PlanLimits::new(store).with_plan("free", 3);
         let acme = Principal::new("acme", Permissions::All).with_plan("free");
         let balance = limits.balance(&acme).expect("a limited plan");
-        assert_eq!(limits.take(&balance).await, Ok(()));
+        let allowed = limits.take(&balance).await.expect("the third");
         let exceeded = limits.take(&balance).await.expect_err("three are allowed");
         assert_eq!(exceeded.allowed, 3);
         assert!(exceeded.resets_at > SystemTime::now());
         assert!(limits.balance(&Principal::new("acme", Permissions::All).with_plan("pro")).is_none());
+        balance.state().counted = None;
+        limits.take(&balance).await.expect_err("the third is on its way still");
+        drop(allowed);
+        balance.state().counted = None;
+        limits.take(&balance).await.expect("the third never came to the archive");
     }
 }

@@ -7,7 +7,7 @@ use skytale_core::{Dialect, Envelope, MessageKind, Publish, SequenceNumber, Verb
 use skytale_store::{Outcome, StoreError};
 use tokio::sync::oneshot;
 
-use crate::allowance::Balance;
+use crate::allowance::{Balance, Counted};
 use crate::channel::{Channel, Item};
 use crate::close::Close;
 use crate::handling::Handling;
@@ -92,8 +92,8 @@ impl Publishing {
         self.context.recognize(&envelope, &publish.header);
         match handling {
             Handling::Archive => {
-                self.count().await?;
-                self.archive(channel, envelope);
+                let counted = self.count().await?;
+                self.archive(channel, envelope, counted);
             }
             Handling::Order => self.order(channel, envelope)?,
             Handling::Forward => self.forward(channel, kept(envelope)),
@@ -115,12 +115,10 @@ impl Publishing {
         let Some(publish) = envelope.publish() else { return Ok(()) };
         self.context.relay.appending.meter.received.increment(1);
         let channel = self.routes.find(&self.context, &envelope, publish, verb).await?;
-        if verb == Verb::Publish {
-            self.count().await?;
-        }
+        let counted = if verb == Verb::Publish { self.count().await? } else { None };
         let proposer = (verb == Verb::Commit).then(|| self.context.identity.account());
         let item = self.native_item(envelope, order, request);
-        self.gather(channel, Item { proposer, ..item });
+        self.gather(channel, Item { proposer, counted, ..item });
         Ok(())
     }
 
@@ -196,19 +194,20 @@ impl Publishing {
     }
 
     /// Counts a message against the account's plan.
-    async fn count(&mut self) -> Result<(), Close> {
-        let Some(plans) = &self.context.relay.plans else { return Ok(()) };
+    async fn count(&mut self) -> Result<Option<Counted>, Close> {
+        let Some(plans) = &self.context.relay.plans else { return Ok(None) };
         let balance = self.meter.get_or_insert_with(|| Metered::of(&self.context)).balance.clone();
-        let Some(balance) = balance else { return Ok(()) };
-        plans.take(&balance).await.map_err(|exceeded| Close::QuotaExceeded {
+        let Some(balance) = balance else { return Ok(None) };
+        let counted = plans.take(&balance).await.map_err(|exceeded| Close::QuotaExceeded {
             allowed: exceeded.allowed,
             resets_in: exceeded.retry_after(),
-        })
+        })?;
+        Ok(Some(counted))
     }
 
-    fn archive(&mut self, channel: Arc<Channel>, envelope: Envelope) {
+    fn archive(&mut self, channel: Arc<Channel>, envelope: Envelope, counted: Option<Counted>) {
         let item = self.item(kept(envelope), None, None);
-        self.gather(channel, item);
+        self.gather(channel, Item { counted, ..item });
     }
 
     fn gather(&mut self, channel: Arc<Channel>, item: Item) {
@@ -281,7 +280,7 @@ impl Publishing {
     ) -> Item {
         let publisher = self.context.outbox.clone();
         let account = self.meter.get_or_insert_with(|| Metered::of(&self.context)).account.clone();
-        Item { envelope, publisher, order, account, request: None, proposer: None, done }
+        Item { envelope, publisher, order, account, counted: None, request: None, proposer: None, done }
     }
 
     /// Does what is no longer held up.

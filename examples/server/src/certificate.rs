@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use skytale_relay::TlsCertificate;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::ServerConfig;
 use crate::kept;
@@ -40,13 +40,13 @@ impl Certificates {
             _ => None,
         };
         if let Some(certificate) = &http {
-            tokio::spawn(reload(certificate.clone()));
+            keep_fresh(certificate)?;
         }
         let mut quic = match &grpc {
             Some(certificate) => certificate.clone(),
             None => self_signed(config)?,
         };
-        tokio::spawn(reload(quic.clone()));
+        keep_fresh(&quic)?;
         if let Some(authorities) = &config.quic_client_ca {
             quic = quic.with_client_ca(authorities).context("quic_client_ca")?;
         }
@@ -72,9 +72,14 @@ fn self_signed(config: &ServerConfig) -> Result<TlsCertificate> {
         .with_context(|| format!("delete {} and {} to get new ones", certificate.display(), key.display()))
 }
 
-/// Reads a certificate again every minute and on SIGHUP.
-async fn reload(certificate: TlsCertificate) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+/// Has a certificate read again every minute and on SIGHUP, which ends the process no more from here on.
+fn keep_fresh(certificate: &TlsCertificate) -> Result<()> {
+    let hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+    tokio::spawn(reload(certificate.clone(), hangup));
+    Ok(())
+}
+
+async fn reload(certificate: TlsCertificate, mut hangup: Signal) {
     loop {
         tokio::select! {
             _ = hangup.recv() => tracing::info!("reading the certificate again"),

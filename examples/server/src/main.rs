@@ -16,6 +16,7 @@ mod secret;
 mod serve;
 mod source;
 mod span;
+mod stop;
 mod storage;
 mod summary;
 mod token;

@@ -15,13 +15,13 @@ use skytale_relay::{
     PublishedSdkExpiry, Relay,
 };
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tower::Layer;
 
 use crate::certificate::Certificates;
 use crate::config::{Config, ServerConfig};
 use crate::ready::Probe;
+use crate::stop::StopSignals;
 use crate::storage::{self, Parts};
 use crate::summary::Summary;
 use crate::{api, http, logging, quic as quic_listener, secret};
@@ -66,11 +66,12 @@ pub async fn run(config: Config) -> Result<()> {
     tokio::spawn(maintain(storage.parts.clone(), config.server.retention()));
     let encrypted = certificates.http.clone();
     tokio::spawn(async move { http::serve(http_listener, encrypted.as_ref(), router).await });
+    let stop = StopSignals::listen()?;
     summary.print(&config.server);
     if config.server.anonymous() {
-        edges.serve(&config, relay, AllowAnonymous::beside(tokens), ready).await;
+        edges.serve(&config, relay, AllowAnonymous::beside(tokens), ready, stop).await;
     } else {
-        edges.serve(&config, relay, tokens, ready).await;
+        edges.serve(&config, relay, tokens, ready, stop).await;
     }
     if let Some(counted) = storage.parts.counted {
         let _ = tokio::time::timeout(FLUSH, counted.flush()).await;
@@ -103,6 +104,7 @@ impl Edges {
         relay: Relay,
         authenticator: A,
         ready: watch::Receiver<bool>,
+        stop: StopSignals,
     ) {
         let drain = relay.drain();
         let frame_bytes = relay.limits().frame.frame_bytes;
@@ -118,7 +120,7 @@ impl Edges {
             drain.started().await;
         };
         let quic = quic::serve(self.quic, service, limits, draining);
-        tokio::join!(server.serve(self.grpc, stop_signal()), quic);
+        tokio::join!(server.serve(self.grpc, stop.received()), quic);
         let _ = tokio::time::timeout(FLUSH, relay.flush()).await;
         tracing::info!("drained");
     }
@@ -198,25 +200,4 @@ async fn expire(parts: &Parts, before: SystemTime) {
             tracing::error!(error = &error as &dyn std::error::Error, "old messages could not be dropped")
         }
     }
-}
-
-/// Waits for SIGTERM or SIGINT; a second one ends the process at once.
-async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    let mut stop = async move || {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    stop().await;
-    tracing::info!("draining; a second signal ends at once");
-    tokio::spawn(async move {
-        stop().await;
-        std::process::exit(130);
-    });
 }

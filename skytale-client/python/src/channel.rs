@@ -1,13 +1,12 @@
 //! A channel, as the package's two faces see it.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use skytale_client::{Channel as Inner, Event, Result};
-use tokio::sync::Notify;
+use tokio::sync::Mutex;
 
 use crate::event::Handed;
 use crate::operation::{Abort, Completions, Operation, in_order, spawn};
@@ -18,27 +17,9 @@ use crate::runtime::{self, Birthplace};
 #[derive(Clone)]
 pub struct Channel {
     inner: Inner,
-    returned: Arc<Returned>,
+    /// The event that its reader turned away from before it took it; it comes next.
+    returned: Arc<Mutex<Option<Event>>>,
     born: Birthplace,
-}
-
-/// Events whose reader turned away before it took them; they come next.
-#[derive(Default)]
-pub struct Returned {
-    events: Mutex<VecDeque<Event>>,
-    changed: Notify,
-}
-
-impl Returned {
-    /// Takes an event back.
-    pub fn put(&self, event: Event) {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
-        self.changed.notify_one();
-    }
-
-    fn take(&self) -> Option<Event> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
 }
 
 impl Channel {
@@ -57,19 +38,12 @@ impl Channel {
 
     /// Waits for the next event; one that was given back comes first.
     async fn next_event(self) -> Result<Handed> {
-        let back = self.returned.clone();
-        let mut events = self.inner.messages();
-        loop {
-            let changed = self.returned.changed.notified();
-            if let Some(event) = self.returned.take() {
-                return Ok(Handed { event: Some(event), back });
-            }
-            tokio::select! {
-                biased;
-                event = events.next() => return Ok(Handed { event: event.transpose()?, back }),
-                () = changed => {}
-            }
-        }
+        let mut turn = self.returned.lock_owned().await;
+        let event = match turn.take() {
+            Some(event) => Some(event),
+            None => self.inner.messages().next().await.transpose()?,
+        };
+        Ok(Handed::new(event, turn))
     }
 }
 

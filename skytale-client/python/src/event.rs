@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use pyo3::{IntoPyObject, PyErr};
 use skytale_client::Event;
+use tokio::sync::OwnedMutexGuard;
 
 /// Makes the tuple.
 pub fn to_python(event: Event, py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
@@ -30,12 +31,21 @@ pub fn to_python(event: Event, py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
     }
 }
 
-/// What waits between the stream and a reader that may turn away before it takes it.
+/// What waits between the stream and a reader that may turn away before it takes it. The next reader's turn comes when it
+/// was taken or given back, so that events stay in order and none counts as dealt with before somebody has it.
 pub struct Handed {
     /// The event; gone when it was taken.
-    pub event: Option<Event>,
-    /// Where it goes back to.
-    pub back: std::sync::Arc<crate::channel::Returned>,
+    event: Option<Event>,
+    turn: Turn,
+}
+
+/// A reader's turn, and the event that the one before gave back.
+pub type Turn = OwnedMutexGuard<Option<Event>>;
+
+impl Handed {
+    pub fn new(event: Option<Event>, turn: Turn) -> Self {
+        Self { event, turn }
+    }
 }
 
 impl<'py> IntoPyObject<'py> for Handed {
@@ -54,7 +64,7 @@ impl<'py> IntoPyObject<'py> for Handed {
 impl Drop for Handed {
     fn drop(&mut self) {
         if let Some(event) = self.event.take() {
-            self.back.put(event);
+            *self.turn = Some(event);
         }
     }
 }

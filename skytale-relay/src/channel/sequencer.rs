@@ -13,6 +13,7 @@ use skytale_store::{NewRecord, Outcome, Precondition, Store, StoreError};
 use tokio::sync::{Notify, oneshot};
 
 use super::{Channel, Outbox, ProposalLimits};
+use crate::allowance::Counted;
 use crate::close::Close;
 use crate::meter::Meter;
 use crate::native::{self, Standing};
@@ -27,6 +28,9 @@ pub(crate) struct Item {
     pub order: Option<Order>,
     /// The account whose use it counts in.
     pub account: Option<Arc<str>>,
+    /// Counts it in the account's plan as long as it is not archived.
+    #[expect(dead_code, reason = "held, not read")]
+    pub counted: Option<Counted>,
     /// The number under which a native publisher is answered.
     pub request: Option<u64>,
     /// The account, for a native proposal, of which so many are allowed.

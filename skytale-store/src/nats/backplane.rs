@@ -16,9 +16,10 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
 
-use super::log::TRY;
+use super::log::Log;
 use super::parcel::{Assembly, LARGEST, OVERHEAD, ParcelId, Part};
 use super::peers::Peers;
+use super::persist::{TRY, persist};
 use super::subjects::Subjects;
 use crate::backplane::{Backplane, Parcel, Reach, Topic};
 use crate::error::{Result, StoreError};
@@ -31,6 +32,8 @@ use crate::error::{Result, StoreError};
 pub struct NatsBackplane {
     client: Client,
     subjects: Subjects,
+    /// How long a call may take.
+    timeout: Duration,
     id: u64,
     sent: AtomicU64,
     topics: Mutex<HashMap<Topic, Listening>>,
@@ -55,12 +58,13 @@ const GROUP: &str = "relays";
 const PIECE_PATIENCE: Duration = Duration::from_secs(2);
 
 impl NatsBackplane {
-    pub(super) async fn join(client: Client, subjects: Subjects) -> Result<Self> {
+    pub(super) async fn join(log: &Log) -> Result<Self> {
+        let (client, subjects, timeout) = (log.client.clone(), log.subjects.clone(), log.timeout);
         let id = RandomState::new().build_hasher().finish();
         let peers = Peers::join(client.clone(), subjects.clone(), id).await?;
         let (topics, sent) = Default::default();
         let parcels = broadcast::Sender::new(WAITING);
-        Ok(Self { client, subjects, id, sent, topics, parcels, peers })
+        Ok(Self { client, subjects, timeout, id, sent, topics, parcels, peers })
     }
 
     async fn start(&self, topic: Topic) -> Result<Listening> {
@@ -82,13 +86,17 @@ impl NatsBackplane {
 
     /// Has one listener ask for the pieces, and sends them to it: a group would scatter them.
     async fn offer(&self, subject: String, parcel: ParcelId, pieces: Vec<Part>) -> Result<()> {
-        let offer = Request::new().payload(Part::Offer { parcel }.encode()).timeout(Some(TRY));
-        let taker = match self.client.send_request(subject, offer).await {
-            Ok(answer) => answer.payload,
-            // Nobody listens.
-            Err(error) if error.kind() == RequestErrorKind::NoResponders => return Ok(()),
-            Err(error) => return Err(StoreError::unavailable(error)),
+        let body = Part::Offer { parcel }.encode();
+        let ask = || async {
+            let offer = Request::new().payload(body.clone()).timeout(Some(TRY));
+            match self.client.send_request(subject.clone(), offer).await {
+                Ok(answer) => Ok(Some(answer.payload)),
+                Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(None),
+                Err(error) => Err(error.into()),
+            }
         };
+        // Another listener takes it where one is silent.
+        let Some(taker) = persist(self.timeout, ask).await? else { return Ok(()) };
         let taker = String::from_utf8(taker.into()).map_err(StoreError::unavailable)?;
         for piece in &pieces {
             self.publish(taker.clone(), piece).await?;
@@ -110,7 +118,7 @@ impl Backplane for NatsBackplane {
             // Of two that begin at once one stays.
             self.topics().insert(topic, listening);
         }
-        self.peers.settle().await
+        persist(self.timeout, || self.peers.settle()).await
     }
 
     async fn leave(&self, topic: Topic) -> Result<()> {

@@ -8,8 +8,9 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, Republish, RetentionP
 use async_nats::{Client, ConnectOptions, Event};
 use tokio::sync::watch;
 
-use super::log::{Log, TRY};
+use super::log::Log;
 use super::options::NatsOptions;
+use super::persist::TRY;
 use super::servers::Servers;
 use super::subjects::Subjects;
 use super::sync;
@@ -173,12 +174,11 @@ async fn durability(client: &Client, options: &NatsOptions) -> Result<Durability
     if options.durability <= Durability::Process {
         return Ok(Durability::Process);
     }
-    if sync::is_always(client, options.replicas).await {
-        return Ok(Durability::Disk);
-    }
-    if options.accepts_relaxed_sync {
-        return Ok(Durability::Process);
-    }
+    match sync::is_always(client, options.replicas).await {
+        Ok(true) => return Ok(Durability::Disk),
+        _ if options.accepts_relaxed_sync => return Ok(Durability::Process),
+        told => told?,
+    };
     let what = "the NATS servers acknowledge before the disk has it (`sync_interval: always` is not set), or do not tell \
                 this account; a power failure could undo what was acknowledged: set it, or accept a relaxed sync by name";
     Err(StoreError::Invalid { what })

@@ -8,7 +8,8 @@ use async_nats::Subscriber;
 use futures::StreamExt;
 use tokio::sync::{broadcast, watch};
 
-use super::log::{Log, PAUSE, Placed};
+use super::log::{Log, Placed};
+use super::persist::PAUSE;
 
 /// The channels that are listened to; listeners of one channel share a subscription.
 #[derive(Clone, Debug)]

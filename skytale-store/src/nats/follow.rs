@@ -7,8 +7,9 @@ use futures::{StreamExt, TryStreamExt};
 use skytale_core::SequenceNumber;
 
 use super::feed::{Feed, Feeds, Heard};
-use super::log::{Log, PAUSE, Placed};
+use super::log::{Log, Placed};
 use super::pages::Pages;
+use super::persist::PAUSE;
 use crate::error::{Result, StoreError};
 use crate::store::Record;
 

@@ -8,8 +8,9 @@ use futures::StreamExt;
 use skytale_core::SequenceNumber;
 
 use super::block::ids_of;
-use super::log::{Log, PAUSE, Placed};
+use super::log::{Log, Placed};
 use super::pages::Pages;
+use super::persist::PAUSE;
 use crate::error::{Result, StoreError};
 use crate::store::MessageId;
 

@@ -9,8 +9,9 @@ use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 
 use super::block::Block;
+use super::persist::persist;
 use super::subjects::Subjects;
-use crate::error::{Result, Source, StoreError};
+use crate::error::{Result, Source};
 
 /// A way to the stream.
 #[derive(Clone, Debug)]
@@ -28,12 +29,6 @@ pub(super) struct Placed {
     pub at: u64,
     pub block: Block,
 }
-
-/// How long one request may take before it is sent again.
-pub(super) const TRY: Duration = Duration::from_secs(1);
-
-/// How long to wait after a failed request.
-pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 impl Log {
     /// Returns a channel's last block, from the stream's leader: what was appended before is in it.
@@ -80,19 +75,7 @@ impl Log {
     where
         F: Future<Output = Result<T, Source>>,
     {
-        let mut why = Source::from("NATS did not answer in time");
-        let asking = async {
-            loop {
-                match tokio::time::timeout(TRY, ask()).await {
-                    Ok(Ok(answer)) => return answer,
-                    Ok(Err(error)) => why = error,
-                    Err(_) => {}
-                }
-                tokio::time::sleep(PAUSE).await;
-            }
-        };
-        let answer = tokio::time::timeout(self.timeout, asking).await;
-        answer.map_err(|_| StoreError::unavailable(why))
+        persist(self.timeout, ask).await
     }
 }
 

@@ -19,6 +19,7 @@ mod options;
 mod pages;
 mod parcel;
 mod peers;
+mod persist;
 mod publish;
 mod search;
 mod servers;
@@ -96,7 +97,7 @@ impl NatsStore {
     ///
     /// [`StoreError::Unavailable`] where the servers cannot be reached.
     pub async fn backplane(&self) -> Result<NatsBackplane> {
-        NatsBackplane::join(self.log.client.clone(), self.log.subjects.clone()).await
+        NatsBackplane::join(&self.log).await
     }
 
     fn channel(&self, components: [u64; 3]) -> Arc<Channel> {

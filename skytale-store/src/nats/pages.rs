@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use async_nats::{Message, StatusCode, Subscriber};
 use futures::StreamExt;
 
-use super::log::{Log, PAUSE, Placed, TRY};
+use super::log::{Log, Placed};
+use super::persist::{PAUSE, TRY};
 use crate::error::{Result, StoreError};
 
 /// A reader of one channel's blocks.

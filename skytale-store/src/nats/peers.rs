@@ -10,9 +10,9 @@ use futures::StreamExt;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::log::TRY;
+use super::persist::TRY;
 use super::subjects::Subjects;
-use crate::error::{Result, StoreError};
+use crate::error::{Result, Source, StoreError};
 
 /// The relays at the same servers.
 ///
@@ -46,19 +46,20 @@ impl Peers {
     }
 
     /// Waits until what was subscribed to is known to all servers that relays are at.
-    pub async fn settle(&self) -> Result<()> {
-        match self.client.server_info().cluster {
-            Some(_) => self.ask(PATIENCE).await,
-            None => self.reach_server().await,
+    pub async fn settle(&self) -> Result<(), Source> {
+        self.reach_server().await?;
+        if self.client.server_info().cluster.is_some() {
+            self.ask(PATIENCE).await?;
         }
+        Ok(())
     }
 
     /// Waits until the server has done what it was told.
-    async fn reach_server(&self) -> Result<()> {
+    async fn reach_server(&self) -> Result<(), Source> {
         let request = async_nats::Request::new().payload(Bytes::new()).timeout(Some(TRY));
         match self.client.send_request(self.subjects.nobody(), request).await {
             Err(error) if error.kind() == async_nats::client::RequestErrorKind::NoResponders => Ok(()),
-            Err(error) => Err(StoreError::unavailable(error)),
+            Err(error) => Err(error.into()),
             Ok(_) => Ok(()),
         }
     }

@@ -9,7 +9,8 @@ use async_nats::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 
 use super::block::Block;
-use super::log::{Log, PAUSE, Placed, TRY};
+use super::log::{Log, Placed};
+use super::persist::{PAUSE, TRY};
 use crate::error::{Result, StoreError};
 
 /// What became of a block.

@@ -141,10 +141,11 @@ async fn commit(
     }
 }
 
-/// Tells a lost race (PostgreSQL 40001 and 40P01, a unique violation, SQLite's busy) from a real failure.
+/// Tells a lost race (PostgreSQL 40001 and 40P01, a unique violation, SQLite's busy) from a real failure, and so a process
+/// that was silent for too long (25P03): the server has ended what it had begun.
 fn is_contention(error: &DbErr) -> bool {
     let text = error.to_string();
-    ["deadlock", "could not serialize", "duplicate key", "database is locked"]
+    ["deadlock", "could not serialize", "duplicate key", "database is locked", "idle-in-transaction timeout"]
         .iter()
         .any(|sign| text.contains(sign))
 }
