@@ -33,7 +33,7 @@ relays: ## Run the relay's tests again with two relays that act as one: in memor
 
 nemesis: ## Kill and stop relays and NATS servers under load for three minutes, and restart every relay in turn
 	python3 examples/cluster/cluster.py --nemesis --seconds 180
-	python3 examples/cluster/cluster.py --rolling 2 --seconds 45
+	python3 examples/cluster/cluster.py --rolling 2 --seconds 90
 
 api: ## Attack the API by its own description (schemathesis), and read its page in a browser without a network
 	python3 examples/server/tests/interop/api.py

@@ -48,7 +48,7 @@ receiver=$!
 step bob channel join acme/team/plans "$invite"
 step bob channel members acme/team/plans
 for word in one two three; do step bob send acme/team/plans "$word"; done
-within 10 grep -q three heard.txt
+within 60 grep -q three heard.txt
 grep '"message"' heard.txt
 
 step alice usage
@@ -58,7 +58,7 @@ step bob --json usage | grep -q '"messages_relayed":3'
 key=$(alice --json keys list | field id)
 began=$(date +%s)
 step alice keys revoke "$key"
-within 5 grep -q 'cut off' cut.txt
+within 30 grep -q 'cut off' cut.txt
 echo "alice was cut off within $(($(date +%s) - began + 1)) s: $(cat cut.txt)"
 if alice usage 2>refused.txt; then echo "the revoked key still works" >&2; exit 1; fi
 cat refused.txt

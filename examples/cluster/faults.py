@@ -32,6 +32,8 @@ class Nemesis:
             names = self.chance.sample(sorted(self.faults), self.chance.choice([1, 1, 2]))
             if self.chance.random() < 0.5:
                 self.await_calm()
+            if time.monotonic() >= end:
+                break
             calm, self.load.longest = self.is_calm(), 0
             self.do([self.faults[name] for name in names])
             time.sleep(self.chance.uniform(1, 5))

@@ -99,12 +99,18 @@ impl Connection {
 
 /// Opens a stream with a fresh token.
 pub(crate) async fn open(dialer: &Dialer, tokens: &Tokens) -> Result<(Link, Option<Token>)> {
-    let token = tokens.fresh().await?;
-    let opened = dialer.open(token.as_ref().map(|token| token.text.as_str())).await;
-    if let Err(Error::NotAuthorized { .. }) = opened {
-        tokens.forget().await;
+    loop {
+        let token = tokens.fresh().await?;
+        let opened = dialer.open(token.as_ref().map(|token| token.text.as_str())).await;
+        if let Err(Error::NotAuthorized { .. }) = opened {
+            tokens.forget().await;
+            // It may have expired unnoticed, as while the machine slept.
+            if token.as_ref().is_some_and(|token| !token.is_new && token.renew_at.is_some()) {
+                continue;
+            }
+        }
+        return Ok((opened?, token));
     }
-    Ok((opened?, token))
 }
 
 /// Time, as the machine has it.

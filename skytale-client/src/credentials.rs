@@ -85,6 +85,8 @@ pub(crate) struct Token {
     pub text: Zeroizing<String>,
     /// Some time before it expires; `None` for one that does not, or that cannot be renewed.
     pub renew_at: Option<Instant>,
+    /// Whether it was just got, and was shown to nobody.
+    pub is_new: bool,
 }
 
 /// The part of a token's life after which it is renewed: anything between the two, so that agents don't come together.
@@ -111,14 +113,14 @@ impl Tokens {
         if let Some(token) = last.as_ref()
             && token.renew_at.is_none_or(|at| Instant::now() < at)
         {
-            return Ok(Some(token.clone()));
+            return Ok(Some(Token { is_new: false, ..token.clone() }));
         }
         let Some(text) = self.get().await? else { return Ok(None) };
         crash::point("after-exchange");
         let renewable = !matches!(self.credentials.0, Kind::Token(_));
         let left = Life::of(&text).filter(|_| renewable).map(|life| life.left(SystemTime::now()));
         let renew_at = left.map(|left| Instant::now() + left.mul_f64(rand::rng().random_range(RENEW_AFTER)));
-        let token = Token { text, renew_at };
+        let token = Token { text, renew_at, is_new: true };
         *last = Some(token.clone());
         Ok(Some(token))
     }

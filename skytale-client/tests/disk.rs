@@ -15,13 +15,20 @@ const BOB: &str = "globex/agents/bob";
 /// Kinds of records, as the state numbers them: whichever cannot be written, nothing of its step is.
 const KINDS: std::ops::RangeInclusive<u8> = 1..=6;
 
+/// Opens an agent's state beside it.
+fn open(place: &Path) -> Connection {
+    let connection = Connection::open(place.join("agent.db")).expect("opens");
+    connection.busy_timeout(SOON).expect("an option");
+    connection
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_whose_disk_fails_goes_on_from_its_last_step() {
     let edge = Edge::start().await;
     let alice = edge.kept(ALICE, By::Quic).start().await.expect("starts");
     let bob = edge.kept(BOB, By::Quic).start().await.expect("starts");
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
-    let disk = Connection::open(edge.place(ALICE).join("agent.db")).expect("opens");
+    let disk = open(&edge.place(ALICE));
     let mut expected = Vec::new();
     for kind in KINDS {
         for write in ["INSERT", "DELETE"] {
@@ -68,7 +75,7 @@ async fn a_welcome_that_could_not_be_kept_is_there_for_the_next_try() {
     let bob = edge.kept(BOB, By::Quic).start().await.expect("starts");
     let room = alice.create_channel(ROOM).await.expect("created");
     add(&room, &bob).await;
-    let disk = Connection::open(edge.place(BOB).join("agent.db")).expect("opens");
+    let disk = open(&edge.place(BOB));
     let fail = "CREATE TRIGGER fails BEFORE INSERT ON records WHEN NEW.kind = 2 \
                 BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
     disk.execute_batch(fail).expect("made");
@@ -126,7 +133,7 @@ async fn a_state_is_known_to_be_open_before_anything_of_it_can_be_lost() {
     let state = State::directory(directory.path()).with_durability(Durability::Relaxed);
     let start = || Client::builder(ALICE, "grpc://127.0.0.1:9").with_state(state.clone()).start();
     start().await.expect("starts").close().await;
-    let file = Connection::open(directory.path().join("agent.db")).expect("opens");
+    let file = open(directory.path());
     let watch = "CREATE TABLE seen (what TEXT, synchronous INTEGER); \
         CREATE TRIGGER marks AFTER INSERT ON opened \
         BEGIN INSERT INTO seen SELECT 'mark', synchronous FROM pragma_synchronous; END; \
@@ -134,8 +141,11 @@ async fn a_state_is_known_to_be_open_before_anything_of_it_can_be_lost() {
         BEGIN INSERT INTO seen SELECT 'step', synchronous FROM pragma_synchronous; END";
     file.execute_batch(watch).expect("made");
     let client = start().await.expect("starts");
-    let creating = client.create_channel(ROOM);
-    let _ = tokio::time::timeout(Duration::from_millis(200), creating).await;
+    let begun = async { while client.channels().await.expect("readable").is_empty() {} };
+    tokio::select! {
+        created = client.create_channel(ROOM) => panic!("there is no relay: {created:?}"),
+        begun = tokio::time::timeout(SOON, begun) => begun.expect("kept"),
+    }
     client.close().await;
     let seen = |what: &str| -> u32 {
         file.query_row("SELECT synchronous FROM seen WHERE what = ?1", [what], |row| row.get(0)).expect(what)

@@ -135,6 +135,7 @@ async fn an_agent_that_leaves_and_comes_back_hears_what_is_new() {
         let beside = relays.agent(dialect, "beside", 3).await;
         there.unsubscribe(&room(), None).await.expect("unsubscribed");
         here.say(Say::msg(room(), "unheard")).await;
+        relays.archives(["org", "ns", "room"], 1).await;
         there.hears_nothing().await;
         there.subscribe(&room()).await;
         here.say(Say::msg(room(), "heard")).await;

@@ -290,7 +290,7 @@ async fn a_stream_that_presents_another_token_outlives_its_first() {
     let tokens = JwtAuthenticator::new(SECRET).expect("long enough").with_leeway(std::time::Duration::ZERO);
     let edge = Edge::start(Arc::new(MemoryStore::new()), tokens, QuicLimits::default()).await;
     let connection = edge.connect(ALPN).await.expect("connects");
-    let short = token("acme", 2, None);
+    let short = token("acme", 6, None);
     let mut renewed = Channel::admitted(&connection, &short).await;
     let mut lapsing = Channel::admitted(&connection, &short).await;
     renewed.subscribe(None).await;

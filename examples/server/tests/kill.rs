@@ -1,12 +1,14 @@
 //! The server killed under load, again and again, while the same agents go on: SLIM ones, and native ones, which are told
 //! what was kept.
 
+#[path = "../../../skytale-store/tests/nats/kept_port.rs"]
+mod kept_port;
 #[path = "../../../skytale-relay/tests/wire/mod.rs"]
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::TryStreamExt;
+use kept_port::KeptPort;
 use skytale_client::{Channel, Client};
 use skytale_core::{ChannelName, Dialect, SequenceNumber};
 use skytale_store::{Record, SqlStore, Store};
@@ -28,25 +31,22 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// A server that is killed and started again where it was.
 struct Server {
-    address: SocketAddr,
+    port: KeptPort,
     directory: tempfile::TempDir,
     child: Child,
 }
 
 impl Server {
     fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = free.local_addr().expect("an address");
-        drop(free);
-        let directory = tempfile::tempdir().expect("a directory");
-        let child = run(address, directory.path());
-        Self { address, directory, child }
+        let (port, directory) = (KeptPort::any(), tempfile::tempdir().expect("a directory"));
+        let child = run(port.address(), directory.path());
+        Self { port, directory, child }
     }
 
     fn kill_and_start(&mut self) {
         self.child.kill().expect("kill -9");
         self.child.wait().expect("it is gone");
-        self.child = run(self.address, self.directory.path());
+        self.child = run(self.port.address(), self.directory.path());
     }
 
     async fn archived(&self, channel: &ChannelName) -> Vec<Record> {
@@ -101,8 +101,8 @@ struct SlimAgents {
 impl SlimAgents {
     /// Publishes and listens, kills the server once so many were heard, and goes on until the streams end.
     async fn talk(&mut self, server: &mut Server, dialect: Dialect, until: usize) {
-        let sender = slim(server.address, dialect, "sender", 1).await;
-        let mut member = slim(server.address, dialect, "member", 2).await;
+        let sender = slim(server.port.address(), dialect, "sender", 1).await;
+        let mut member = slim(server.port.address(), dialect, "member", 2).await;
         member.subscribe(&room()).await;
         let first = self.said;
         let publishing = tokio::spawn(async move {
@@ -177,7 +177,7 @@ impl NativeAgents {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_delivered_or_acknowledged_survives_twenty_kills_and_agents_carry_on() {
     let mut server = Server::start();
-    let native = NativeAgents::start(server.address).await;
+    let native = NativeAgents::start(server.port.address()).await;
     let mut slim = SlimAgents::default();
     let slim_room = ChannelName::from_strings(["org", "ns", "room"]);
     for number in 0..KILLS {

@@ -26,6 +26,9 @@ os.environ["SKYTALE_DRAIN_SECONDS"] = "1"
 T = TypeVar("T")
 SECONDS = 60
 
+# Asyncio's debug mode complains of a busy machine.
+QUIET = "import logging; logging.getLogger('asyncio').setLevel(logging.ERROR)\n"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--programs", required=True, help="the directory with `skytale-server` and `skytale`")

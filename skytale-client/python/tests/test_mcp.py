@@ -55,7 +55,7 @@ def http_server(settings: dict):
 @contextlib.asynccontextmanager
 async def over_http(url: str, token: str = TOKEN) -> AsyncIterator[ClientSession]:
     async with (
-        httpx2.AsyncClient(headers={"authorization": f"Bearer {token}"}) as http,
+        httpx2.AsyncClient(headers={"authorization": f"Bearer {token}"}, timeout=60) as http,
         streamable_http_client(url, http_client=http) as streams,
         ClientSession(streams[0], streams[1]) as session,
     ):
@@ -124,7 +124,7 @@ def test_over_streamable_http(closed_server: Place, channel_name: str) -> None:
 def test_http_clients_without_the_token_are_refused(closed_server: Place) -> None:
     with http_server(closed_server.keyed("alice")) as url:
         for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {TOKEN}"}):
-            answer = httpx2.post(url, headers=headers, json={"jsonrpc": "2.0", "id": 1, "method": "ping"})
+            answer = httpx2.post(url, headers=headers, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, timeout=60)
             assert answer.status_code == 401 and answer.headers["www-authenticate"].startswith("Bearer")
 
         async def main() -> None:

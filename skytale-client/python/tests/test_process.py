@@ -10,14 +10,14 @@ import time
 
 import pytest
 import skytale
-from conftest import Place
+from conftest import QUIET, Place
 from skytale import blocking
 
 
 def python(code: str, settings: dict, *, seconds: float = 20, send: int = 0) -> subprocess.CompletedProcess:
     """Runs a program under `-X dev -W error` that finds an agent's settings in `settings`."""
     # Whoever runs the tests in the background has its children ignore the signal.
-    source = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    source = QUIET + "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     source += f"settings = {{k: v for k, v in {settings!r}.items() if v}}\n" + textwrap.dedent(code)
     source = source.replace("PosixPath(", "str(")
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", source]
@@ -80,8 +80,8 @@ def test_ctrl_c_interrupts_what_waits(server: Place, channel_name: str) -> None:
         from skytale.blocking import Client
         with Client(**settings) as c:
             room = c.create_channel({channel_name!r})
-            print("waiting", flush=True)
             try:
+                print("waiting", flush=True)
                 while True:
                     room.next()
             except KeyboardInterrupt:
@@ -89,7 +89,7 @@ def test_ctrl_c_interrupts_what_waits(server: Place, channel_name: str) -> None:
     """
     ended = python(code, server.agent("alice"), send=signal.SIGINT)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "interrupted 2\n", "")
-    assert ended.seconds < 5
+    assert ended.seconds < 15
 
 
 def test_ctrl_c_ends_asyncio(server: Place, channel_name: str) -> None:
@@ -180,24 +180,20 @@ def test_a_running_loop_as_in_a_notebook(server: Place, channel_name: str) -> No
 
 
 def test_idle_channels_leave_the_interpreter_alone(server: Place) -> None:
-    """A thread that computes is as fast beside eight threads that wait for messages."""
+    """Eight threads that wait for messages take next to nothing from one that computes."""
     import threading
-
-    def speed() -> float:
-        began, rounds = time.perf_counter(), 0
-        while time.perf_counter() - began < 1:
-            sum(range(1000))
-            rounds += 1
-        return rounds
 
     with blocking.Client(**server.agent("alice")) as alice:
         channels = [alice.create_channel(server.agent("room")["name"]) for _ in range(8)]
-        alone = speed()
         threads = [threading.Thread(target=lambda c=c: list(c)) for c in channels]
         for thread in threads:
             thread.start()
-        beside = speed()
-        assert beside > 0.6 * alone, (alone, beside)
+        time.sleep(0.2)
+        began, ours, all_threads = time.perf_counter(), time.thread_time(), time.process_time()
+        while time.perf_counter() - began < 1:
+            sum(range(1000))
+        others = (time.process_time() - all_threads) - (time.thread_time() - ours)
+        assert others < 0.2, f"{others:.3f} s of the processor within a second"
     for thread in threads:
         thread.join(10)
         assert not thread.is_alive()

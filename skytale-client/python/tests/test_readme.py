@@ -6,7 +6,7 @@ import subprocess
 
 import harness
 import pytest
-from conftest import SECONDS, place
+from conftest import QUIET, SECONDS, place
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 PRINTED = ["3 acme/agents/alice: hello, Bob", "hello, Dave", "I am in", "{'channel': 'acme/tests/room', 'sequence': 2}"]
@@ -25,12 +25,13 @@ def examples() -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", range(len(PRINTED)))
 def test_an_example_runs_as_printed(usual_server, plain_python: str, number: int) -> None:
     found, server = examples(), place(usual_server)
     assert len(found) == len(PRINTED)
     env = {"ERINS_KEY": server.account(), "FRANKS_KEY": server.account()}
-    command = [plain_python, "-X", "dev", "-W", "error", "-c", found[number]]
+    command = [plain_python, "-X", "dev", "-W", "error", "-c", QUIET + found[number]]
     ended = subprocess.run(
         command, cwd=usual_server.scratch, env=env, capture_output=True, text=True, timeout=SECONDS
     )

@@ -37,7 +37,9 @@ def test_every_tool_has_a_schema_and_does_its_work(closed_server: Place, channel
             assert (await c.call("channels")) == {"member_of": [], "invited_to": [channel_name]}
             await c.call("join", channel=channel_name)
             numbers = [(await a.call("send", channel=channel_name, text=f"say {n}"))["sequence"] for n in range(3)]
-            heard = (await b.call("receive", channel=channel_name))["messages"]
+            heard: list[dict] = []
+            while len(heard) < 3:
+                heard += (await b.call("receive", channel=channel_name, wait_seconds=20))["messages"]
             assert [(m["sequence"], m["sender"], m["text"]) for m in heard] == [
                 (number, alice.name, f"say {n}") for n, number in enumerate(numbers)
             ]

@@ -7,8 +7,11 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
 import skytale
 from skytale import _native
+
+pytestmark = pytest.mark.timeout(600)
 
 HERE = pathlib.Path(__file__).parent
 PACKAGE = pathlib.Path(skytale.__file__).parent

@@ -1,8 +1,7 @@
 //! Readers that turn away while the state is read, and records that cannot be read.
 
-use std::task::Poll;
-
 use futures::poll;
+use rusqlite::Connection;
 
 use super::*;
 use crate::machine::{Change, Kind, put};
@@ -28,42 +27,37 @@ async fn come(inbox: &Inbox, numbers: impl Iterator<Item = u64>) {
     inbox.add(events);
 }
 
-type Next = Result<Option<(Option<EventKey>, Event)>>;
-
-/// Asks for the next event and turns away where it is not there at once, while the state's thread is busy; returns the
-/// event where it was.
-async fn turn_away(inbox: &Inbox) -> Poll<Next> {
-    let unrelated = Change::Put { kind: Kind::Intent, key: vec![0], value: vec![0; 1 << 16] };
+/// Asks for the next event and turns away, since the state's thread waits for the disk.
+async fn turn_away(inbox: &Inbox, disk: &Connection) {
+    disk.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let unrelated = Change::Put { kind: Kind::Intent, key: vec![0], value: vec![0] };
     let mut busy = Box::pin(inbox.records.commit(vec![("another".to_owned(), vec![unrelated])]));
-    let _ = poll!(&mut busy);
-    let next = poll!(&mut Box::pin(inbox.next()));
+    assert!(poll!(&mut busy).is_pending());
+    assert!(poll!(&mut Box::pin(inbox.next())).is_pending());
+    disk.execute_batch("ROLLBACK").expect("freed");
     // The read that nobody waits for is over before anything else comes.
     inbox.records.events(SCOPE, EventKey::default(), Page { events: 1, bytes: 1 }).await.expect("read");
-    next
 }
 
 #[tokio::test]
 async fn readers_that_turn_away_miss_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let records = State::directory(directory.path()).open().await.expect("opens");
+    let disk = Connection::open(directory.path().join("agent.db")).expect("opens");
     let inbox = Inbox::new(SCOPE.to_owned(), records);
     let mut last = WAITING as u64 + 300;
     come(&inbox, 1..last + 1).await;
     let (mut next, mut turned_away) = (1, 0);
     while next <= last {
-        let asked = if inbox.is_drained() { Some(turn_away(&inbox).await) } else { None };
-        if asked.as_ref().is_some_and(Poll::is_pending) {
+        if inbox.is_drained() {
+            turn_away(&inbox, &disk).await;
             turned_away += 1;
             if turned_away <= 20 {
                 last += 1;
                 come(&inbox, last..last + 1).await;
             }
         }
-        let read = match asked {
-            Some(Poll::Ready(read)) => read,
-            _ => inbox.next().await,
-        };
-        match read.expect("readable").expect("open") {
+        match inbox.next().await.expect("readable").expect("open") {
             (Some(key), _) => {
                 assert_eq!(key.sequence, next, "each once, in order");
                 next += 1;

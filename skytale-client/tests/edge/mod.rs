@@ -1,13 +1,17 @@
 //! A relay over real sockets, QUIC and gRPC on the same channels, that can be stopped and started again.
 #![allow(dead_code, reason = "each test uses a part")]
 
+#[path = "../../../skytale-store/tests/nats/kept_port.rs"]
+mod kept_port;
 pub mod tokens;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use kept_port::KeptPort;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
@@ -40,8 +44,7 @@ pub struct Edge {
     key: String,
     quic: SocketAddr,
     grpc: SocketAddr,
-    /// Keeps others from being given the port while the relay is stopped.
-    kept: Option<TcpSocket>,
+    kept: Option<KeptPort>,
     running: Option<RunningRelay>,
     _temporary: Option<tempfile::TempDir>,
 }
@@ -162,19 +165,17 @@ impl Edge {
         let mut limits = QuicLimits::default();
         limits.streams_per_connection = self.streams;
         let config = server_config(tls, &limits).expect("fit for QUIC");
-        let endpoint = quinn::Endpoint::server(config, self.quic).expect("bind");
+        let endpoint = patiently(|| quinn::Endpoint::server(config.clone(), self.quic)).await;
         self.quic = endpoint.local_addr().expect("an address");
         let (stop_quic, quic_stopped) = oneshot::channel();
         let quic = tokio::spawn(serve(endpoint, service.clone(), limits, async { drop(quic_stopped.await) }));
 
         if self.kept.is_none() {
-            let socket = TcpSocket::new_v4().expect("a socket");
-            socket.set_reuseaddr(true).expect("an option");
-            socket.bind(self.grpc).expect("bind");
-            self.grpc = socket.local_addr().expect("an address");
-            self.kept = Some(socket);
+            let port = KeptPort::at(self.grpc);
+            self.grpc = port.address();
+            self.kept = Some(port);
         }
-        let tcp = TcpListener::bind(self.grpc).await.expect("bind");
+        let tcp = patiently(|| listen(self.grpc)).await;
         let server = Server::new(service, drain.clone()).with_grace(Duration::from_secs(1));
         let (stop_grpc, grpc_stopped) = oneshot::channel();
         let mut limits = ConnectionLimits::default();
@@ -199,7 +200,8 @@ impl Edge {
         }
         // The file is free once every session has let go of it.
         let mut store = running.store;
-        for _ in 0..600 {
+        let since = Instant::now();
+        while since.elapsed() < SOON {
             match Arc::try_unwrap(store) {
                 Ok(store) => return drop(store),
                 Err(shared) => store = shared,
@@ -268,6 +270,26 @@ impl Lasting {
         std::fs::write(&written, serde_json::to_vec(self).expect("serialises")).expect("written");
         std::fs::rename(written, place).expect("renamed");
     }
+}
+
+/// Binds to an address, again as long as it is in use: connections that drain may hold it for a moment.
+async fn patiently<T>(mut bind: impl FnMut() -> io::Result<T>) -> T {
+    let since = Instant::now();
+    loop {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < SOON => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            bound => return bound.expect("bind"),
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(1024)
 }
 
 /// Adds an agent, once it has left a key package.

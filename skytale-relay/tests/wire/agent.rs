@@ -144,7 +144,7 @@ impl Agent {
         self.acknowledged(id).await
     }
 
-    async fn acknowledged(&mut self, id: u64) -> Result<(), String> {
+    pub async fn acknowledged(&mut self, id: u64) -> Result<(), String> {
         let frame = self.frame().await.map_err(|status| status.message().to_owned())?;
         let ack = slim3::Message::decode(frame).expect("decodes");
         match ack.message_type {

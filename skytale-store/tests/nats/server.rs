@@ -1,17 +1,21 @@
 //! NATS servers for one test.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+#[path = "kept_port.rs"]
+mod kept_port;
+
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use kept_port::KeptPort;
 use skytale_store::{Durability, NatsOptions, NatsStore, StoreError};
 use tempfile::TempDir;
 
 /// A server with a directory of its own, which ends with the test.
 pub struct Server {
     child: Child,
-    pub port: u16,
+    port: KeptPort,
     config: String,
     directory: TempDir,
 }
@@ -19,6 +23,7 @@ pub struct Server {
 /// Three servers that are one.
 pub struct Cluster {
     pub servers: [Server; 3],
+    _routes: [KeptPort; 3],
 }
 
 /// How long servers may take to be ready.
@@ -61,18 +66,18 @@ impl Server {
     /// Starts a server of at least a version.
     pub fn start_version(at_least: (u32, u32), more: &str) -> Option<Self> {
         let binary = binary(at_least)?;
-        let [port] = free_ports();
-        let server = Self::run(binary, port, "one", more);
+        let server = Self::run(binary, "one", more);
         server.wait();
         Some(server)
     }
 
-    fn run(binary: PathBuf, port: u16, name: &str, more: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+    fn run(binary: PathBuf, name: &str, more: &str) -> Self {
+        let (port, directory) = (KeptPort::any(), tempfile::tempdir().expect("a directory"));
         let store = directory.path().join("jetstream");
         let config = format!(
-            "listen: 127.0.0.1:{port}\nserver_name: {name}\nmax_payload: 8MB\n\
+            "listen: {address}\nserver_name: {name}\nmax_payload: 8MB\n\
              jetstream {{ store_dir: {store:?}, max_file_store: 2GB {sync} }}\n{more}\n",
+            address = port.address(),
             sync = if more.contains("#sync") { ", sync_interval: always" } else { "" },
         );
         std::fs::write(directory.path().join("config"), &config).expect("a file");
@@ -81,17 +86,20 @@ impl Server {
     }
 
     fn wait(&self) {
-        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         let since = Instant::now();
-        while TcpStream::connect(address).is_err() {
+        while TcpStream::connect(self.port.address()).is_err() {
             let log = || std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
             assert!(since.elapsed() < READY, "nats-server does not listen: {}", log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://{}", self.address())
     }
 
     /// Connects a store of its own.
@@ -127,17 +135,16 @@ impl Cluster {
     /// Starts three servers.
     pub fn start() -> Option<Self> {
         let binary = binary((2, 11))?;
-        let [one, two, three, first, second, third] = free_ports();
-        let routes: Vec<_> =
-            [first, second, third].iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
-        let run = |port, name: &str, cluster: u16| {
-            let routes = routes.join(", ");
-            let more = format!("cluster {{ name: test, listen: 127.0.0.1:{cluster}, routes: [{routes}] }}");
-            Server::run(binary.clone(), port, name, &more)
+        let ports = [(); 3].map(|()| KeptPort::any());
+        let routes: Vec<_> = ports.iter().map(|port| format!("nats://{}", port.address())).collect();
+        let run = |name: &str, port: &KeptPort| {
+            let (address, routes) = (port.address(), routes.join(", "));
+            let more = format!("cluster {{ name: test, listen: {address}, routes: [{routes}] }}");
+            Server::run(binary.clone(), name, &more)
         };
-        let servers = [run(one, "one", first), run(two, "two", second), run(three, "three", third)];
+        let servers = [run("one", &ports[0]), run("two", &ports[1]), run("three", &ports[2])];
         servers.iter().for_each(Server::wait);
-        Some(Self { servers })
+        Some(Self { servers, _routes: ports })
     }
 
     pub fn urls(&self) -> String {
@@ -199,9 +206,4 @@ fn spawn(binary: &PathBuf, directory: &TempDir) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .expect("nats-server")
-}
-
-fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
-    let listeners = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
-    listeners.map(|listener| listener.local_addr().expect("an address").port())
 }

@@ -19,7 +19,7 @@ import slim_bindings as slim
 SECRET = "shared by the agents of one test run, unknown to the relay"
 WAIT = datetime.timedelta(seconds=30)
 LIMIT_SECONDS = 150
-REFUSAL_SECONDS = 5
+REFUSAL_SECONDS = 15
 MODERN = hasattr(slim, "MlsSettings")
 
 
