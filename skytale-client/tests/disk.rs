@@ -3,7 +3,6 @@
 mod edge;
 
 use std::path::Path;
-use std::time::Duration;
 
 use edge::{By, Edge, ROOM, SOON, add, copy, gather, hear};
 use rusqlite::Connection;
