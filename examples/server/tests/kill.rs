@@ -1,8 +1,6 @@
 //! The server killed under load, again and again, while the same agents go on: SLIM ones, and native ones, which are told
 //! what was kept.
 
-#[path = "../../../skytale-store/tests/nats/kept_port.rs"]
-mod kept_port;
 #[path = "../../../skytale-relay/tests/wire/mod.rs"]
 mod wire;
 
@@ -16,11 +14,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use kept_port::KeptPort;
 use skytale_client::{Channel, Client};
 use skytale_core::{ChannelName, Dialect, SequenceNumber};
 use skytale_store::{Record, SqlStore, Store};
 use tokio::task::JoinHandle;
+use wire::engines::KeptPort;
 use wire::{Agent, Say, room};
 
 const KILLS: u64 = 20;

@@ -10,6 +10,7 @@ pub mod postgres;
 
 use std::sync::Arc;
 
+pub use nats::KeptPort;
 use skytale_relay::Relay;
 use skytale_store::{Backplane, MemoryBackplane, MemoryStore, SqlOptions, SqlStore, Store};
 

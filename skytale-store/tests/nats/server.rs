@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kept_port::KeptPort;
+pub use kept_port::KeptPort;
 use skytale_store::{Durability, NatsOptions, NatsStore, StoreError};
 use tempfile::TempDir;
 
