@@ -84,7 +84,8 @@ impl Channel {
     /// # Errors
     ///
     /// [`Error::TooLarge`] for more than 1 MiB; [`Error::NotAMember`] where the agent was removed, or cannot come back by
-    /// itself after [`Event::Forked`]; [`Error::Refused`] and [`Error::NotAuthorized`] where the relay will not have it.
+    /// itself after [`Event::Forked`]; [`Error::Refused`] and [`Error::NotAuthorized`] where the relay will not have it. Where
+    /// the agent was started anew meanwhile, [`Event::NotSent`] tells instead.
     pub async fn send(&self, body: impl Into<Vec<u8>>) -> Result<u64> {
         let body = body.into();
         let (sender, done) = oneshot::channel();
@@ -124,7 +125,7 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// As for [`add`](Self::add).
+    /// As for [`add`](Self::add); [`Error::Configuration`] for this agent itself, which can [`leave`](Self::leave).
     pub async fn remove(&self, agent: &str) -> Result<u64> {
         let intent = Intent::Remove { agent: agent.to_owned() };
         self.command(|done| Command::Change(intent, done.into())).await

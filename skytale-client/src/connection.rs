@@ -21,8 +21,11 @@ const PROVEN: Duration = Duration::from_secs(1);
 /// Where the connection of a channel is.
 pub(crate) enum Connection {
     Dialing(BoxFuture<'static, Result<(Link, Option<Token>)>>),
-    Open { link: Link, renew_at: Option<Instant>, since: Instant },
+    Open { link: Link, renewal: Renewal, since: Instant },
 }
+
+/// A token that is got when the last one is to be renewed.
+pub(crate) type Renewal = BoxFuture<'static, Result<Option<Token>>>;
 
 /// Something that the task has to deal with.
 pub(crate) enum Happened {
@@ -32,7 +35,7 @@ pub(crate) enum Happened {
     Lost(Option<Error>),
     Tick,
     Cover,
-    Renew,
+    Renewed(Result<Option<Token>>),
 }
 
 impl Connection {
@@ -41,21 +44,14 @@ impl Connection {
     }
 
     /// Makes the connection of a stream that was opened just now.
-    pub fn opened(link: Link, renew_at: Option<Instant>) -> Self {
-        Self::Open { link, renew_at, since: Instant::now() }
+    pub fn opened(link: Link, renewal: Renewal) -> Self {
+        Self::Open { link, renewal, since: Instant::now() }
     }
 
     /// Returns which relay an open stream leads to, and whether the stream has proved of use.
     pub fn place(&self) -> Option<(usize, bool)> {
         match self {
             Self::Open { link, since, .. } => Some((link.place, since.elapsed() > PROVEN)),
-            Self::Dialing(_) => None,
-        }
-    }
-
-    pub fn renew_at(&self) -> Option<Instant> {
-        match self {
-            Self::Open { renew_at, .. } => *renew_at,
             Self::Dialing(_) => None,
         }
     }
@@ -73,9 +69,16 @@ impl Connection {
                 Ok((link, token)) => Happened::Connected(link, token),
                 Err(error) => Happened::Lost(Some(error)),
             },
-            Self::Open { link, .. } => {
+            Self::Open { link, renewal, .. } => {
                 let mut frames = Vec::new();
-                match link.incoming.next().await {
+                let incoming = tokio::select! {
+                    incoming = link.incoming.next() => incoming,
+                    token = &mut *renewal => {
+                        *renewal = std::future::pending().boxed();
+                        return Happened::Renewed(token);
+                    }
+                };
+                match incoming {
                     Some(Ok(frame)) => frames.push(frame),
                     Some(Err(error)) => return Happened::Lost(Some(error)),
                     None => return Happened::Lost(None),
@@ -129,16 +132,10 @@ impl Clock {
     }
 
     /// Waits until something is to be done though nothing happens.
-    pub async fn next(&self, wakes_at: Option<u64>, renew_at: Option<Instant>) -> Happened {
+    pub async fn next(&self, wakes_at: Option<u64>) -> Happened {
         let tick = async {
             match wakes_at {
                 Some(at) => tokio::time::sleep(Duration::from_millis(at.saturating_sub(self.now()))).await,
-                None => std::future::pending().await,
-            }
-        };
-        let renew = async {
-            match renew_at {
-                Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
@@ -150,7 +147,6 @@ impl Clock {
         };
         tokio::select! {
             () = tick => Happened::Tick,
-            () = renew => Happened::Renew,
             () = cover => Happened::Cover,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use rand::RngExt;
 use serde::Deserialize;
@@ -85,12 +86,36 @@ pub(crate) struct Token {
     pub text: Zeroizing<String>,
     /// Some time before it expires; `None` for one that does not, or that cannot be renewed.
     pub renew_at: Option<Instant>,
+    /// Until when it may serve where no other can be got.
+    expires: Option<Instant>,
     /// Whether it was just got, and was shown to nobody.
     pub is_new: bool,
 }
 
 /// The part of a token's life after which it is renewed: anything between the two, so that agents don't come together.
 const RENEW_AFTER: std::ops::Range<f64> = 0.70..0.80;
+
+/// How long a token is waited for, and how long until it is asked for again.
+const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const RETRY: Duration = Duration::from_secs(5);
+
+impl Token {
+    /// Returns the last token where it serves although no other could be got: all who share it ask again later.
+    fn that_serves(last: &mut Option<Self>, error: Error) -> Result<Self> {
+        let now = Instant::now();
+        match last.as_mut().filter(|token| token.expires.is_some_and(|at| now < at)) {
+            Some(token) if !matches!(error, Error::NotAuthorized { .. }) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "no fresh token: the last one serves on"
+                );
+                token.renew_at = Some(now + RETRY);
+                Ok(Self { is_new: false, ..token.clone() })
+            }
+            _ => Err(error),
+        }
+    }
+}
 
 impl Tokens {
     pub fn new(credentials: Credentials, agent: &ChannelName) -> Result<Self> {
@@ -107,7 +132,20 @@ impl Tokens {
         self.api.clone().ok_or_else(Error::needs_api_key)
     }
 
-    /// Returns a token that is fresh.
+    /// Returns a fresh token once the last one is to be renewed.
+    pub fn renewal(&self, at: Option<Instant>) -> BoxFuture<'static, Result<Option<Token>>> {
+        let tokens = self.clone();
+        let renewal = async move {
+            match at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+            tokens.fresh().await
+        };
+        renewal.boxed()
+    }
+
+    /// Returns a token that is fresh; the last one, as long as it serves, where none can be got.
     pub async fn fresh(&self) -> Result<Option<Token>> {
         let mut last = self.last.lock().await;
         if let Some(token) = last.as_ref()
@@ -115,12 +153,18 @@ impl Tokens {
         {
             return Ok(Some(Token { is_new: false, ..token.clone() }));
         }
-        let Some(text) = self.get().await? else { return Ok(None) };
+        let got = tokio::time::timeout(PATIENCE, self.get()).await;
+        let text = match got.unwrap_or_else(|_| Err(Error::no_token("no answer"))) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(None),
+            Err(error) => return Token::that_serves(&mut last, error).map(Some),
+        };
         crash::point("after-exchange");
         let renewable = !matches!(self.credentials.0, Kind::Token(_));
         let left = Life::of(&text).filter(|_| renewable).map(|life| life.left(SystemTime::now()));
-        let renew_at = left.map(|left| Instant::now() + left.mul_f64(rand::rng().random_range(RENEW_AFTER)));
-        let token = Token { text, renew_at, is_new: true };
+        let now = Instant::now();
+        let renew_at = left.map(|left| now + left.mul_f64(rand::rng().random_range(RENEW_AFTER)));
+        let token = Token { text, renew_at, expires: left.map(|left| now + left), is_new: true };
         *last = Some(token.clone());
         Ok(Some(token))
     }
@@ -190,7 +234,38 @@ impl Life {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
+
     use super::*;
+
+    /// A token that lasts a thousand seconds.
+    fn token() -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
+        let claims = format!(r#"{{"iat":{now},"exp":{}}}"#, now + 1_000);
+        format!("e30.{}.s", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_serves_until_it_expires_where_no_other_can_be_got() {
+        let asked = Arc::new(AtomicU32::new(0));
+        let provide = {
+            let asked = asked.clone();
+            move || {
+                let first = asked.fetch_add(1, Ordering::SeqCst) == 0;
+                async move { if first { Ok(token()) } else { std::future::pending().await } }
+            }
+        };
+        let agent = ChannelName::from_strings(["acme", "agents", "alice"]);
+        let tokens = Tokens::new(Credentials::provider(provide), &agent).expect("made");
+        let first = tokens.fresh().await.expect("got").expect("a token");
+        let again = tokens.renewal(first.renew_at).await.expect("it serves").expect("a token");
+        assert_eq!((again.text.as_str(), again.is_new), (first.text.as_str(), false));
+        assert!(again.renew_at.is_some_and(|at| at <= Instant::now() + RETRY));
+        tokens.fresh().await.expect("nobody waits for the same again").expect("a token");
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+        tokio::time::sleep(Duration::from_secs(1_000)).await;
+        assert!(matches!(tokens.fresh().await, Err(Error::Unreachable { .. })), "it has expired");
+    }
 
     #[test]
     fn a_wrong_clock_neither_hurries_nor_forgets_a_token() {

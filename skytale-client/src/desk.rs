@@ -188,7 +188,7 @@ impl Clerk {
     async fn serve(
         &self,
         mut link: Link,
-        mut renew_at: Option<Instant>,
+        renew_at: Option<Instant>,
         requests: &mut mpsc::Receiver<Request>,
         open_requests: &mut HashMap<u64, Request>,
     ) -> std::ops::ControlFlow<()> {
@@ -204,13 +204,8 @@ impl Clerk {
         // Whatever was left while the agent was away.
         self.hints.welcome.notify_one();
         self.hints.stock.notify_one();
+        let mut renewal = self.tokens.renewal(renew_at);
         loop {
-            let renewal = async {
-                match renew_at {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 request = requests.recv() => {
                     let Some(request) = request else { return Break(()) };
@@ -225,12 +220,12 @@ impl Clerk {
                     Some(Ok(frame)) => self.answered(frame, open_requests),
                     _ => return Continue(()),
                 },
-                () = renewal => {
-                    let Ok(Some(token)) = self.tokens.fresh().await else { return Continue(()) };
+                token = &mut renewal => {
+                    let Ok(Some(token)) = token else { return Continue(()) };
                     let authenticate = Authenticate { token: token.text.to_string() };
                     let frame = Extension::new(Content::Authenticate(authenticate)).into_frame();
                     let _ = link.outgoing.send(vec![frame]).await;
-                    renew_at = token.renew_at;
+                    renewal = self.tokens.renewal(token.renew_at);
                 }
             }
         }

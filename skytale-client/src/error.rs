@@ -150,6 +150,10 @@ impl Error {
         Self::Configuration { what: what.into() }
     }
 
+    pub(crate) fn no_token(source: impl Into<Cause>) -> Self {
+        Self::Unreachable { relay: "whoever issues tokens".to_owned(), source: source.into() }
+    }
+
     pub(crate) fn needs_api_key() -> Self {
         Self::configuration("this needs an API key: give the client `Credentials::api_key`")
     }

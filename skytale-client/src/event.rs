@@ -63,6 +63,8 @@ pub enum Event {
         /// The number of its commit.
         sequence: u64,
     },
+    /// A message that was accepted by [`send`](crate::Channel::send) before the agent was started anew will not be sent.
+    NotSent(Unsent),
     /// Events wait unread in the state; the agent reads more slowly than others write.
     Lagging {
         /// How many wait.
@@ -95,6 +97,23 @@ pub struct Message {
     pub epoch: u64,
     /// What was said.
     pub body: Vec<u8>,
+}
+
+/// A message that will not be sent, whose caller is gone.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Unsent {
+    /// What was to be said.
+    pub body: Vec<u8>,
+    /// Why it is given up.
+    pub reason: String,
+}
+
+impl std::fmt::Debug for Unsent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (bytes, reason) = (self.body.len(), &self.reason);
+        f.debug_struct("Unsent").field("bytes", &bytes).field("reason", reason).finish_non_exhaustive()
+    }
 }
 
 impl Message {

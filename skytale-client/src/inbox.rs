@@ -172,6 +172,7 @@ impl Drop for Refilling<'_> {
 fn length(event: &Event) -> usize {
     match event {
         Event::Message(message) => message.body.len(),
+        Event::NotSent(unsent) => unsent.body.len(),
         _ => 0,
     }
 }

@@ -28,7 +28,7 @@ pub use client::Client;
 pub use content::Padding;
 pub use credentials::Credentials;
 pub use error::{Error, Result};
-pub use event::{Event, Message};
+pub use event::{Event, Message, Unsent};
 pub use group::Member;
 pub use machine::Resync;
 pub use state::{Durability, State};

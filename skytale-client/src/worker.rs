@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::connection::{Clock, Connection, Happened, open};
 use crate::crash;
-use crate::credentials::Tokens;
+use crate::credentials::{RETRY, Token, Tokens};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::group::Member;
@@ -107,14 +107,13 @@ impl Worker {
         let mut waiting = Vec::new();
         let mut closing = None;
         while closing.is_none() {
-            let renew_at = connection.renew_at();
             let happened = tokio::select! {
                 count = commands.recv_many(&mut waiting, COMMANDS) => match count {
                     0 => break,
                     _ => Happened::Commands,
                 },
                 happened = connection.next() => happened,
-                happened = clock.next(self.machine.wakes_at(), renew_at) => happened,
+                happened = clock.next(self.machine.wakes_at()) => happened,
             };
             let mut connection_is_new = false;
             let handled = match happened {
@@ -125,7 +124,8 @@ impl Worker {
                     if std::mem::replace(&mut self.was_connected, true) {
                         self.inbox.add(vec![(None, Event::Reconnected)]);
                     }
-                    connection = Connection::opened(link, token.and_then(|token| token.renew_at));
+                    let renewal = self.tokens.renewal(token.and_then(|token| token.renew_at));
+                    connection = Connection::opened(link, renewal);
                     self.machine.handle(Input::Connected, clock.now())
                 }
                 Happened::Lost(error) => {
@@ -134,8 +134,8 @@ impl Worker {
                 }
                 Happened::Tick => self.machine.handle(Input::Tick, clock.now()),
                 Happened::Cover => self.machine.handle(Input::Cover, clock.now()),
-                Happened::Renew => {
-                    self.renew(&mut connection).await;
+                Happened::Renewed(token) => {
+                    self.renewed(token, &mut connection).await;
                     Ok(())
                 }
             };
@@ -293,26 +293,27 @@ impl Worker {
     }
 
     /// Presents a fresh token before the last one expires.
-    async fn renew(&mut self, connection: &mut Connection) {
-        let Connection::Open { link, renew_at, .. } = connection else { return };
-        match self.tokens.fresh().await {
+    async fn renewed(&mut self, token: Result<Option<Token>>, connection: &mut Connection) {
+        let Connection::Open { link, renewal, .. } = connection else { return };
+        let renew_at = match token {
             Ok(Some(token)) => {
                 let authenticate = Authenticate { token: token.text.to_string() };
                 // Its answer is not waited for: a stream whose token is over ends.
                 let frame =
                     Extension::new(Content::Authenticate(authenticate)).with_request(u64::MAX).into_frame();
                 let _ = link.outgoing.send(vec![frame]).await;
-                *renew_at = token.renew_at;
+                token.renew_at
             }
-            Ok(None) => *renew_at = None,
+            Ok(None) => None,
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "no fresh token");
                 if let Error::NotAuthorized { reason } = error {
                     self.inbox.add(vec![(None, Event::Unauthorized { reason })]);
                 }
-                *renew_at = Some(Instant::now() + Duration::from_secs(5));
+                Some(Instant::now() + RETRY)
             }
-        }
+        };
+        *renewal = self.tokens.renewal(renew_at);
     }
 
     fn publish_view(&self, connected: bool) {

@@ -225,6 +225,14 @@ async fn a_state_is_one_process_s_and_one_key_s() {
     std::os::unix::fs::symlink(edge.place("kept"), edge.place("link")).expect("linked");
     let linked = edge.agent(ALICE, By::Quic).with_state(State::directory(edge.place("link"))).start().await;
     assert!(matches!(linked, Err(Error::Configuration { .. })), "a link");
+    for file in ["agent.db", "lock"] {
+        let place = edge.place(&format!("with-linked-{file}"));
+        std::fs::create_dir(&place).expect("made");
+        std::os::unix::fs::symlink(edge.place("elsewhere"), place.join(file)).expect("linked");
+        let linked = edge.agent(ALICE, By::Quic).with_state(State::directory(place)).start().await;
+        assert!(matches!(linked, Err(Error::Configuration { .. })), "{file}");
+        assert!(!edge.place("elsewhere").exists());
+    }
 }
 
 #[tokio::test]

@@ -23,6 +23,9 @@ pub fn to_python(event: Event, py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
         Event::Undecryptable { sequence, reason } => ("undecryptable", sequence, reason).into_pyobject(py),
         Event::Forked { sequence, epoch } => ("forked", sequence, epoch).into_pyobject(py),
         Event::Resynced { epoch, sequence } => ("rejoined", epoch, sequence).into_pyobject(py),
+        Event::NotSent(unsent) => {
+            ("not_sent", PyBytes::new(py, &unsent.body), unsent.reason).into_pyobject(py)
+        }
         Event::Lagging { waiting } => ("lagging", waiting).into_pyobject(py),
         Event::Disconnected => ("disconnected",).into_pyobject(py),
         Event::Reconnected => ("reconnected",).into_pyobject(py),

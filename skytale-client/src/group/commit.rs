@@ -24,6 +24,13 @@ pub(crate) struct Built {
     pub group_info: Vec<u8>,
 }
 
+impl Built {
+    /// Returns how many bytes go to the relay where so many agents are added, each with the whole Welcome.
+    pub fn bytes(&self, added: usize) -> usize {
+        self.commit.len() + self.group_info.len() + added * self.welcome.as_ref().map_or(0, Vec::len)
+    }
+}
+
 impl Group {
     /// Builds a commit and keeps it pending.
     pub fn commit(&mut self, plan: &Plan) -> Result<Built> {

@@ -15,10 +15,12 @@ pub(super) struct Wanted {
     pub ticket: Option<Ticket>,
     pub attempts: u32,
     pub not_before: Now,
+    /// Whether it gets a commit of its own: one that was for others, too, could not be built.
+    pub alone: bool,
 }
 
 /// How many agents one commit adds at most: each of them gets the whole Welcome.
-const ADDS: usize = 8;
+pub(super) const ADDS: usize = 8;
 
 /// How long until an agent tries again to give itself new keys, in milliseconds: ten minutes.
 const ROTATE_AGAIN: Now = 10 * 60 * 1_000;
@@ -32,7 +34,7 @@ const LONGEST_STAGGER: u64 = 1_000;
 
 impl Wanted {
     pub fn restored(intent: Intent) -> Self {
-        Self { intent, ticket: None, attempts: 0, not_before: 0 }
+        Self { intent, ticket: None, attempts: 0, not_before: 0, alone: false }
     }
 }
 
@@ -46,12 +48,25 @@ enum Step {
 
 impl Machine {
     pub(super) fn change(&mut self, ticket: Ticket, intent: Intent) -> Result<()> {
-        match self.check_member() {
+        match self.check_member().and_then(|()| self.check_removal(&intent)) {
             Ok(()) => self.want(intent, Some(ticket)),
             Err(error) => {
                 self.done(Some(ticket), Err(error));
                 Ok(())
             }
+        }
+    }
+
+    /// A member cannot commit its own removal (RFC 9420, section 12.2).
+    fn check_removal(&self, intent: &Intent) -> Result<()> {
+        let Intent::Remove { agent } = intent else { return Ok(()) };
+        let members = self.group.members();
+        let mut leaves = members.iter().filter(|member| member.agent == *agent).map(|member| member.leaf);
+        match leaves.next() == Some(self.group.own_leaf()) && leaves.next().is_none() {
+            true => {
+                Err(Error::configuration(format!("{agent} is this agent itself: let it leave the channel")))
+            }
+            false => Ok(()),
         }
     }
 
@@ -99,14 +114,15 @@ impl Machine {
     }
 
     /// New keys that the agent wanted by itself cannot be had: it tries again, but not at once.
-    fn note_failed_rotation(&mut self, intents: &[u64]) {
+    fn note_failed_rotation(&mut self, intents: &[u64]) -> Result<()> {
         let is_own = |wanted: &Wanted| wanted.intent == Intent::Rotate && wanted.ticket.is_none();
         if intents.iter().filter_map(|key| self.intents.get(key)).any(is_own) {
             self.rotates_from = self.now + ROTATE_AGAIN;
             if self.in_doubt {
-                self.drop_unsealed();
+                return self.drop_unsealed();
             }
         }
+        Ok(())
     }
 
     /// Sends the pending commit, or plans one for what is wanted.
@@ -116,8 +132,8 @@ impl Machine {
             return Ok(());
         }
         self.rotate_when_due()?;
-        if self.pending.is_none() && matches!(self.phase, Phase::Member | Phase::Founding) {
-            self.plan()?;
+        if matches!(self.phase, Phase::Member | Phase::Founding) {
+            while self.pending.is_none() && self.plan()? {}
         }
         let Some(in_flight) = &mut self.pending else { return Ok(()) };
         let due = match in_flight.state {
@@ -148,8 +164,9 @@ impl Machine {
         self.effects.frames.push(extension::message(&self.channel, pending.commit.into(), &extension));
     }
 
-    /// Builds one commit for everything that is wanted and due, and is not the case already.
-    fn plan(&mut self) -> Result<()> {
+    /// Builds one commit for everything that is wanted and due, and is not the case already. Returns whether it has to be
+    /// tried again, because that commit could not be.
+    fn plan(&mut self) -> Result<bool> {
         let (mut plan, mut intents) = (Plan::default(), Vec::new());
         let due: Vec<u64> = self
             .intents
@@ -159,12 +176,16 @@ impl Machine {
             .collect();
         for key in due {
             let Some(wanted) = self.intents.get(&key) else { continue };
+            let alone = wanted.alone;
+            if alone && !intents.is_empty() {
+                continue;
+            }
             match self.step(&wanted.intent, &plan) {
                 Step::Done => {
                     self.drop_intent(key, Ok(self.cursor));
                     continue;
                 }
-                Step::Add(..) if plan.adds.len() == ADDS => continue,
+                Step::Add(..) if plan.adds.len() == self.adds => continue,
                 Step::Add(agent, key_package) => plan.adds.push((agent, key_package)),
                 Step::Remove(leaves) => {
                     plan.removes.extend(leaves);
@@ -174,13 +195,25 @@ impl Machine {
                 Step::Update => {}
             }
             intents.push(key);
+            if alone {
+                break;
+            }
         }
         if intents.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         match self.group.commit(&plan) {
-            Ok(built) => self.keep_pending(built, plan, intents),
-            Err(error) => self.cannot_plan(error, &intents),
+            Ok(built) if built.bytes(plan.adds.len()) > self.options.commit_bytes => {
+                let (found, allowed) = (built.bytes(plan.adds.len()), self.options.commit_bytes);
+                self.group.clear_pending()?;
+                match plan.adds.len() {
+                    0 | 1 => self.cannot_plan(Error::TooLarge { found, allowed }, &intents)?,
+                    several => self.adds = several / 2,
+                }
+                Ok(true)
+            }
+            Ok(built) => self.keep_pending(built, plan, intents).map(|()| false),
+            Err(error) => self.cannot_plan(error, &intents).map(|()| true),
         }
     }
 
@@ -219,14 +252,14 @@ impl Machine {
         Ok(())
     }
 
-    /// A commit cannot be built: the intents that it was for are told, so that others are not held up.
+    /// A commit cannot be built: the intent that it was for is told. Of several, each is tried alone.
     fn cannot_plan(&mut self, error: Error, intents: &[u64]) -> Result<()> {
-        self.note_failed_rotation(intents);
-        let text = error.to_string();
-        let mut error = Some(error);
-        for key in intents {
-            let told = error.take().unwrap_or_else(|| Error::not_mls(&text));
-            self.drop_intent(*key, Err(told));
+        if let [intent] = intents {
+            self.note_failed_rotation(intents)?;
+            self.drop_intent(*intent, Err(error));
+        } else {
+            let tried = self.intents.iter_mut().filter(|(key, _)| intents.contains(key));
+            tried.for_each(|(_, wanted)| wanted.alone = true);
         }
         if self.group.has_pending() { self.group.clear_pending() } else { Ok(()) }
     }
@@ -271,7 +304,7 @@ impl Machine {
         }
         let Some(in_flight) = self.take_pending() else { return Ok(()) };
         self.group.clear_pending()?;
-        self.note_failed_rotation(&in_flight.pending.intents);
+        self.note_failed_rotation(&in_flight.pending.intents)?;
         for key in in_flight.pending.intents {
             self.drop_intent(key, Err(Error::refused(refused.clone())));
         }
@@ -295,8 +328,7 @@ impl Machine {
         }
         self.phase = Phase::Evicted;
         self.moved = true;
-        self.drop_all();
-        Ok(())
+        self.drop_all()
     }
 
     fn take_pending(&mut self) -> Option<InFlight> {

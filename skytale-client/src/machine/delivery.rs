@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use skytale_core::mls::{ContentType, MlsHeader};
+use skytale_core::mls::{ContentType, MlsHeader, SenderKind};
 
 use super::{CommitState, Machine, Phase};
 use crate::content::Content;
@@ -43,7 +43,7 @@ impl Machine {
     }
 
     fn apply(&mut self, sequence: u64, id: [u8; 16], message: &[u8]) -> Result<()> {
-        let Some(MlsHeader::Framed { group, epoch, content, .. }) = MlsHeader::read(message) else {
+        let Some(MlsHeader::Framed { group, epoch, content, sender: kind }) = MlsHeader::read(message) else {
             return Ok(());
         };
         if group != self.group.id() || matches!(self.phase, Phase::Forked(_)) {
@@ -63,6 +63,9 @@ impl Machine {
             Ok(Processed::Own) if content == ContentType::Commit => self.forked(sequence),
             Ok(Processed::Own | Processed::Ignored) => Ok(()),
             Err(_) if content == ContentType::Commit && epoch.0 == self.group.epoch() => {
+                if kind == SenderKind::NewMemberCommit {
+                    self.uninvited = self.uninvited.or(Some(sequence));
+                }
                 self.forked(sequence)
             }
             Err(Undecryptable(reason)) => self.tell(sequence, Event::Undecryptable { sequence, reason }),
@@ -103,21 +106,32 @@ impl Machine {
         if !self.group.is_active() {
             return self.evicted(sequence);
         }
-        let (left, joined) = difference(before, &self.group.members());
+        self.tell_difference(sequence, before, &self.group.members())?;
+        let epoch = self.group.epoch();
+        self.tell(sequence, Event::Epoch { epoch, sequence })
+    }
+
+    /// Tells who is no member any more, and who is one since.
+    pub(super) fn tell_difference(
+        &mut self,
+        sequence: u64,
+        before: &[Member],
+        after: &[Member],
+    ) -> Result<()> {
+        let (left, joined) = difference(before, after);
         for agent in left {
             self.tell(sequence, Event::Left { agent, sequence })?;
         }
         for agent in joined {
             self.tell(sequence, Event::Joined { agent, sequence })?;
         }
-        let epoch = self.group.epoch();
-        self.tell(sequence, Event::Epoch { epoch, sequence })
+        Ok(())
     }
 
     fn evicted(&mut self, sequence: u64) -> Result<()> {
         self.phase = Phase::Evicted;
         self.leave_asked(sequence);
-        self.drop_all();
+        self.drop_all()?;
         self.tell(sequence, Event::Evicted { sequence })
     }
 
@@ -128,7 +142,7 @@ impl Machine {
             in_flight.state = CommitState::Lost;
         }
         if !self.may_come_back() {
-            self.drop_all();
+            self.drop_all()?;
         }
         let epoch = self.group.epoch();
         self.tell(sequence, Event::Forked { sequence, epoch })

@@ -80,6 +80,8 @@ pub(crate) struct Machine {
     asked: HashMap<u64, Asked>,
     last_request: u64,
     intents: BTreeMap<u64, Wanted>,
+    /// How many agents a commit adds at most, as its size permits.
+    adds: usize,
     pending: Option<InFlight>,
     outbox: BTreeMap<u64, Sending>,
     /// The last number of an intent or outgoing message.
@@ -97,6 +99,8 @@ pub(crate) struct Machine {
     leaving: Leaving,
     returning: Returning,
     next_part: u32,
+    /// The number of the first external commit that the agent has refused: it follows nobody who came after it.
+    uninvited: Option<u64>,
     changes: Vec<Change>,
     effects: Effects,
     /// Whether the channel's record has to be stored.
@@ -111,13 +115,21 @@ pub(crate) struct Options {
     pub attempts: u32,
     /// After how many messages in one epoch the agent gives itself new keys.
     pub rotate_after: u64,
+    /// How many bytes a commit has at most with all that goes with it. Default: what a relay's frame of 4 MiB holds.
+    pub commit_bytes: usize,
     /// Whether the agent comes back by an external commit where it cannot follow the group.
     pub resync: Resync,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { padding: Padding::default(), attempts: 16, rotate_after: 5_000, resync: Resync::default() }
+        Self {
+            padding: Padding::default(),
+            attempts: 16,
+            rotate_after: 5_000,
+            commit_bytes: 4 * 1024 * 1024 - 64 * 1024,
+            resync: Resync::default(),
+        }
     }
 }
 
@@ -204,7 +216,8 @@ impl Machine {
         let record: ChannelRecord = read(record.ok_or_else(|| Error::not_a_member(channel))?)?;
         let group = Group::load(identity, &record.group, stored.remove(&Kind::Group).unwrap_or_default())?;
         let mut machine = Self::new(channel.clone(), group, record.cursor, record.phase, options);
-        (machine.moved, machine.said) = (false, record.said);
+        (machine.moved, machine.said, machine.next_part) = (false, record.said, record.parts);
+        machine.uninvited = record.uninvited;
         for (key, intent) in record::read_all(&stored, Kind::Intent)? {
             machine.intents.insert(key, Wanted::restored(intent));
         }
@@ -233,6 +246,7 @@ impl Machine {
             asked: HashMap::new(),
             last_request: 0,
             intents: BTreeMap::new(),
+            adds: commits::ADDS,
             pending: None,
             outbox: BTreeMap::new(),
             last_key: 0,
@@ -244,6 +258,7 @@ impl Machine {
             leaving: Leaving::default(),
             returning: Returning::default(),
             next_part: 0,
+            uninvited: None,
             changes: Vec::new(),
             effects: Effects::default(),
             moved: true,
@@ -294,7 +309,15 @@ impl Machine {
         effects.changes.append(&mut self.changes);
         if std::mem::take(&mut self.moved) {
             let (group, cursor, phase, said) = (self.group.id().to_vec(), self.cursor, self.phase, self.said);
-            effects.changes.push(put(Kind::Channel, ONLY, &ChannelRecord { group, cursor, phase, said })?);
+            let record = ChannelRecord {
+                group,
+                cursor,
+                phase,
+                said,
+                parts: self.next_part,
+                uninvited: self.uninvited,
+            };
+            effects.changes.push(put(Kind::Channel, ONLY, &record)?);
         }
         Ok(effects)
     }
@@ -379,6 +402,7 @@ impl Machine {
     fn tell(&mut self, sequence: u64, event: Event) -> Result<()> {
         let key = EventKey { sequence, part: self.next_part };
         self.next_part += 1;
+        self.moved = true;
         self.changes.push(put(Kind::Event, &key.to_bytes(), &event)?);
         self.effects.events.push((Some(key), event));
         Ok(())
@@ -400,10 +424,10 @@ impl Machine {
     }
 
     /// Gives up whatever is on its way, because the agent is no member any more.
-    fn drop_all(&mut self) {
-        self.drop_outbox();
+    fn drop_all(&mut self) -> Result<()> {
         self.drop_intents();
         self.drop_leaving();
+        self.drop_outbox()
     }
 }
 

@@ -23,6 +23,12 @@ pub(crate) struct ChannelRecord {
     pub phase: Phase,
     /// How many messages the agent has said in its life.
     pub said: u64,
+    /// How many events the last number has brought so far.
+    #[serde(default)]
+    pub parts: u32,
+    /// The number of the first external commit that the agent has refused.
+    #[serde(default)]
+    pub uninvited: Option<u64>,
 }
 
 /// Where the agent stands with a channel.

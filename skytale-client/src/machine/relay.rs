@@ -50,7 +50,7 @@ impl Machine {
     fn accepted(&mut self, asked: Asked, accepted: Accepted) -> Result<()> {
         match asked {
             Asked::Resume => self.link = Link::Up,
-            Asked::Message(key) => self.sent(key, accepted.sequence),
+            Asked::Message(key) => return self.sent(key, accepted.sequence),
             Asked::Leave => self.leave_asked(accepted.sequence),
             // It is applied at its place among the others.
             Asked::Commit(_) | Asked::Return(_) | Asked::GroupInfo => {}
@@ -69,7 +69,7 @@ impl Machine {
                 return self.catch_up_or_fork(&refused);
             }
             Asked::Message(key) if wait => self.send_later(key, later),
-            Asked::Message(key) => self.drop_outgoing(key, Err(Error::refused(refused))),
+            Asked::Message(key) => return self.drop_outgoing(key, Err(Error::refused(refused))),
             Asked::Commit(id) => return self.commit_refused(id, code, later, refused),
             Asked::Leave if code == Code::StaleEpoch => {
                 self.leave_again();
@@ -77,7 +77,7 @@ impl Machine {
             }
             Asked::Leave if wait => self.leave_later(later),
             Asked::Leave => self.leave_refused(&refused),
-            Asked::GroupInfo | Asked::Return(_) => self.return_refused(code, refused.retry_after_ms),
+            Asked::GroupInfo | Asked::Return(_) => return self.return_refused(code, refused.retry_after_ms),
             Asked::Resume if wait => self.hang_up(Error::refused(refused)),
             // A channel that may not be made is nothing to wait for.
             Asked::Resume if self.phase == Phase::Founding => return self.give_up_founding(&refused),

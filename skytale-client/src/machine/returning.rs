@@ -6,7 +6,7 @@ use super::relay::Asked;
 use super::{CommitState, Machine, Now, Phase, Resync, id_of};
 use crate::error::Result;
 use crate::event::Event;
-use crate::group::Group;
+use crate::group::{Group, Member};
 
 /// How far the agent is on its way back.
 #[derive(Debug, Default)]
@@ -54,13 +54,16 @@ impl Machine {
         self.effects.frames.push(frame);
     }
 
-    /// Builds the external commit from the newest GroupInfo that is genuine, and sends it.
+    /// Builds the external commit from the newest GroupInfo that is genuine, and sends it. Where somebody came in whom this
+    /// agent has refused, its group is not the agent's.
     pub(super) fn come_back(&mut self, found: &GroupInfo) -> Result<()> {
+        let uninvited = self.uninvited.unwrap_or(u64::MAX);
         let newest_first = std::iter::once(found).chain(&found.older);
-        let built = newest_first.filter_map(|found| self.group.return_by(&found.group_info).ok()).next();
+        let ours = newest_first.filter(|found| found.sequence < uninvited);
+        let built = ours.filter_map(|found| self.group.return_by(&found.group_info).ok()).next();
         let Some((candidate, built)) = built else {
             tracing::warn!("no GroupInfo at the relay is of use");
-            self.return_refused(Code::NotFound, 0);
+            self.return_refused(Code::NotFound, 0)?;
             return Ok(());
         };
         let id = id_of(&built.commit);
@@ -77,7 +80,7 @@ impl Machine {
         self.options.resync == Resync::ExternalCommit && !self.returning.is_forbidden
     }
 
-    pub(super) fn return_refused(&mut self, code: Code, retry_after: u64) {
+    pub(super) fn return_refused(&mut self, code: Code, retry_after: u64) -> Result<()> {
         self.returning.again();
         let patience = match code {
             Code::StaleEpoch | Code::FutureEpoch | Code::NotYourTurn | Code::Unavailable => SOON,
@@ -87,15 +90,26 @@ impl Machine {
         // Only another member can let the agent in: nobody is to wait for that unknowingly.
         if matches!(code, Code::NotPrivate | Code::NotAuthorized) && matches!(self.phase, Phase::Forked(_)) {
             self.returning.is_forbidden = true;
-            self.drop_all();
+            return self.drop_all();
         }
+        Ok(())
+    }
+
+    /// Returns the members but for this agent, whose leaf is another when it comes back.
+    fn others(&self) -> Vec<Member> {
+        let mut members = self.group.members();
+        let own = self.group.own_leaf();
+        members.retain(|member| member.leaf != own);
+        members
     }
 
     /// The external commit has got its place: the agent is a member again from there on.
     pub(super) fn returned(&mut self, sequence: u64) -> Result<()> {
         let Some((_, group)) = self.returning.candidate.take() else { return Ok(()) };
         self.returning = Returning::default();
+        let before = self.others();
         self.group.replace(*group);
+        self.tell_difference(sequence, &before, &self.others())?;
         self.has_new_keys();
         self.phase = Phase::Member;
         if let Some(in_flight) = &mut self.pending {

@@ -7,6 +7,7 @@ use super::relay::Asked;
 use super::{Change, Kind, Link, Machine, Now, Ticket, id_of};
 use crate::content::Content;
 use crate::error::{Error, Result};
+use crate::event::{Event, Unsent};
 
 /// A message on its way, and how far it is.
 #[derive(Debug)]
@@ -78,14 +79,15 @@ impl Machine {
     }
 
     /// Gives up what would have to be encrypted, where that may not be.
-    pub(super) fn drop_unsealed(&mut self) {
+    pub(super) fn drop_unsealed(&mut self) -> Result<()> {
         let is_unsealed =
             |sending: &Sending| sending.outgoing.sealed.is_none() || sending.state == State::Stale;
         let unsealed = self.outbox.iter().filter(|(_, sending)| is_unsealed(sending));
         for key in unsealed.map(|(key, _)| *key).collect::<Vec<_>>() {
             let refused = self.check_keys().map(|()| 0);
-            self.drop_outgoing(key, refused);
+            self.drop_outgoing(key, refused)?;
         }
+        Ok(())
     }
 
     pub(super) fn cover(&mut self) -> Result<()> {
@@ -164,8 +166,8 @@ impl Machine {
     }
 
     /// The relay has numbered a message.
-    pub(super) fn sent(&mut self, key: u64, sequence: u64) {
-        self.drop_outgoing(key, Ok(sequence));
+    pub(super) fn sent(&mut self, key: u64, sequence: u64) -> Result<()> {
+        self.drop_outgoing(key, Ok(sequence))
     }
 
     /// A message was made in an epoch that is past: nobody has got it.
@@ -181,18 +183,26 @@ impl Machine {
         }
     }
 
-    pub(super) fn drop_outgoing(&mut self, key: u64, outcome: Result<u64>) {
-        let Some(sending) = self.outbox.remove(&key) else { return };
+    /// Lets go of a message. What became of it is told to its caller; where that is gone, an event tells what is lost.
+    pub(super) fn drop_outgoing(&mut self, key: u64, outcome: Result<u64>) -> Result<()> {
+        let Some(sending) = self.outbox.remove(&key) else { return Ok(()) };
         self.changes.push(Change::Delete { kind: Kind::Outgoing, key: key.to_be_bytes().to_vec() });
+        if let (None, Err(error)) = (sending.ticket, &outcome)
+            && let Some(Content::Message(body)) = Content::decode(sending.outgoing.content)
+        {
+            return self.tell(self.cursor, Event::NotSent(Unsent { body, reason: error.to_string() }));
+        }
         self.done(sending.ticket, outcome);
+        Ok(())
     }
 
     /// Gives up everything that waits, because the agent is no member any more.
-    pub(super) fn drop_outbox(&mut self) {
+    pub(super) fn drop_outbox(&mut self) -> Result<()> {
         let keys: Vec<u64> = self.outbox.keys().copied().collect();
         for key in keys {
             let error = Error::not_a_member(&self.channel);
-            self.drop_outgoing(key, Err(error));
+            self.drop_outgoing(key, Err(error))?;
         }
+        Ok(())
     }
 }

@@ -262,16 +262,40 @@ fn the_last_word_of_a_stream_says_why_it_ends_and_when_to_come_back() {
     );
 }
 
+/// An agent of a group of two, with what it has stored.
+struct Agent {
+    identity: Identity,
+    stored: Stored,
+}
+
+impl Agent {
+    /// Makes the group, and returns it as the other member has it, too.
+    fn of_two() -> (Group, Self) {
+        let identity = identity("acme/agents/agent");
+        let (others, mut joined) = group(&[&identity]);
+        let mut agent = Self { identity, stored: Stored::new() };
+        agent.step(&mut Machine::joined(&channel(), joined.remove(0), 1, Options::default()), Input::Tick);
+        (others, agent)
+    }
+
+    fn start(&self) -> Machine {
+        Machine::load(&channel(), &self.identity, self.stored.clone(), Options::default()).expect("loads")
+    }
+
+    /// Takes a step, and stores what it asks for.
+    fn step(&mut self, machine: &mut Machine, input: Input) -> Effects {
+        let mut effects = step(machine, input, 0);
+        crate::state::apply(&mut self.stored, std::mem::take(&mut effects.changes));
+        effects
+    }
+}
+
 /// Makes a group of two: another member's, and an agent's machine that was loaded from a copy of its state.
 fn in_doubt() -> (Group, Machine) {
-    let agent = identity("acme/agents/agent");
-    let (others, mut joined) = group(&[&agent]);
-    let mut machine = Machine::joined(&channel(), joined.remove(0), 1, Options::default());
-    let mut stored = Stored::new();
-    let mut changes = machine.take_effects().expect("effects").changes;
-    changes.push(Change::Put { kind: Kind::Doubt, key: ONLY.to_vec(), value: Vec::new() });
-    crate::state::apply(&mut stored, changes);
-    (others, Machine::load(&channel(), &agent, stored, Options::default()).expect("loads"))
+    let (others, mut agent) = Agent::of_two();
+    let doubt = Change::Put { kind: Kind::Doubt, key: ONLY.to_vec(), value: Vec::new() };
+    crate::state::apply(&mut agent.stored, vec![doubt]);
+    (others, agent.start())
 }
 
 fn is_commit(message: &[u8]) -> bool {
@@ -374,4 +398,122 @@ fn an_agent_that_speaks_has_new_keys_after_a_day() {
         "a commit goes with the last one"
     );
     assert_eq!(say(&mut machine, DAY), 1, "once");
+}
+
+#[test]
+fn events_of_one_number_keep_their_places_over_a_restart() {
+    let (_, mut agent) = Agent::of_two();
+    let mut machine = agent.start();
+    connect(&mut machine);
+    let gone = Extension { sequence: 5, previous: 5, ..Extension::default() }.into_frame();
+    let told = agent.step(&mut machine, Input::Frame(gone));
+    assert!(matches!(told.events[..], [(Some(EventKey { sequence: 5, part: 0 }), Event::Gap { .. })]));
+
+    let mut machine = agent.start();
+    connect(&mut machine);
+    let (request, _) = asked(&send(&mut machine));
+    let refused = Refused { code: Code::StaleEpoch.into(), epoch: 9, last: 5, ..Default::default() };
+    let told = agent.step(&mut machine, answer(request, Content::Refused(refused)));
+    assert!(matches!(told.events[..], [(Some(EventKey { sequence: 5, part: 1 }), Event::Forked { .. })]));
+}
+
+#[test]
+fn a_message_that_is_refused_after_a_restart_is_told_of() {
+    let (_, mut agent) = Agent::of_two();
+    agent.step(&mut agent.start(), Input::Send { ticket: SEND, body: b"hello".to_vec() });
+    let mut machine = agent.start();
+    let (request, _) = asked(&connect(&mut machine));
+    let told = agent.step(&mut machine, refuse(request, Code::NotAuthorized));
+    let [(Some(_), Event::NotSent(unsent))] = &told.events[..] else { panic!("{:?}", told.events) };
+    assert_eq!(unsent.body, b"hello");
+    assert!(!format!("{unsent:?}").contains("hello") && !format!("{unsent:?}").contains("104"));
+    assert!(connect(&mut agent.start()).frames.is_empty(), "it is not sent again");
+}
+
+/// Who was removed still has the key of the GroupInfo, and can make a commit that a relay takes.
+#[test]
+fn nobody_follows_a_removed_member_back_into_the_group() {
+    let (agent, removed) = (identity("acme/agents/agent"), identity("acme/agents/removed"));
+    let (mut others, mut joined) = group(&[&agent, &removed]);
+    let (removed, group) = (joined.remove(1), joined.remove(0));
+    let mut machine = Machine::joined(&channel(), group, 1, Options::default());
+    connect(&mut machine);
+    let leaf = removed.own_leaf();
+    let built = others.commit(&Plan { removes: vec![leaf], ..Plan::default() }).expect("built");
+    others.merge_pending().expect("merged");
+    let (_, back) = removed.return_by(&built.group_info).expect("it has the key");
+    step(&mut machine, deliver(2, built.commit), 0);
+    let (request, _) = asked(&step(&mut machine, deliver(3, back.commit), 0));
+    assert_eq!(machine.phase(), Phase::Forked(3));
+
+    let info = |sequence, group_info: &Vec<u8>| skytale_core::extension::GroupInfo {
+        group_info: group_info.clone().into(),
+        sequence,
+        older: Vec::new(),
+    };
+    let found = Content::GroupInfo(info(3, &back.group_info));
+    assert!(step(&mut machine, answer(request, found), 0).frames.is_empty(), "it is not followed");
+    let later = machine.wakes_at().expect("it asks again");
+    let (request, _) = asked(&step(&mut machine, Input::Tick, later));
+    let mut found = info(3, &back.group_info);
+    found.older.push(info(2, &built.group_info));
+    let (_, commit) = asked(&step(&mut machine, answer(request, Content::GroupInfo(found)), later));
+    assert!(is_commit(&commit), "it comes back to the others");
+}
+
+/// Gives a machine several changes to make at once.
+fn change(machine: &mut Machine, intents: Vec<Intent>) -> Effects {
+    for (ticket, intent) in (1..).zip(intents) {
+        machine.handle(Input::Change { ticket, intent }, 0).expect("handles");
+    }
+    machine.take_effects().expect("effects")
+}
+
+fn add(agent: &str) -> Intent {
+    let (_, (agent, key_package)) = stocked(&identity(agent));
+    Intent::Add { agent, key_package }
+}
+
+#[test]
+fn a_useless_key_package_holds_up_no_other_change() {
+    let (_, mut machine) = two(Resync::default());
+    connect(&mut machine);
+    let useless = Intent::Add { agent: "acme/agents/mallory".to_owned(), key_package: vec![0; 64] };
+    let effects = change(&mut machine, vec![add("acme/agents/bob"), useless, Intent::Rotate]);
+    let effects = step(&mut machine, deliver(2, asked(&effects).1), 0);
+    assert!(is_told(&effects, 1, |outcome| matches!(outcome, Ok(2))));
+    assert!(is_told(&effects, 2, |outcome| matches!(outcome, Err(Error::NoKeyPackage { .. }))));
+    let effects = step(&mut machine, deliver(3, asked(&effects).1), 0);
+    assert!(is_told(&effects, 3, |outcome| matches!(outcome, Ok(3))));
+}
+
+#[test]
+fn a_commit_too_large_for_a_frame_is_made_in_several_or_refused() {
+    let (_, mut machine) = two(Resync::default());
+    connect(&mut machine);
+    machine.options.commit_bytes = 6_000;
+    let agents = ["acme/agents/bob", "acme/agents/carol", "acme/agents/dave", "acme/agents/erin"];
+    let mut effects = change(&mut machine, agents.map(add).into());
+    let (mut told, mut commits) = (0, 0);
+    while !effects.frames.is_empty() {
+        commits += 1;
+        effects = step(&mut machine, deliver(1 + commits, asked(&effects).1), 0);
+        assert!(effects.done.iter().all(|(_, outcome)| outcome.is_ok()), "{:?}", effects.done);
+        told += effects.done.len();
+    }
+    assert_eq!((told, machine.group().members().len()), (4, 6));
+    assert!(commits > 1);
+
+    machine.options.commit_bytes = 100;
+    let effects = change(&mut machine, vec![Intent::Rotate]);
+    let is_too_large = |outcome: &Result<u64>| matches!(outcome, Err(Error::TooLarge { allowed: 100, .. }));
+    assert!(effects.frames.is_empty() && is_told(&effects, 1, is_too_large));
+}
+
+#[test]
+fn an_agent_cannot_remove_itself() {
+    let (_, mut machine) = two(Resync::default());
+    connect(&mut machine);
+    let effects = change(&mut machine, vec![Intent::Remove { agent: "acme/agents/agent".to_owned() }]);
+    assert!(is_told(&effects, 1, |outcome| matches!(outcome, Err(Error::Configuration { .. }))));
 }

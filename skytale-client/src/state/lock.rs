@@ -10,12 +10,15 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(super) struct Lock(#[expect(dead_code, reason = "held, not read")] File);
 
+/// The file in the state's directory.
+pub(super) const NAME: &str = "lock";
+
 impl Lock {
     pub fn take(directory: &Path) -> Result<Self> {
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true);
         private(&mut options);
-        let mut file = options.open(directory.join("lock")).map_err(Error::state)?;
+        let mut file = options.open(directory.join(NAME)).map_err(Error::state)?;
         match file.try_lock() {
             Ok(()) => {
                 let written = file.set_len(0).and_then(|()| file.rewind());

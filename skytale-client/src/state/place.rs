@@ -79,7 +79,7 @@ impl State {
 
 /// Whoever can place a link could have the keys written elsewhere.
 fn refuse_links(path: &Path) -> Result<()> {
-    for path in [path.to_owned(), path.join(super::file::NAME)] {
+    for path in [path.to_owned(), path.join(super::file::NAME), path.join(super::lock::NAME)] {
         if path.symlink_metadata().is_ok_and(|metadata| metadata.file_type().is_symlink()) {
             let what = format!("{} is a symbolic link: name the place itself", path.display());
             return Err(Error::configuration(what));

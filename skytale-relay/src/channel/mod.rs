@@ -2,6 +2,7 @@
 
 mod fanout;
 mod frame;
+mod held;
 mod membership;
 mod outbound;
 mod outbox;
@@ -43,6 +44,8 @@ pub(crate) struct Channel {
     /// What the epoch has of proposals.
     proposals: Mutex<proposals::Proposals>,
     waiting: Mutex<sequencer::Waiting>,
+    /// Who has a message to send again first.
+    held: held::Held,
     /// Told when so many wait that another append is worth its while.
     many_wait: Notify,
     appends: sequencer::Appends,
@@ -64,6 +67,7 @@ impl Channel {
             turns: Mutex::default(),
             proposals: Mutex::default(),
             waiting: Mutex::default(),
+            held: held::Held::default(),
             many_wait: Notify::new(),
             appends: sequencer::Appends::default(),
             membership,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use skytale_core::Envelope;
-use skytale_store::{NewRecord, Outcome, Precondition, Store, StoreError};
+use skytale_store::{MessageId, NewRecord, Outcome, Precondition, Store, StoreError};
 use tokio::sync::{Notify, oneshot};
 
 use super::{Channel, Outbox, ProposalLimits};
@@ -43,6 +43,12 @@ impl Item {
     /// What must hold for the message.
     fn precondition(&self) -> &Precondition {
         self.order.as_ref().map_or(&Precondition::Any, |order| &order.precondition)
+    }
+
+    /// Returns the id of a native message that is no commit: those of one sender are archived in their order.
+    fn in_turn(&self) -> Option<MessageId> {
+        let order = self.order.as_ref().filter(|order| !order.precondition.advances())?;
+        self.request.and(order.message_id)
     }
 
     /// Returns the epoch that a native commit was made in; `None` for any other message.
@@ -161,6 +167,7 @@ impl Channel {
                 self.append_several(batch, &appending).await;
                 continue;
             }
+            self.turn_held_away(&mut batch, &appending.meter);
             let excess = self.take_excess(&mut batch, appending.proposals);
             if !batch.is_empty() {
                 self.append(batch, &appending).await;
@@ -212,11 +219,26 @@ impl Channel {
     /// Appends one by one: of messages that are refused together, repetitions were accepted before.
     pub(super) async fn decide_each(&self, batch: Vec<Item>, appending: &Appending) {
         for item in batch {
-            let Archived { batch, outcome, _in_flight } = self.archive(vec![item], appending).await;
+            let mut batch = vec![item];
+            self.turn_held_away(&mut batch, &appending.meter);
+            if batch.is_empty() {
+                continue;
+            }
+            let Archived { batch, outcome, _in_flight } = self.archive(batch, appending).await;
             match outcome {
                 Ok(outcomes) => self.settle(batch, outcomes, &appending.meter),
                 Err(error) => self.refuse(batch, error, &appending.meter),
             }
+        }
+    }
+
+    /// Refuses what would overtake a message that was not archived.
+    fn turn_held_away(&self, batch: &mut Vec<Item>, meter: &Meter) {
+        let is_held =
+            |item: &mut Item| item.in_turn().is_some_and(|id| self.held.has(item.publisher.session(), id));
+        let held: Vec<_> = batch.extract_if(.., is_held).collect();
+        if !held.is_empty() {
+            self.refuse(held, StoreError::unavailable("a message before it was not archived"), meter);
         }
     }
 
@@ -279,6 +301,9 @@ impl Channel {
             if let Some(request) = item.request {
                 let made_in = item.order.as_ref().and_then(Order::epoch);
                 item.publisher.answer(request, native::refused(&error, made_in));
+            }
+            if let (false, Some(id)) = (conflict, item.in_turn()) {
+                self.held.hold(item.publisher.session(), id);
             }
         }
         if conflict {

@@ -17,6 +17,7 @@ __all__ = [
     "Lagging",
     "Left",
     "Message",
+    "NotSent",
     "Reconnected",
     "Rejoined",
     "TokenRefused",
@@ -135,6 +136,15 @@ class Rejoined:
 
 
 @dataclass(frozen=True, slots=True)
+class NotSent:
+    """A message that `send` had taken before the agent was started anew will not be sent."""
+
+    body: bytes = field(repr=False)
+    reason: str
+    received_at: datetime = field(default_factory=_now, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Lagging:
     """Events wait unread in the state; the agent reads more slowly than others write."""
 
@@ -182,6 +192,7 @@ Event: TypeAlias = (
     | Undecryptable
     | Forked
     | Rejoined
+    | NotSent
     | Lagging
     | Disconnected
     | Reconnected
@@ -202,6 +213,7 @@ _KINDS: dict[str, type[Event]] = {
     "undecryptable": Undecryptable,
     "forked": Forked,
     "rejoined": Rejoined,
+    "not_sent": NotSent,
     "lagging": Lagging,
     "disconnected": Disconnected,
     "reconnected": Reconnected,
