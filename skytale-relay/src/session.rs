@@ -128,10 +128,11 @@ impl Session {
     /// Acts on what the peer sends until the session ends; an error of `inbound` ends it.
     pub async fn run(mut self, inbound: impl Stream<Item = Result<Bytes, Close>>) {
         let close = self.act(inbound).await.err().unwrap_or(Close::ByPeer);
-        if matches!(close, Close::Draining { .. }) {
-            let _ = tokio::time::timeout(FINISH, self.publishing.finish()).await;
-        }
         let context = self.context.clone();
+        if let Close::Draining { retry_after } = close {
+            let _ = tokio::time::timeout(FINISH, self.publishing.finish()).await;
+            context.outbox.tell_of_drain(retry_after);
+        }
         // Before the peer knows that it has to go: it may be elsewhere at once.
         self.subscribing.keep_cursors();
         context.outbox.close(close);

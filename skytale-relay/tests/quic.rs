@@ -401,6 +401,8 @@ async fn a_drain_says_when_to_come_back() {
     let mut channel = Channel::admitted(&connection, "").await;
     channel.subscribe(None).await;
     edge.drain.start(std::time::Duration::from_secs(3));
+    let (_, drain) = channel.next().await;
+    assert!(matches!(drain.content, Some(Content::Drain(drain)) if drain.retry_after_ms == 3_000));
     let (_, answer) = channel.next().await;
     assert!(matches!(answer.content, Some(Content::Refused(refused)) if refused.retry_after_ms == 3_000));
     let _ = edge.stop.send(());

@@ -38,6 +38,12 @@ impl Machine {
             }
             return Ok(());
         }
+        if let Some(Content::Drain(drain)) = extension.content {
+            let (code, text) = (Code::Unavailable.into(), "the relay drains".to_owned());
+            let refused = Refused { code, text, retry_after_ms: drain.retry_after_ms, ..Default::default() };
+            self.hang_up(Error::refused(refused));
+            return Ok(());
+        }
         let Some(asked) = self.asked.remove(&extension.request) else { return Ok(()) };
         match (asked, extension.content) {
             (_, Some(Content::Accepted(accepted))) => self.accepted(asked, accepted),

@@ -262,6 +262,16 @@ fn the_last_word_of_a_stream_says_why_it_ends_and_when_to_come_back() {
     );
 }
 
+#[test]
+fn a_relay_that_drains_says_when_to_come_back() {
+    let (_, mut machine) = two(Resync::default());
+    connect(&mut machine);
+    let drain = skytale_core::extension::Drain { retry_after_ms: 3_000 };
+    let ended = step(&mut machine, Input::Frame(Extension::new(Content::Drain(drain)).into_frame()), 0);
+    let Some(Error::Refused { retry_after, .. }) = ended.hang_up else { panic!("{:?}", ended.hang_up) };
+    assert_eq!(retry_after, Some(std::time::Duration::from_secs(3)));
+}
+
 /// An agent of a group of two, with what it has stored.
 struct Agent {
     identity: Identity,

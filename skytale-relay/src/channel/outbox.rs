@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use bytes::Bytes;
-use skytale_core::extension::{Content, Extension};
+use skytale_core::extension::{Content, Drain, Extension};
 use skytale_core::{Envelope, LinkKey, MessageKind, Name, SequenceNumber};
 use tokio_util::sync::CancellationToken;
 
@@ -124,6 +125,14 @@ impl Outbox {
     pub fn answer(&self, request: u64, content: Content) {
         if request != 0 {
             self.send(Extension::new(content).with_request(request).into_frame());
+        }
+    }
+
+    /// Tells a native agent that its stream ends, and when to come back.
+    pub fn tell_of_drain(&self, retry_after: Duration) {
+        if self.native.get().is_some() {
+            let retry_after_ms = retry_after.as_millis() as u64;
+            self.send(Extension::new(Content::Drain(Drain { retry_after_ms })).into_frame());
         }
     }
 

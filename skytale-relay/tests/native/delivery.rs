@@ -37,6 +37,16 @@ async fn a_message_sent_again_keeps_its_number_and_is_delivered_once() {
 }
 
 #[tokio::test]
+async fn a_drain_says_when_to_come_back() {
+    let relay = Running::start().await;
+    let mut member = Native::connect(&relay).await;
+    member.resume(&channel(), None).await;
+    relay.drain.start(std::time::Duration::from_secs(3));
+    let hint = member.hint().await;
+    assert!(matches!(hint, Content::Drain(drain) if drain.retry_after_ms == 3_000), "{hint:?}");
+}
+
+#[tokio::test]
 async fn an_agent_that_was_away_resumes_after_its_last_message() {
     let relay = Running::start().await;
     let mut sender = Native::connect(&relay).await;
