@@ -170,6 +170,8 @@ async fn an_agent_with_a_token_publishes_by_quic_and_is_told_when_the_server_sto
     assert!(matches!(answer, Content::Accepted(Accepted { sequence: 1, .. })), "{answer:?}");
 
     server.signal("-TERM");
+    let drain = stream.content().await;
+    assert!(matches!(&drain, Content::Drain(drain) if drain.retry_after_ms > 0), "{drain:?}");
     let end = stream.content().await;
     assert!(
         matches!(&end, Content::Refused(Refused { code, retry_after_ms, .. })
