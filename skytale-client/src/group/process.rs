@@ -3,14 +3,14 @@
 use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::*;
 
-use super::{Group, Member, of};
+use super::{Group, Member, name, of};
 use crate::error::{Error, Result};
 
 /// What a message of the group was.
 #[derive(Debug)]
 pub(crate) enum Processed {
-    /// An application message.
-    Application { sender: Member, content: Vec<u8> },
+    /// An application message, and the name of the agent that sent it.
+    Application { sender: String, content: Vec<u8> },
     /// A commit; it is applied.
     Commit,
     /// A member asks to be removed.
@@ -43,8 +43,10 @@ impl Group {
             Err(error) => return undecryptable(&error),
         };
         let sender = self.sender(processed.sender());
+        // By the tree of the message's own epoch: its leaf may be another agent's by now.
+        let agent = matches!(processed.sender(), Sender::Member(_)).then(|| name(processed.credential()));
         match processed.into_content() {
-            ProcessedMessageContent::ApplicationMessage(message) => Ok(match sender {
+            ProcessedMessageContent::ApplicationMessage(message) => Ok(match agent {
                 Some(sender) => Ok(Processed::Application { sender, content: message.into_bytes() }),
                 None => Err(Undecryptable("its sender is no member".to_owned())),
             }),

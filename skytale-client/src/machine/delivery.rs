@@ -77,7 +77,7 @@ impl Machine {
         sequence: u64,
         id: [u8; 16],
         epoch: u64,
-        sender: Member,
+        sender: String,
         content: Vec<u8>,
     ) -> Result<()> {
         let body = match Content::decode(content) {
@@ -88,7 +88,7 @@ impl Machine {
                 return self.tell(sequence, Event::Undecryptable { sequence, reason });
             }
         };
-        let (channel, sender) = (self.channel.to_string(), sender.agent);
+        let (channel, sender) = (self.channel.to_string(), sender);
         self.tell(sequence, Event::Message(Message { channel, sender, sequence, id, epoch, body }))
     }
 

@@ -471,6 +471,29 @@ fn nobody_follows_a_removed_member_back_into_the_group() {
     assert!(is_commit(&commit), "it comes back to the others");
 }
 
+/// With lenient epochs a message may come after its sender's leaf has become another agent's.
+#[test]
+fn a_late_message_is_its_senders_and_not_of_who_has_the_leaf_since() {
+    let (agent, bob) = (identity("acme/agents/agent"), identity("acme/agents/bob"));
+    let (mut others, mut joined) = group(&[&agent, &bob]);
+    let (mut bobs, group) = (joined.remove(1), joined.remove(0));
+    let mut machine = Machine::joined(&channel(), group, 1, Options::default());
+    connect(&mut machine);
+    let content = crate::content::Content::Message(b"late".to_vec());
+    let said = bobs.encrypt(&content.encode(Padding::default()).expect("encoded")).expect("encrypted");
+    let leaf = bobs.own_leaf();
+    step(&mut machine, deliver(2, commit(&mut others, vec![leaf])), 0);
+    let (_, add) = stocked(&identity("acme/agents/carol"));
+    let built = others.commit(&Plan { adds: vec![add], ..Plan::default() }).expect("built");
+    others.merge_pending().expect("merged");
+    step(&mut machine, deliver(3, built.commit), 0);
+    let carol = machine.group().members().into_iter().find(|member| member.leaf == leaf);
+    assert_eq!(carol.map(|member| member.agent).as_deref(), Some("acme/agents/carol"));
+    let heard = step(&mut machine, deliver(4, said), 0);
+    let [(_, Event::Message(message))] = &heard.events[..] else { panic!("{:?}", heard.events) };
+    assert_eq!(message.sender, "acme/agents/bob");
+}
+
 /// Gives a machine several changes to make at once.
 fn change(machine: &mut Machine, intents: Vec<Intent>) -> Effects {
     for (ticket, intent) in (1..).zip(intents) {

@@ -120,7 +120,7 @@ impl Party for Ours {
 
     fn hear(&mut self, message: &[u8]) -> Option<(String, Vec<u8>)> {
         match self.group().process(message).expect("the state is fine").ok()? {
-            Processed::Application { sender, content } => Some((sender.agent, content)),
+            Processed::Application { sender, content } => Some((sender, content)),
             other => panic!("{other:?}"),
         }
     }
