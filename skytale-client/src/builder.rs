@@ -125,7 +125,8 @@ impl ClientBuilder {
 
     /// Sets how many key packages the agent leaves at the relay, beside one of last resort. Default: 50; at most 100.
     ///
-    /// An agent whose state is new, or a copy, has the relay forget all that were left under its name before.
+    /// An agent whose state is new, or a copy, has the relay forget all that were left under its name before, and every
+    /// agent does so after 28 days: a key package can be used for 84.
     pub fn with_key_packages(mut self, count: u32) -> Self {
         self.key_packages = count.min(100);
         self
@@ -148,7 +149,7 @@ impl ClientBuilder {
         };
         let tokens = Tokens::new(self.credentials, &name)?;
         let records = self.state.open().await?;
-        let (identity, stock, replaces_stock) = match identity(&records, &name).await {
+        let (identity, stock, stocked_since) = match identity(&records, &name).await {
             Ok(known) => known,
             Err(error) => {
                 // The next one to open it finds it free.
@@ -168,7 +169,7 @@ impl ClientBuilder {
             tokens,
             desk,
             channels: Mutex::new(HashMap::new()),
-            replaces_stock: replaces_stock.into(),
+            stocked_since: stocked_since.into(),
             stock: Mutex::new(stock),
             stocked: watch::Sender::new(false),
             tasks: std::sync::Mutex::default(),

@@ -2,27 +2,26 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use bytes::Bytes;
 use skytale_core::ChannelName;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::builder::ClientBuilder;
 use crate::channel::Channel;
 use crate::crash;
 use crate::credentials::Tokens;
-use crate::desk::{Desk, Hints};
+use crate::desk::Desk;
 use crate::error::{Error, Result};
-use crate::group::{Group, KeyPackages, Uses};
+use crate::group::{Group, KeyPackages};
 use crate::identity::Identity;
 use crate::inbox::Inbox;
 use crate::machine::{Change, Kind, Machine, ONLY, Options};
 use crate::state::{AGENT, Records};
+use crate::stock::{self, key_package_changes};
 use crate::suite::Suite;
 use crate::transport::Dialer;
 use crate::worker::{Command, Tickets, View, Worker};
@@ -44,8 +43,8 @@ pub(crate) struct Inner {
     pub channels: Mutex<HashMap<ChannelName, Channel>>,
     /// Held while key packages are made or used.
     pub stock: Mutex<KeyPackages>,
-    /// Whether what was left at the relay before is to be forgotten: this state may have no private halves of it.
-    pub replaces_stock: AtomicBool,
+    /// Since when all that was left at the relay is of this state, in seconds since 1970; 0 where that is not certain.
+    pub stocked_since: AtomicU64,
     /// Whether key packages were left at the relay.
     pub stocked: watch::Sender<bool>,
     pub tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
@@ -53,12 +52,6 @@ pub(crate) struct Inner {
 
 /// How many commands wait for a channel's task.
 const COMMANDS: usize = 1024;
-
-/// How long a key package of last resort, which others may use again and again, is left at the relay.
-const LAST_RESORT_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How many key packages are made and left at once.
-const BATCH: u32 = 25;
 
 impl Client {
     /// Begins to set an agent up: its name, like `acme/agents/alice`, and its relay's address, `quic://host`,
@@ -295,6 +288,7 @@ impl Client {
             view,
             tickets,
             was_connected: false,
+            state_failed: false,
             cover: self.0.cover,
         };
         tokio::spawn(worker.run(waiting));
@@ -303,80 +297,10 @@ impl Client {
     }
 }
 
-impl Inner {
-    /// Keeps enough key packages at the relay, as long as the client lives.
-    pub async fn keep_stock(client: Weak<Self>, hints: Arc<Hints>) {
-        let mut renewed: Option<Instant> = None;
-        while let Some(client) = client.upgrade() {
-            let last_resort = renewed.is_none_or(|renewed| renewed.elapsed() >= LAST_RESORT_LIFE);
-            let filled = client.fill_stock(last_resort).await;
-            if filled.is_ok() {
-                client.stocked.send_replace(true);
-            }
-            drop(client);
-            match filled {
-                Ok(()) => {
-                    renewed = renewed.filter(|_| !last_resort).or_else(|| Some(Instant::now()));
-                    let life = tokio::time::sleep(LAST_RESORT_LIFE);
-                    tokio::select! {
-                        () = hints.stock.notified() => {}
-                        () = life => {}
-                    }
-                }
-                Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "no key packages were left");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-            }
-        }
-    }
-
-    /// Leaves key packages until the relay has as many as it keeps, or as this agent wants to leave. Their private halves
-    /// are stored before anybody can use them.
-    async fn fill_stock(&self, last_resort: bool) -> Result<()> {
-        let replace = self.replaces_stock.load(Ordering::Relaxed);
-        let there = self.desk.stock(replace).await?;
-        if replace {
-            let certain = Change::Delete { kind: Kind::Doubt, key: ONLY.to_vec() };
-            self.records.commit(vec![(AGENT.to_owned(), vec![certain])]).await?;
-            self.replaces_stock.store(false, Ordering::Relaxed);
-        }
-        let mut left = there.wanted.min(self.key_packages.saturating_sub(there.left));
-        let mut reserve = last_resort.then_some(());
-        while left > 0 || reserve.is_some() {
-            let mut stock = self.stock.lock().await;
-            let count = left.min(BATCH);
-            let mut made = Vec::new();
-            for _ in 0..count {
-                made.push(Bytes::from(stock.generate(&self.identity, self.suite, Uses::Once)?));
-            }
-            let reserve =
-                reserve.take().map(|()| stock.generate(&self.identity, self.suite, Uses::LastResort));
-            let reserve = reserve.transpose()?.map(Bytes::from);
-            let changes = key_package_changes(&mut stock);
-            self.records.commit(vec![(AGENT.to_owned(), changes)]).await?;
-            drop(stock);
-            crash::point("before-upload");
-            self.desk.upload(made, reserve).await?;
-            left -= count;
-        }
-        Ok(())
-    }
-}
-
-/// Returns what has changed of the key packages, to be stored.
-pub(crate) fn key_package_changes(stock: &mut KeyPackages) -> Vec<Change> {
-    let change = |(key, value)| match value {
-        Some(value) => Change::Put { kind: Kind::KeyPackage, key, value },
-        None => Change::Delete { kind: Kind::KeyPackage, key },
-    };
-    stock.take_changes().into_iter().map(change).collect()
-}
-
-/// Loads the agent's identity, or makes it, and tells whether the relay may have key packages that are not of this state.
-pub(crate) async fn identity(records: &Records, name: &ChannelName) -> Result<(Identity, KeyPackages, bool)> {
+/// Loads the agent's identity, or makes it, and tells since when all key packages at the relay are of this state.
+pub(crate) async fn identity(records: &Records, name: &ChannelName) -> Result<(Identity, KeyPackages, u64)> {
     let mut stored = records.load(AGENT).await?;
-    let is_in_doubt = stored.contains_key(&Kind::Doubt);
+    let stocked_since = stock::since(&stored);
     let key_packages = KeyPackages::restore(stored.remove(&Kind::KeyPackage).unwrap_or_default());
     if let Some(known) = stored.get(&Kind::Identity).and_then(|records| records.get(ONLY)) {
         let identity = Identity::restore(known)?;
@@ -386,14 +310,14 @@ pub(crate) async fn identity(records: &Records, name: &ChannelName) -> Result<(I
                 format!("this state is of {known}, not of {name}: give each agent a directory of its own");
             return Err(Error::configuration(what));
         }
-        return Ok((identity, key_packages, is_in_doubt));
+        return Ok((identity, key_packages, stocked_since));
     }
     let identity = Identity::generate(name)?;
     let value = identity.to_stored()?;
     let made = Change::Put { kind: Kind::Identity, key: ONLY.to_vec(), value };
     let doubt = Change::Put { kind: Kind::Doubt, key: ONLY.to_vec(), value: Vec::new() };
     records.commit(vec![(AGENT.to_owned(), vec![made, doubt])]).await?;
-    Ok((identity, key_packages, true))
+    Ok((identity, key_packages, 0))
 }
 
 pub(crate) fn channel_name(name: &str) -> Result<ChannelName> {

@@ -65,6 +65,19 @@ pub enum Event {
     },
     /// A message that was accepted by [`send`](crate::Channel::send) before the agent was started anew will not be sent.
     NotSent(Unsent),
+    /// An agent that was to be added or removed before this one was started anew will not be.
+    NotChanged {
+        /// The name of the agent that was to be added or removed.
+        agent: String,
+        /// Why.
+        reason: String,
+    },
+    /// What happens here cannot be stored, or the state not be read: nothing is sent or told until it can. It is tried again
+    /// each second.
+    StateFailed {
+        /// What went wrong.
+        reason: String,
+    },
     /// Events wait unread in the state; the agent reads more slowly than others write.
     Lagging {
         /// How many wait.

@@ -9,11 +9,12 @@ use tokio::task::JoinHandle;
 use crate::api::{Api, Request, Wait};
 use crate::backoff::Backoff;
 use crate::channel::Channel;
-use crate::client::{Client, channel_name, key_package_changes};
+use crate::client::{Client, channel_name};
 use crate::error::{Error, Result};
 use crate::group::{Uses, signature_key};
 use crate::machine::{Change, Kind};
 use crate::state::AGENT;
+use crate::stock::key_package_changes;
 
 impl Client {
     /// Joins a channel by an invite; waits until a member has let this agent in.

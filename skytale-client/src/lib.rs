@@ -18,6 +18,7 @@ mod inbox;
 mod joining;
 mod machine;
 mod state;
+mod stock;
 mod suite;
 mod transport;
 mod worker;

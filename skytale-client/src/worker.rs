@@ -1,6 +1,7 @@
 //! The task of one channel: it moves bytes between the relay, the state machine, the state and the agent.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,6 +86,8 @@ pub(crate) struct Worker {
     pub tickets: Tickets,
     /// Whether the relay was reached before.
     pub was_connected: bool,
+    /// Whether nothing could be stored since the agent was told so.
+    pub state_failed: bool,
     /// On average how often something is sent to hide behind.
     pub cover: Option<Duration>,
 }
@@ -144,7 +147,11 @@ impl Worker {
                 Err(error) => Err(error),
             };
             if let Err(error) = settled {
-                self.reload(error).await;
+                closing = match self.reload(error, &mut commands).await {
+                    ControlFlow::Continue(()) => closing,
+                    ControlFlow::Break(None) => break,
+                    ControlFlow::Break(closing) => closing,
+                };
                 connection = self.dial(Some(STATE_RETRY));
             }
             if self.machine.is_subscribed() {
@@ -197,6 +204,7 @@ impl Worker {
             crash::point("before-store");
             if !effects.changes.is_empty() {
                 self.records.commit(vec![(self.scope.clone(), effects.changes)]).await?;
+                self.state_failed = false;
             }
             crash::point("after-store");
             if let Connection::Open { link, .. } = connection
@@ -223,25 +231,42 @@ impl Worker {
         Ok(())
     }
 
-    /// Drops a machine that has run ahead of the state, and loads what is stored.
-    async fn reload(&mut self, error: Error) {
+    /// Drops a machine that has run ahead of the state, and loads what is stored, as soon as it can be read. Breaks where
+    /// the channel is closed before that, with who waits for it.
+    async fn reload(
+        &mut self,
+        error: Error,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> ControlFlow<Option<oneshot::Sender<()>>> {
         tracing::error!(channel = %self.scope, error = &error as &dyn std::error::Error, "loading the channel anew");
+        self.tell_of_failed_state(&error);
         let mut error = Some(error);
         for (_, waiting) in self.tickets.waiting.drain() {
             waiting.tell(Err(error.take().unwrap_or(Error::Closed)));
         }
         loop {
-            let loaded = match self.records.load(&self.scope).await {
-                Ok(stored) => Machine::load(&self.channel, &self.identity, stored, self.options),
-                Err(error) => Err(error),
-            };
-            match loaded {
-                Ok(machine) => return self.machine = machine,
+            match self.load().await {
+                Ok(machine) => {
+                    self.machine = machine;
+                    return ControlFlow::Continue(());
+                }
                 Err(error) => {
                     tracing::error!(channel = %self.scope, error = &error as &dyn std::error::Error, "the state cannot be read");
-                    tokio::time::sleep(STATE_RETRY).await;
+                    refuse_for(STATE_RETRY, &error, commands).await?;
                 }
             }
+        }
+    }
+
+    async fn load(&self) -> Result<Machine> {
+        let stored = self.records.load(&self.scope).await?;
+        Machine::load(&self.channel, &self.identity, stored, self.options)
+    }
+
+    /// Tells the agent, once until something can be stored again.
+    fn tell_of_failed_state(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.state_failed, true) {
+            self.inbox.add(vec![(None, Event::StateFailed { reason: error.to_string() })]);
         }
     }
 
@@ -330,6 +355,30 @@ impl Worker {
             (view.cursor, view.said) = place;
             moved
         });
+    }
+}
+
+/// Refuses for some time what is asked of a channel whose state cannot be read.
+async fn refuse_for(
+    time: Duration,
+    error: &Error,
+    commands: &mut mpsc::Receiver<Command>,
+) -> ControlFlow<Option<oneshot::Sender<()>>> {
+    let mut over = std::pin::pin!(tokio::time::sleep(time));
+    loop {
+        let command = tokio::select! {
+            () = &mut over => return ControlFlow::Continue(()),
+            command = commands.recv() => command,
+        };
+        match command {
+            None => return ControlFlow::Break(None),
+            Some(Command::Close(done)) => return ControlFlow::Break(Some(done)),
+            // It was never stored as dealt with, and is told again.
+            Some(Command::Acknowledge(_)) => {}
+            Some(Command::Send(_, waiting) | Command::Change(_, waiting) | Command::Leave(waiting)) => {
+                waiting.tell(Err(Error::state(error.to_string())));
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use edge::{By, Edge, ROOM, SOON, add, copy, gather, hear};
 use rusqlite::Connection;
-use skytale_client::{Client, Durability, Error, State};
+use skytale_client::{Client, Durability, Error, Event, State};
 
 const ALICE: &str = "acme/agents/alice";
 const BOB: &str = "globex/agents/bob";
@@ -65,6 +65,31 @@ async fn an_agent_whose_disk_fails_goes_on_from_its_last_step() {
     let last = alices.rotate().await.expect("rotated");
     bobs.reached(last).await.expect("reached");
     assert_eq!(alices.epoch_authenticator(), bobs.epoch_authenticator());
+}
+
+#[tokio::test]
+async fn an_agent_is_told_that_its_state_fails_and_can_be_closed_all_the_same() {
+    let edge = Edge::start().await;
+    let alice = edge.kept(ALICE, By::Quic).start().await.expect("starts");
+    let room = alice.create_channel(ROOM).await.expect("created");
+    let mut events = room.messages();
+    let fail = "UPDATE records SET value = x'00' WHERE kind = 2; \
+                CREATE TRIGGER fails BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
+    open(&edge.place(ALICE)).execute_batch(fail).expect("made");
+    for _ in 0..2 {
+        let sent = room.send("hello").await;
+        assert!(matches!(sent, Err(Error::State { .. })), "{sent:?}");
+    }
+    let told = async {
+        loop {
+            if let Event::StateFailed { reason } = events.next().await.expect("open").expect("an event") {
+                return reason;
+            }
+        }
+    };
+    let reason = tokio::time::timeout(SOON, told).await.expect("told");
+    assert!(reason.contains("the disk is full"), "{reason}");
+    tokio::time::timeout(SOON, alice.close()).await.expect("closed");
 }
 
 #[tokio::test]

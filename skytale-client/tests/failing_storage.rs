@@ -1,12 +1,12 @@
 //! A relay whose storage fails now and then: agents ask again until it does not, and send again what was not archived.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use skytale_client::{Client, Event};
+use skytale_client::{Channel, Client, Event, Messages};
 use skytale_core::{ChannelName, SequenceNumber};
 use skytale_relay::grpc::{Listener, Server};
 use skytale_relay::{AllowAnyone, AuthenticateLayer, Relay};
@@ -27,6 +27,8 @@ struct Failing {
     /// How many appends come before the one that fails.
     appends: AtomicU32,
     failed: AtomicU32,
+    /// Whether the next append of one message is kept and all the same answered by an error.
+    breaks_off: AtomicBool,
 }
 
 /// Counts down, and tells whether it was at 0 already.
@@ -47,7 +49,12 @@ impl Store for Failing {
                 return Err(StoreError::Unavailable { source: "it fails over".into() });
             }
         }
-        self.log.append(name, new, only).await
+        let breaks_off = name.to_string() == ROOM && self.breaks_off.swap(false, Ordering::SeqCst);
+        let appended = self.log.append(name, new, only).await?;
+        match breaks_off {
+            true => Err(StoreError::Unavailable { source: "the connection broke during the commit".into() }),
+            false => Ok(appended),
+        }
     }
 
     async fn find(&self, channel: &ChannelName, id: MessageId) -> Result<Option<SequenceNumber>> {
@@ -140,4 +147,66 @@ async fn messages_keep_their_order_where_some_were_not_archived() {
     sent.expect("all are archived in the end");
     assert!(store.failed.load(Ordering::SeqCst) > 64, "enough failed together");
     assert_eq!(read, (0..SAID).collect::<Vec<_>>());
+}
+
+/// Starts agents of one room, the first of whom made it, with what each of them hears.
+async fn room_of<const N: usize>(relay: &str, names: [&str; N]) -> [(Channel, Messages); N] {
+    let mut agents = Vec::new();
+    for name in names {
+        agents.push(Client::builder(name, relay).start().await.expect("starts"));
+    }
+    let founded = agents[0].create_channel(ROOM).await.expect("created");
+    let mut rooms = Vec::new();
+    for (agent, name) in agents.iter().zip(names) {
+        let room = if rooms.is_empty() {
+            founded.clone()
+        } else {
+            founded.add(name).await.expect("added");
+            agent.join_channel(ROOM).await.expect("joined")
+        };
+        let events = room.messages();
+        rooms.push((room, events));
+    }
+    rooms.try_into().expect("as many as agents")
+}
+
+/// Reads so many messages.
+async fn read(events: &mut Messages, count: usize) -> Vec<String> {
+    let mut read = Vec::new();
+    while read.len() < count {
+        match events.next().await.expect("an event").expect("open") {
+            Event::Message(message) => read.push(message.text().into_owned()),
+            Event::Undecryptable { sequence, reason } => panic!("{sequence}: {reason}"),
+            _ => {}
+        }
+    }
+    read
+}
+
+#[tokio::test]
+async fn what_was_archived_though_its_append_failed_reaches_everybody() {
+    let store = Arc::new(Failing::default());
+    let relay = serve(&store).await;
+    let names = ["acme/agents/alice", "globex/agents/bob", "initech/agents/carol"];
+    let [(alice, _), (bob, mut at_bob), (_, mut at_carol)] = room_of(&relay, names).await;
+    let saying = async {
+        store.breaks_off.store(true, Ordering::SeqCst);
+        alice.send("alone").await.expect("archived");
+        assert_eq!(read(&mut at_bob, 1).await, ["alone"]);
+        assert_eq!(read(&mut at_carol, 1).await, ["alone"]);
+
+        store.breaks_off.store(true, Ordering::SeqCst);
+        let (first, second) = tokio::join!(alice.send("before another"), bob.send("the other"));
+        assert!(first.expect("archived") < second.expect("archived"));
+        assert_eq!(read(&mut at_carol, 2).await, ["before another", "the other"]);
+
+        for commit in 0..3 {
+            store.breaks_off.store(true, Ordering::SeqCst);
+            alice.rotate().await.expect("committed");
+            bob.send(format!("after commit {commit}")).await.expect("archived");
+            assert_eq!(read(&mut at_carol, 1).await, [format!("after commit {commit}")]);
+        }
+        assert!(!store.breaks_off.load(Ordering::SeqCst), "each time");
+    };
+    tokio::time::timeout(Duration::from_secs(60), saying).await.expect("in time");
 }

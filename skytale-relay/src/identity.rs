@@ -1,7 +1,7 @@
 //! Who a session acts for, which changes when it presents further credentials.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use skytale_core::Principal;
@@ -26,6 +26,13 @@ impl Identity {
     /// Returns who the session acts for.
     pub fn principal(&self) -> Arc<Principal> {
         self.principal.load_full()
+    }
+
+    /// Returns when the credentials expire, in seconds since 1970; 0 if never.
+    pub fn expires(&self) -> u64 {
+        let expires = self.principal.load().expires;
+        let since_1970 = expires.and_then(|expires| expires.duration_since(UNIX_EPOCH).ok());
+        since_1970.map_or(0, |since| since.as_secs())
     }
 
     pub fn account(&self) -> Arc<str> {

@@ -166,9 +166,9 @@ impl Relay {
     /// Outside of a tokio runtime, and if the relay was cloned or given a backplane already.
     pub fn with_backplane(mut self, backplane: Arc<dyn Backplane>) -> Self {
         let shared = self.configure();
-        let Appending { store, meter, .. } = shared.appending.clone();
+        let meter = shared.appending.meter.clone();
         assert!(shared.registry.cluster().is_none(), "a relay has one backplane");
-        shared.registry.share(Cluster::join(backplane, store, &shared.registry, &shared.cursors, meter));
+        shared.registry.share(Cluster::join(backplane, &shared.registry, &shared.cursors, meter));
         self
     }
 

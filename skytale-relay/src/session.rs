@@ -119,6 +119,11 @@ impl Session {
         }
     }
 
+    /// Returns when the peer's credentials expire, in seconds since 1970; 0 if never.
+    pub(crate) fn expires(&self) -> u64 {
+        self.context.identity.expires()
+    }
+
     /// Returns the frames for the peer. To be taken once.
     pub fn outbound(&self) -> Outbound {
         let appending = &self.context.relay.appending;

@@ -151,21 +151,17 @@ impl Subscribing {
         let relay = &self.context.relay;
         let opened = relay.registry.open_within(name, relay.limits.channels);
         let channel = opened.map_err(|limit| limit.to_string())?;
-        let Some(cluster) = relay.registry.cluster() else {
-            return Ok((channel, SequenceNumber::START));
-        };
         let attended = async {
-            let head = channel.attend(&relay.registry).await?;
-            cluster.listen(name, envelope.dialect(), instance).await?;
+            let head = channel.attend(&relay.registry, &relay.appending.store).await?;
+            if let Some(cluster) = relay.registry.cluster() {
+                cluster.listen(name, envelope.dialect(), instance).await?;
+            }
             Ok::<_, StoreError>(head)
         };
         match attended.await {
             Ok(head) => Ok((channel, head)),
             Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "a channel cannot be shared with other relays"
-                );
+                tracing::error!(error = &error as &dyn std::error::Error, "a channel cannot be subscribed");
                 relay.registry.close(channel);
                 Err(Close::ArchiveUnavailable.to_string())
             }

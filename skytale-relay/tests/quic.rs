@@ -262,7 +262,9 @@ async fn the_first_frame_presents_the_token() {
     let claims = Claims::new("acme", now, now + 60);
     let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
     let good = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token");
-    let mut channel = Channel::admitted(&connection, &good).await;
+    let mut channel = Channel::open(&connection).await;
+    let Content::Accepted(accepted) = channel.authenticate(&good).await else { panic!("refused") };
+    assert!(accepted.expires >= now + 60, "{}", accepted.expires);
     assert!(matches!(channel.publish(1).await, Content::Accepted(_)));
     for bad in ["", "junk", &format!("{good}x")] {
         let mut channel = Channel::open(&connection).await;
@@ -271,6 +273,21 @@ async fn the_first_frame_presents_the_token() {
         };
         assert_eq!(Code::try_from(refused.code), Ok(Code::NotAuthorized), "{}", refused.text);
     }
+}
+
+#[tokio::test]
+async fn a_connection_without_a_session_counts_as_unauthenticated_and_is_closed_in_time() {
+    let mut limits = QuicLimits::default();
+    (limits.unauthenticated, limits.first_frame) = (1, std::time::Duration::from_secs(3));
+    let edge = Edge::start(Arc::new(MemoryStore::new()), AllowAnyone, limits).await;
+    let first = edge.connect(ALPN).await.expect("connects");
+    assert!(edge.connect(ALPN).await.is_err(), "one too many");
+    let mut authenticated = Channel::admitted(&first, "").await;
+    let second = edge.connect(ALPN).await.expect("the first one has a session");
+    let closed = tokio::time::timeout(SOON, second.closed()).await.expect("in time");
+    assert!(closed.to_string().contains("not authenticated in time"), "{closed}");
+    assert!(matches!(authenticated.publish(1).await, Content::Accepted(_)), "the first one goes on");
+    edge.connect(ALPN).await.expect("there is room again");
 }
 
 fn token(account: &str, seconds: u64, pattern: Option<&str>) -> String {

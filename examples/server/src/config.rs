@@ -374,6 +374,7 @@ impl LimitsConfig {
         let mut limits = QuicLimits::default();
         let set = |to: &mut usize, from: Option<usize>| *to = from.unwrap_or(*to);
         set(&mut limits.connections, self.max_quic_connections);
+        set(&mut limits.unauthenticated, self.max_unauthenticated_connections);
         set(&mut limits.unvalidated_connections, self.max_quic_unvalidated_connections);
         set(&mut limits.frame_bytes, self.max_message_size);
         limits.streams_per_connection =

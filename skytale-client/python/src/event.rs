@@ -26,6 +26,8 @@ pub fn to_python(event: Event, py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
         Event::NotSent(unsent) => {
             ("not_sent", PyBytes::new(py, &unsent.body), unsent.reason).into_pyobject(py)
         }
+        Event::NotChanged { agent, reason } => ("not_changed", agent, reason).into_pyobject(py),
+        Event::StateFailed { reason } => ("state_failed", reason).into_pyobject(py),
         Event::Lagging { waiting } => ("lagging", waiting).into_pyobject(py),
         Event::Disconnected => ("disconnected",).into_pyobject(py),
         Event::Reconnected => ("reconnected",).into_pyobject(py),

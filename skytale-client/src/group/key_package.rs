@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::*;
+use openmls_traits::storage::StorageProvider as _;
 
 use super::{Records, name};
 use crate::error::{Error, Result};
@@ -19,6 +20,9 @@ pub(crate) struct KeyPackages {
 
 /// How long a key package may be used: RFC 9420 §10 leaves it to the application.
 const LIFETIME: Duration = Duration::from_secs(84 * 24 * 60 * 60);
+
+/// How openmls's storage begins the name of a key package with its private halves.
+const BUNDLE: &[u8] = b"KeyPackage";
 
 /// How far another agent's clock may be behind this one's.
 const MARGIN: Duration = Duration::from_secs(2 * 24 * 60 * 60);
@@ -56,6 +60,21 @@ impl KeyPackages {
             values.extend(left);
         });
         group
+    }
+
+    /// Forgets the private halves of key packages that nobody may use any more.
+    pub fn forget_expired(&mut self, now: SystemTime) -> Result<()> {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(MARGIN).as_secs();
+        let (storage, crypto) = (self.records.provider().storage(), self.records.provider().crypto());
+        for (_, value) in self.records.all().into_iter().filter(|(key, _)| key.starts_with(BUNDLE)) {
+            let bundle: KeyPackageBundle = serde_json::from_slice(&value).map_err(Error::mls)?;
+            let key_package = bundle.key_package();
+            if key_package.life_time().not_after() < now {
+                let reference = key_package.hash_ref(crypto).map_err(Error::mls)?;
+                storage.delete_key_package(&reference).map_err(Error::mls)?;
+            }
+        }
+        Ok(())
     }
 
     pub fn take_changes(&mut self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
@@ -131,6 +150,19 @@ mod tests {
         let (_, unstored): (Vec<_>, Vec<_>) =
             stock.take_changes().into_iter().partition(|(_, v)| v.is_none());
         assert!(unstored.is_empty(), "its private keys are in no state");
+    }
+
+    #[test]
+    fn a_key_package_is_kept_until_nobody_may_use_it() {
+        let (agent, mut stock) = (identity("acme/agents/agent"), KeyPackages::default());
+        for uses in [Uses::Once, Uses::LastResort] {
+            stock.generate(&agent, Suite::Classic, uses).expect("a key package");
+        }
+        let after = |age: Duration| SystemTime::now() + LIFETIME + age;
+        stock.forget_expired(after(Duration::ZERO)).expect("read");
+        assert_eq!(stock.records().all().len(), 2, "another's clock may be behind");
+        stock.forget_expired(after(MARGIN + Duration::from_secs(2))).expect("read");
+        assert_eq!(stock.records().all().len(), 0);
     }
 
     #[test]

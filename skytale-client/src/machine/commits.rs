@@ -6,6 +6,7 @@ use super::record::{Intent, ONLY, Pending, put};
 use super::relay::Asked;
 use super::{Change, CommitState, InFlight, Kind, Machine, Now, Phase, Ticket, id_of};
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::group::{Built, Plan};
 
 /// An intent, and what became of it so far.
@@ -182,7 +183,7 @@ impl Machine {
             }
             match self.step(&wanted.intent, &plan) {
                 Step::Done => {
-                    self.drop_intent(key, Ok(self.cursor));
+                    self.drop_intent(key, Ok(self.cursor))?;
                     continue;
                 }
                 Step::Add(..) if plan.adds.len() == self.adds => continue,
@@ -256,7 +257,7 @@ impl Machine {
     fn cannot_plan(&mut self, error: Error, intents: &[u64]) -> Result<()> {
         if let [intent] = intents {
             self.note_failed_rotation(intents)?;
-            self.drop_intent(*intent, Err(error));
+            self.drop_intent(*intent, Err(error))?;
         } else {
             let tried = self.intents.iter_mut().filter(|(key, _)| intents.contains(key));
             tried.for_each(|(_, wanted)| wanted.alone = true);
@@ -276,7 +277,7 @@ impl Machine {
             self.phase = Phase::Member;
         }
         for key in in_flight.pending.intents {
-            self.drop_intent(key, Ok(sequence));
+            self.drop_intent(key, Ok(sequence))?;
         }
         self.epoch_began(sequence, &before)
     }
@@ -291,7 +292,7 @@ impl Machine {
             wanted.attempts += u32::from(lost);
             if wanted.attempts >= self.options.attempts && wanted.ticket.is_some() {
                 let attempts = wanted.attempts;
-                self.drop_intent(key, Err(Error::Conflict { attempts, winner }));
+                self.drop_intent(key, Err(Error::Conflict { attempts, winner }))?;
             }
         }
         Ok(())
@@ -306,7 +307,7 @@ impl Machine {
         self.group.clear_pending()?;
         self.note_failed_rotation(&in_flight.pending.intents)?;
         for key in in_flight.pending.intents {
-            self.drop_intent(key, Err(Error::refused(refused.clone())));
+            self.drop_intent(key, Err(Error::refused(refused.clone())))?;
         }
         Ok(())
     }
@@ -324,7 +325,7 @@ impl Machine {
                 }
                 _ => Error::refused(refused.clone()),
             };
-            self.drop_intent(key, Err(error));
+            self.drop_intent(key, Err(error))?;
         }
         self.phase = Phase::Evicted;
         self.moved = true;
@@ -337,18 +338,26 @@ impl Machine {
         Some(in_flight)
     }
 
-    fn drop_intent(&mut self, key: u64, outcome: Result<u64>) {
-        let Some(wanted) = self.intents.remove(&key) else { return };
+    /// Lets go of an intent. What became of it is told to its caller; where that is gone, an event tells what will not be.
+    fn drop_intent(&mut self, key: u64, outcome: Result<u64>) -> Result<()> {
+        let Some(Wanted { intent, ticket, .. }) = self.intents.remove(&key) else { return Ok(()) };
         self.changes.push(Change::Delete { kind: Kind::Intent, key: key.to_be_bytes().to_vec() });
-        self.done(wanted.ticket, outcome);
+        if let (None, Err(error), Intent::Add { agent, .. } | Intent::Remove { agent }) =
+            (ticket, &outcome, intent)
+        {
+            return self.tell(self.cursor, Event::NotChanged { agent, reason: error.to_string() });
+        }
+        self.done(ticket, outcome);
+        Ok(())
     }
 
-    pub(super) fn drop_intents(&mut self) {
+    pub(super) fn drop_intents(&mut self) -> Result<()> {
         let _ = self.take_pending();
         let keys: Vec<u64> = self.intents.keys().copied().collect();
         for key in keys {
             let error = Error::not_a_member(&self.channel);
-            self.drop_intent(key, Err(error));
+            self.drop_intent(key, Err(error))?;
         }
+        Ok(())
     }
 }

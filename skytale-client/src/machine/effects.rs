@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Joining = 9,
     /// That the last steps of a channel may be missing; of the agent, that the relay may have key packages of others.
     Doubt = 10,
+    /// Since when the relay has key packages of the agent's, and of this state alone.
+    Stocked = 11,
 }
 
 /// A change of one record.

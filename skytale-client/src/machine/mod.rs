@@ -425,7 +425,7 @@ impl Machine {
 
     /// Gives up whatever is on its way, because the agent is no member any more.
     fn drop_all(&mut self) -> Result<()> {
-        self.drop_intents();
+        self.drop_intents()?;
         self.drop_leaving();
         self.drop_outbox()
     }

@@ -13,6 +13,8 @@ use crate::group::{Group, Member};
 pub(super) struct Returning {
     is_asking: bool,
     not_before: Now,
+    /// How often in a row it was soon tried again.
+    tries: u32,
     /// Whether the relay lets this agent in by no external commit. It may, later.
     is_forbidden: bool,
     /// The group as it is if the commit with this id wins. Nothing of it is stored before: an agent that dies here starts
@@ -20,7 +22,8 @@ pub(super) struct Returning {
     candidate: Option<([u8; 16], Box<Group>)>,
 }
 
-/// How long to wait before the next try, in milliseconds: relays take one such commit a minute.
+/// How long to wait before the next try, in milliseconds: relays take one such commit a minute. Where another was faster it
+/// is less at first; where no try can succeed, since nobody can follow the group's last commit, it grows to as much.
 const PATIENCE: u64 = 60_000;
 const SOON: u64 = 500;
 
@@ -83,9 +86,12 @@ impl Machine {
     pub(super) fn return_refused(&mut self, code: Code, retry_after: u64) -> Result<()> {
         self.returning.again();
         let patience = match code {
-            Code::StaleEpoch | Code::FutureEpoch | Code::NotYourTurn | Code::Unavailable => SOON,
+            Code::StaleEpoch | Code::FutureEpoch | Code::NotYourTurn | Code::Unavailable => {
+                (SOON << self.returning.tries.min(7)).min(PATIENCE)
+            }
             _ => PATIENCE,
         };
+        self.returning.tries += 1;
         self.returning.not_before = self.now + patience.max(retry_after);
         // Only another member can let the agent in: nobody is to wait for that unknowingly.
         if matches!(code, Code::NotPrivate | Code::NotAuthorized) && matches!(self.phase, Phase::Forked(_)) {

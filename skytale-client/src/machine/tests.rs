@@ -440,6 +440,21 @@ fn a_message_that_is_refused_after_a_restart_is_told_of() {
     assert!(connect(&mut agent.start()).frames.is_empty(), "it is not sent again");
 }
 
+#[test]
+fn a_change_that_is_refused_after_a_restart_is_told_of() {
+    let (_, mut agent) = Agent::of_two();
+    let intent = Intent::Remove { agent: "acme/agents/other".to_owned() };
+    agent.step(&mut agent.start(), Input::Change { ticket: SEND, intent });
+    let mut machine = agent.start();
+    let (request, _) = asked(&connect(&mut machine));
+    let told = agent.step(&mut machine, refuse(request, Code::NotAuthorized));
+    let [(Some(_), Event::NotChanged { agent: other, .. })] = &told.events[..] else {
+        panic!("{:?}", told.events)
+    };
+    assert_eq!(other, "acme/agents/other");
+    assert!(connect(&mut agent.start()).frames.is_empty(), "it is not tried again");
+}
+
 /// Who was removed still has the key of the GroupInfo, and can make a commit that a relay takes.
 #[test]
 fn nobody_follows_a_removed_member_back_into_the_group() {

@@ -37,7 +37,7 @@ enum Job {
 /// How many commits become one transaction.
 const TOGETHER: usize = 256;
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::Group,
     Kind::Channel,
     Kind::Intent,
@@ -48,6 +48,7 @@ const KINDS: [Kind; 10] = [
     Kind::Identity,
     Kind::Joining,
     Kind::Doubt,
+    Kind::Stocked,
 ];
 
 impl File {

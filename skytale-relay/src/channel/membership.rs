@@ -78,12 +78,17 @@ impl Drop for Membership {
 }
 
 impl Channel {
-    /// Follows the log, if others append to it: what is appended once this has returned reaches who is subscribed.
+    /// Learns where the archive ends, and follows it if others append to it: what is appended once this has returned
+    /// reaches who is subscribed.
     ///
     /// Returns the last number that had been appended.
-    pub async fn attend(self: &Arc<Self>, registry: &Arc<Registry>) -> Result<SequenceNumber, StoreError> {
-        let Some(membership) = &self.membership else { return Ok(self.delivered()) };
-        let store = membership.cluster.store.clone();
+    pub async fn attend(
+        self: &Arc<Self>,
+        registry: &Arc<Registry>,
+        store: &Arc<dyn Store>,
+    ) -> Result<SequenceNumber, StoreError> {
+        let Some(membership) = &self.membership else { return self.begin(&**store).await };
+        let store = store.clone();
         let _starting = membership.starting.lock().await;
         let was_followed = std::mem::replace(&mut membership.state().followed, true);
         let head = store.head(&self.name).await;
@@ -107,7 +112,10 @@ impl Channel {
     /// Fans out what this relay appended, once records of others that come before were, and returns how many sessions it
     /// is for.
     pub(super) fn deliver(&self, envelope: &Arc<Envelope>, number: SequenceNumber, from: SessionId) -> usize {
-        let Some(membership) = &self.membership else { return self.fan_out(envelope, number, from) };
+        let Some(membership) = &self.membership else {
+            self.recover_before(number);
+            return self.fan_out(envelope, number, from);
+        };
         let mut state = membership.state();
         let next = self.delivered().next();
         if !state.followed || number == next {

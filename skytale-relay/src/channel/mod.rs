@@ -6,6 +6,7 @@ mod held;
 mod membership;
 mod outbound;
 mod outbox;
+mod overlooked;
 mod proposals;
 mod registry;
 mod sequencer;
@@ -19,7 +20,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use skytale_core::{ChannelName, Dialect, Envelope, FrameLimits, SequenceNumber};
 use skytale_store::MessageId;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 
 pub use frame::Frame;
 pub use outbound::Outbound;
@@ -37,6 +38,8 @@ pub(crate) struct Channel {
     subscriptions: ArcSwap<Vec<Arc<Subscription>>>,
     /// The last number whose fan-out has begun.
     delivered: AtomicU64,
+    /// Set once it is known where the archive ended when the first one subscribed.
+    begun: OnceCell<()>,
     /// Whose turn it is among those of whom one is enough.
     turn: AtomicUsize,
     /// Whose turn it is to commit.
@@ -63,6 +66,7 @@ impl Channel {
             name,
             subscriptions: ArcSwap::default(),
             delivered: AtomicU64::new(0),
+            begun: OnceCell::new(),
             turn: AtomicUsize::new(0),
             turns: Mutex::default(),
             proposals: Mutex::default(),

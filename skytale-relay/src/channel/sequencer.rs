@@ -260,23 +260,23 @@ impl Channel {
         let mut delivered = 0;
         for (item, outcome) in batch.into_iter().zip(outcomes) {
             let from = item.publisher.session();
-            if let (Outcome::Fresh(number), Some(made_in)) = (outcome, item.commits_in()) {
+            let number = outcome.sequence();
+            let is_new = matches!(outcome, Outcome::Fresh(_)) || self.has_overlooked(number);
+            if let (true, Some(made_in)) = (is_new, item.commits_in()) {
                 // Noted before anybody can know of it, so that who commits next meets no turn that is over.
                 self.note_winner(from, Standing { epoch: made_in + 1, winner: number, last: number });
             }
-            if matches!(outcome, Outcome::Fresh(_)) {
+            let sessions = if is_new {
                 self.count_proposal(&item);
-            }
-            let sessions = match outcome {
-                Outcome::Fresh(number) => self.deliver(&item.envelope, number, from),
-                Outcome::Repeated(number) if item.request.is_none() => {
-                    self.forward(&item.envelope, Some(number), from)
-                }
-                Outcome::Repeated(_) => 1,
+                self.deliver(&item.envelope, number, from)
+            } else if item.request.is_none() {
+                self.forward(&item.envelope, Some(number), from)
+            } else {
+                1
             };
             if let Some(request) = item.request {
                 let repeated = matches!(outcome, Outcome::Repeated(_));
-                item.publisher.answer(request, native::accepted(outcome.sequence(), repeated));
+                item.publisher.answer(request, native::accepted(number, repeated));
             }
             if sessions == 0 {
                 meter.unroutable.increment(1);
@@ -292,6 +292,9 @@ impl Channel {
     /// Tells publishers that nothing was appended: a lost commit its own, a failed archive everybody.
     pub(super) fn refuse(&self, batch: Vec<Item>, error: StoreError, meter: &Meter) {
         let conflict = is_conflict(&error);
+        if let Some(standing) = Standing::of(&error) {
+            self.recover_before(standing.last.next());
+        }
         for item in &batch {
             if let (Some(made_in), Some(standing)) = (item.commits_in(), Standing::of(&error))
                 && made_in < standing.epoch

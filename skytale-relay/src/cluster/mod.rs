@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use futures::StreamExt;
 use skytale_core::{ChannelName, Dialect, Envelope, SequenceNumber};
-use skytale_store::{Backplane, Parcel, Reach, Store, StoreError, Topic};
+use skytale_store::{Backplane, Parcel, Reach, StoreError, Topic};
 
 use crate::channel::Registry;
 use crate::cursors::{Cursors, Subscriber};
@@ -25,8 +25,6 @@ use lines::Outgoing;
 /// A relay's way to the others.
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
-    /// The log that all relays append to.
-    pub store: Arc<dyn Store>,
     outgoing: Outgoing,
     interest: Interest,
 }
@@ -46,7 +44,6 @@ impl Cluster {
     /// Joins the other relays, and hears them until the registry is gone.
     pub fn join(
         backplane: Arc<dyn Backplane>,
-        store: Arc<dyn Store>,
         registry: &Arc<Registry>,
         cursors: &Arc<Cursors>,
         meter: Meter,
@@ -59,7 +56,7 @@ impl Cluster {
         tokio::spawn(here.hear(backplane.received()));
         let interest = Interest::start(backplane.clone());
         tokio::spawn(interest.clone().keep(EVERY_RELAY));
-        Self { store, outgoing: Outgoing::start(backplane, meter), interest }
+        Self { outgoing: Outgoing::start(backplane, meter), interest }
     }
 
     /// Hears what others send to a subscriber, from when it returns on.

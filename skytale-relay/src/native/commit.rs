@@ -30,10 +30,11 @@ impl Native<'_> {
         let made_in = order.epoch();
         let commit = order.message_id.ok_or_else(Refusal::invalid)?;
         let lane = self.publishing.channel(&envelope, verb).await?;
+        let is_repeated = self.is_archived(&channel, commit).await?;
         let ticket = match self.admit(&lane, verb, applied) {
             Ok(ticket) => ticket,
             // A repetition is answered whoever's turn it is.
-            Err(_) if self.is_archived(&channel, commit).await? => None,
+            Err(_) if is_repeated => None,
             Err(refusal) => {
                 if refusal.is_about_turns() {
                     lane.await_turn(&self.context.outbox);
@@ -45,7 +46,8 @@ impl Native<'_> {
         let agents: Vec<_> = bundle.welcomes.iter().map(|(agent, _)| agent.clone()).collect();
         let brings = !agents.is_empty() || bundle.group_info.is_some();
         let directory = self.context.relay.directory.clone();
-        if brings {
+        // What a repetition brings was brought already, and may be used up.
+        if brings && !is_repeated {
             directory.deposit(bundle).await?;
         }
         let decided = self.publishing.commit_native(&lane, envelope, order).await?;
@@ -103,7 +105,7 @@ impl Native<'_> {
         Ok(Bundle { channel: channel.clone(), commit, welcomes, group_info })
     }
 
-    /// Adds what the loser has not applied yet, so that it can go on without asking.
+    /// Adds what the loser has not applied yet, so that it can go on without asking, if it may read the channel.
     async fn with_missed(
         &self,
         mut refusal: Refusal,
@@ -111,6 +113,9 @@ impl Native<'_> {
         applied: SequenceNumber,
     ) -> Refusal {
         let Some(last) = refusal.last() else { return refusal };
+        if !self.context.may(Verb::Subscribe, channel).await {
+            return refusal;
+        }
         let mut records = self.context.relay.appending.store.read(channel, applied);
         let (mut bytes, mut reached) = (0, applied);
         while let Some(Ok(record)) = records.next().await {

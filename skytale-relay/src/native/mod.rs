@@ -8,7 +8,6 @@ mod commit;
 mod desk;
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use skytale_core::extension::{Accepted, Code, Content, Extension, Resume};
 use skytale_core::mls::{ContentType, MlsHeader, SenderKind};
@@ -83,10 +82,9 @@ impl Native<'_> {
         if !self.subscribing.are_permitted(&principal).await {
             return Err(refused("the token does not grant what this stream is subscribed to".to_owned()));
         }
-        let since_1970 = principal.expires.and_then(|expires| expires.duration_since(UNIX_EPOCH).ok());
         self.context.identity.renew(principal);
         self.publishing.forget_permissions();
-        let expires = since_1970.map_or(0, |since| since.as_secs());
+        let expires = self.context.identity.expires();
         Ok(Content::Accepted(Accepted { expires, ..Default::default() }))
     }
 

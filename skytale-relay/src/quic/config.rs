@@ -16,13 +16,15 @@ pub const ALPN: &[u8] = b"skytale/1";
 pub struct QuicLimits {
     /// The most connections at once. Default: 16,384.
     pub connections: usize,
+    /// The most connections at once none of whose streams has presented a token yet. Default: 1,024.
+    pub unauthenticated: usize,
     /// The connections beyond which a new peer has to show that its address is its own. Default: 1,024.
     pub unvalidated_connections: usize,
     /// The most streams of one connection at once. Default: 256.
     pub streams_per_connection: u32,
     /// The longest frame that is read, in bytes. Default: 4 MiB less 1 KiB, as on gRPC.
     pub frame_bytes: usize,
-    /// How long a stream may take to present its token. Default: 10 s.
+    /// How long a stream may take to present its token, and a connection to have one that did. Default: 10 s.
     pub first_frame: Duration,
     /// How long streams may take to end once the edge shuts down. Default: 5 s.
     pub grace: Duration,
@@ -32,6 +34,7 @@ impl Default for QuicLimits {
     fn default() -> Self {
         Self {
             connections: 16_384,
+            unauthenticated: 1_024,
             unvalidated_connections: 1_024,
             streams_per_connection: 256,
             frame_bytes: skytale_core::FrameLimits::default().frame_bytes,

@@ -3,6 +3,7 @@
 //! An agent opens a bidirectional stream for each channel, so that none waits for another. The first frame of a stream
 //! presents the token; frames are length-delimited ([`skytale_core::frame`]).
 
+mod arrival;
 mod config;
 mod stream;
 
@@ -10,13 +11,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{Connection, Endpoint, Incoming};
+use quinn::{Connection, ConnectionError, Endpoint, Incoming};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::connect::{Connect, ConnectError, Credentials};
 use crate::session::Session;
+use arrival::Arrival;
 pub use config::{ALPN, QuicConfigError, QuicLimits, server_config};
 
 /// How long peers may take to learn that the endpoint has closed.
@@ -38,6 +41,7 @@ pub async fn serve<S>(
     S::Error: Into<ConnectError>,
 {
     let (limits, tasks) = (Arc::new(limits), TaskTracker::new());
+    let unauthenticated = Arc::new(Semaphore::new(limits.unauthenticated));
     let (closing, ended) = (CancellationToken::new(), CancellationToken::new());
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -48,12 +52,12 @@ pub async fn serve<S>(
                 None => break,
             },
         };
-        if let Some(incoming) = admit(&endpoint, incoming, &limits) {
+        if let Some((incoming, arrival)) = admit(&endpoint, incoming, &limits, &unauthenticated) {
             let (service, limits) = (service.clone(), limits.clone());
             let (closing, ended) = (closing.clone(), ended.clone());
             tasks.spawn(async move {
                 tokio::select! {
-                    () = connected(incoming, service, limits, closing) => {}
+                    () = connected(incoming, arrival, service, limits, closing) => {}
                     () = ended.cancelled() => {}
                 }
             });
@@ -77,8 +81,13 @@ async fn refuse_all(endpoint: &Endpoint) {
     }
 }
 
-/// Under load a peer first has to show that its address is its own, and beyond the limit none is let in.
-fn admit(endpoint: &Endpoint, incoming: Incoming, limits: &QuicLimits) -> Option<Incoming> {
+/// Under load a peer first has to show that its address is its own, and beyond the limits none is let in.
+fn admit(
+    endpoint: &Endpoint,
+    incoming: Incoming,
+    limits: &QuicLimits,
+    unauthenticated: &Arc<Semaphore>,
+) -> Option<(Incoming, Arrival)> {
     let open = endpoint.open_connections();
     if open >= limits.connections {
         incoming.refuse();
@@ -88,31 +97,46 @@ fn admit(endpoint: &Endpoint, incoming: Incoming, limits: &QuicLimits) -> Option
         let _ = incoming.retry();
         return None;
     }
-    Some(incoming)
+    let Ok(permit) = unauthenticated.clone().try_acquire_owned() else {
+        incoming.refuse();
+        return None;
+    };
+    let arrival = Arrival::new(incoming.remote_address(), permit);
+    Some((incoming, arrival))
 }
 
-/// Serves the streams of a connection; none that is opened once the endpoint closes.
-async fn connected<S>(incoming: Incoming, service: S, limits: Arc<QuicLimits>, closing: CancellationToken)
-where
+/// Serves the streams of a connection; none that is opened once the endpoint closes, or after too long without a session.
+async fn connected<S>(
+    incoming: Incoming,
+    arrival: Arrival,
+    service: S,
+    limits: Arc<QuicLimits>,
+    closing: CancellationToken,
+) where
     S: Service<Connect<Credentials>, Response = Session> + Clone + Send + Sync + 'static,
     S::Future: Send,
     S::Error: Into<ConnectError>,
 {
-    let remote = incoming.remote_address();
-    let connection: Connection = match incoming.await {
+    let arrival = Arc::new(arrival);
+    let mut late = std::pin::pin!(arrival.is_late(limits.first_frame));
+    let connecting = tokio::select! {
+        connecting = incoming.into_future() => connecting,
+        () = &mut late => Err(ConnectionError::TimedOut),
+    };
+    let connection: Connection = match connecting {
         Ok(connection) => connection,
-        Err(error) => return tracing::debug!(%remote, %error, "no QUIC connection"),
+        Err(error) => return tracing::debug!(remote = %arrival.remote, %error, "no QUIC connection"),
     };
     let streams = TaskTracker::new();
-    let next = || async {
-        tokio::select! {
-            stream = connection.accept_bi() => stream.ok(),
-            () = closing.cancelled() => None,
-        }
-    };
-    while let Some((sender, receiver)) = next().await {
+    loop {
+        let stream = tokio::select! {
+            stream = connection.accept_bi() => stream,
+            () = closing.cancelled() => break,
+            () = &mut late => return connection.close(0u32.into(), b"not authenticated in time"),
+        };
+        let Ok((sender, receiver)) = stream else { break };
         let (service, limits) = (service.clone(), limits.clone());
-        streams.spawn(stream::run(sender, receiver, service, limits, remote));
+        streams.spawn(stream::run(sender, receiver, service, limits, arrival.clone()));
     }
     streams.close();
     streams.wait().await;

@@ -13,6 +13,7 @@ use skytale_core::{Envelope, FrameLimits, frame};
 use tower::{Service, ServiceExt};
 
 use super::QuicLimits;
+use super::arrival::Arrival;
 use crate::channel::Outbound;
 use crate::close::Close;
 use crate::connect::{Connect, ConnectError, Credentials, Transport};
@@ -27,21 +28,23 @@ pub(super) async fn run<S>(
     receiver: RecvStream,
     service: S,
     limits: Arc<QuicLimits>,
-    remote: SocketAddr,
+    arrival: Arc<Arrival>,
 ) where
     S: Service<Connect<Credentials>, Response = Session> + Send,
     S::Error: Into<ConnectError>,
 {
     let mut reader = FrameReader { receiver, buffer: BytesMut::new(), allowed: limits.frame_bytes };
-    let admitted = match tokio::time::timeout(limits.first_frame, admit(&mut reader, service, remote)).await {
-        Ok(admitted) => admitted,
-        Err(_) => {
-            Err(refused(Code::NotAuthorized, "the first frame, which presents the token, did not come"))
-        }
-    };
+    let admitted =
+        match tokio::time::timeout(limits.first_frame, admit(&mut reader, service, arrival.remote)).await {
+            Ok(admitted) => admitted,
+            Err(_) => {
+                Err(refused(Code::NotAuthorized, "the first frame, which presents the token, did not come"))
+            }
+        };
     let session = match admitted {
         Ok((session, request)) => {
-            let accepted = Content::Accepted(Accepted::default());
+            arrival.authenticated();
+            let accepted = Content::Accepted(Accepted { expires: session.expires(), ..Default::default() });
             if write(&mut sender, [Extension::new(accepted).with_request(request).into_frame()])
                 .await
                 .is_err()

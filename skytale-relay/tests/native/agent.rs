@@ -1,10 +1,12 @@
 //! A native agent that speaks frames.
 
 use std::collections::VecDeque;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use skytale_core::extension::{self, Accepted, Code, Content, Extension, Refused, Resume, Submit};
-use skytale_core::{ChannelName, Dialect, Envelope, FrameLimits};
+use skytale_core::{ChannelName, Claims, Dialect, Envelope, FrameLimits, Grant, Verb};
+use skytale_relay::JwtAuthenticator;
 
 use crate::wire::{Agent, Running};
 
@@ -172,6 +174,22 @@ impl skytale_relay::Authenticator for ByToken {
         let token = credentials.bearer.as_ref().ok_or(skytale_relay::AuthError::Missing)?;
         Ok(skytale_core::Principal::new(token.expose(), skytale_core::Permissions::All))
     }
+}
+
+const SECRET: &[u8] = b"a secret of at least 32 bytes, for tests";
+
+/// Takes what [`token`] makes.
+pub fn tokens() -> JwtAuthenticator {
+    JwtAuthenticator::new(SECRET).expect("long enough")
+}
+
+/// Makes a token that permits so much on the channels of `org/ns`.
+pub fn token(verbs: &[Verb]) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let grant = Grant { channels: "org/ns/*".parse().expect("a pattern"), verbs: verbs.to_vec() };
+    let claims = Claims::new("acme", now, now + 60).with_grants(vec![grant]);
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
 }
 
 pub fn number(content: Content) -> u64 {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use skytale_core::extension::{AddressedWelcome, Code, Content, FetchWelcomes, Submit};
-use skytale_core::{Envelope, FrameLimits};
+use skytale_core::{Envelope, FrameLimits, Verb};
 use skytale_store::{Directory, SqlOptions, SqlStore, Store};
 
-use crate::agent::{APPLICATION, COMMIT, Native, PROPOSAL, channel, code, private};
+use crate::agent::{APPLICATION, COMMIT, Native, PROPOSAL, channel, code, private, token, tokens};
 use crate::wire;
 use crate::wire::Running;
 
@@ -117,6 +117,20 @@ async fn what_was_missed_is_inlined_up_to_a_bound() {
     }
     let refused = agent.refused(private("g", 0, COMMIT, 9), 9, 0).await;
     assert!(refused.missed.len() == 3 && refused.more, "{} missed", refused.missed.len());
+}
+
+#[tokio::test]
+async fn what_was_missed_is_told_only_to_who_may_read_the_channel() {
+    let store = Arc::new(skytale_store::MemoryStore::new());
+    let relay = Running::assembled(store, tokens(), |relay| relay, |listener| listener).await;
+    let mut member = Native::with_token(&relay, &token(&Verb::ALL)).await;
+    member.accepted(private("g", 0, COMMIT, 1), 1).await;
+    for (verbs, missed) in [(&[Verb::Commit, Verb::Subscribe][..], 1), (&[Verb::Commit], 0)] {
+        let mut loser = Native::with_token(&relay, &token(verbs)).await;
+        let refused = loser.refused(private("g", 0, COMMIT, 9), 9, 0).await;
+        assert_eq!((code(&refused), refused.epoch, refused.winner), (Code::StaleEpoch, 1, 1));
+        assert_eq!(refused.missed.len(), missed, "{verbs:?}");
+    }
 }
 
 #[tokio::test]

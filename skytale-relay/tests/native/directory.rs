@@ -6,7 +6,7 @@ use bytes::Bytes;
 use skytale_core::ChannelName;
 use skytale_core::extension::{
     AddressedWelcome, ClaimKeyPackage, Code, Content, DropWelcome, FetchGroupInfo, FetchWelcomes, Submit,
-    UploadKeyPackages,
+    UploadKeyPackages, Welcome,
 };
 use skytale_store::Directory;
 
@@ -46,6 +46,34 @@ async fn a_welcome_is_readable_once_its_commit_has_won() {
     newcomer.control(Content::DropWelcome(drop)).await;
     let Content::Welcomes(none) = newcomer.control(fetch()).await else { panic!("no list") };
     assert!(none.welcomes.is_empty(), "dropped");
+}
+
+#[tokio::test]
+async fn a_commit_that_is_sent_again_brings_nothing_again() {
+    let relay = Running::start().await;
+    let (name, mut adder) = ("org/ns/newcomer", Native::connect(&relay).await);
+    let brings = |salt: u8| Submit {
+        welcomes: vec![AddressedWelcome { agent: name.to_owned(), welcome: vec![salt; 50].into() }],
+        group_info: vec![salt; 60].into(),
+        ..Default::default()
+    };
+    let mut commit = async |epoch: u8| {
+        number(adder.submit(private("g", u64::from(epoch), COMMIT, 1), epoch, brings(epoch)).await)
+    };
+    assert_eq!([commit(0).await, commit(1).await], [1, 2]);
+    let mut newcomer = Native::connect(&relay).await;
+    let fetch = || Content::FetchWelcomes(FetchWelcomes { agent: name.to_owned(), skip: 0 });
+    let Content::Welcomes(waiting) = newcomer.control(fetch()).await else { panic!("no list") };
+    assert_eq!(waiting.welcomes.len(), 2);
+    for Welcome { id, .. } in waiting.welcomes {
+        newcomer.control(Content::DropWelcome(DropWelcome { agent: name.to_owned(), id })).await;
+    }
+    assert_eq!(commit(0).await, 1, "as before");
+    let Content::Welcomes(none) = newcomer.control(fetch()).await else { panic!("no list") };
+    assert!(none.welcomes.is_empty(), "they were used");
+    let info = Content::FetchGroupInfo(FetchGroupInfo { channel: channel().to_string() });
+    let Content::GroupInfo(newest) = newcomer.control(info).await else { panic!("no GroupInfo") };
+    assert_eq!((newest.sequence, newest.older.len()), (2, 1));
 }
 
 #[tokio::test]

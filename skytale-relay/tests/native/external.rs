@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use skytale_core::Verb;
 use skytale_core::extension::{Code, Content, FetchGroupInfo, Submit};
 
-use crate::agent::{COMMIT, Native, PROPOSAL, channel, code, number, private};
+use crate::agent::{COMMIT, Native, PROPOSAL, channel, code, number, private, token, tokens};
 use crate::wire;
 use crate::wire::Running;
 
@@ -72,19 +73,8 @@ async fn an_account_joins_a_channel_once_a_minute() {
 
 #[tokio::test]
 async fn an_external_commit_needs_the_permission_to_join() {
-    use skytale_core::{Claims, Grant, Verb};
-    const SECRET: &[u8] = b"a secret of at least 32 bytes, for tests";
-    let tokens = skytale_relay::JwtAuthenticator::new(SECRET).expect("long enough");
     let store = Arc::new(skytale_store::MemoryStore::new());
-    let relay = Running::assembled(store, tokens, with_external_commits, |listener| listener).await;
-    let now =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
-    let token = |verbs: &[Verb]| {
-        let grant = Grant { channels: "org/ns/*".parse().expect("a pattern"), verbs: verbs.to_vec() };
-        let claims = Claims::new("acme", now, now + 60).with_grants(vec![grant]);
-        let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
-        jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
-    };
+    let relay = Running::assembled(store, tokens(), with_external_commits, |listener| listener).await;
     let mut stranger =
         Native::with_token(&relay, &token(&[Verb::Publish, Verb::Subscribe, Verb::Commit])).await;
     let refused = stranger.refused(external_commit(0, 1), 1, 0).await;

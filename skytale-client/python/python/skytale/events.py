@@ -17,9 +17,11 @@ __all__ = [
     "Lagging",
     "Left",
     "Message",
+    "NotChanged",
     "NotSent",
     "Reconnected",
     "Rejoined",
+    "StateFailed",
     "TokenRefused",
     "Undecryptable",
     "Unknown",
@@ -145,6 +147,23 @@ class NotSent:
 
 
 @dataclass(frozen=True, slots=True)
+class NotChanged:
+    """An agent that was to be added or removed before this one was started anew will not be."""
+
+    agent: str
+    reason: str
+    received_at: datetime = field(default_factory=_now, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StateFailed:
+    """What happens cannot be stored, or the state not be read: nothing is sent or told until it can."""
+
+    reason: str
+    received_at: datetime = field(default_factory=_now, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Lagging:
     """Events wait unread in the state; the agent reads more slowly than others write."""
 
@@ -193,6 +212,8 @@ Event: TypeAlias = (
     | Forked
     | Rejoined
     | NotSent
+    | NotChanged
+    | StateFailed
     | Lagging
     | Disconnected
     | Reconnected
@@ -214,6 +235,8 @@ _KINDS: dict[str, type[Event]] = {
     "forked": Forked,
     "rejoined": Rejoined,
     "not_sent": NotSent,
+    "not_changed": NotChanged,
+    "state_failed": StateFailed,
     "lagging": Lagging,
     "disconnected": Disconnected,
     "reconnected": Reconnected,

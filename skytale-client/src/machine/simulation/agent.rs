@@ -10,10 +10,12 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::ServiceExt;
 
-use crate::event::Event;
+use crate::event::{Event, Message};
+use crate::group::{Group, KeyPackages, Uses};
 use crate::identity::Identity;
-use crate::machine::{Effects, Input, Kind, Machine, Options, Stored, read};
+use crate::machine::{Effects, Input, Intent, Kind, Machine, Options, Stored, read};
 use crate::state::apply;
+use crate::suite::Suite;
 
 pub(super) struct Agent {
     pub identity: Identity,
@@ -27,6 +29,8 @@ pub(super) struct Agent {
     pub past: Vec<Bytes>,
     pub numbered: BTreeMap<u64, u64>,
     pub failed: Vec<String>,
+    /// The private halves of the key packages by which others let it in.
+    pub stock: KeyPackages,
 }
 
 impl Agent {
@@ -40,6 +44,7 @@ impl Agent {
             past: Vec::new(),
             numbered: BTreeMap::new(),
             failed: Vec::new(),
+            stock: KeyPackages::default(),
         }
     }
 
@@ -70,6 +75,23 @@ impl Agent {
         self.on_its_way.clear();
         let stored = self.stored.clone();
         self.machine = Machine::load(channel, &self.identity, stored, options).expect("loads");
+    }
+
+    /// Makes the intent to add this agent.
+    pub fn addition(&mut self) -> Intent {
+        let key_package = self.stock.generate(&self.identity, Suite::Classic, Uses::Once).expect("made");
+        Intent::Add { agent: self.identity.text().to_owned(), key_package }
+    }
+
+    /// Joins again, by the Welcome of the commit with a number.
+    pub fn join(&mut self, channel: &ChannelName, welcome: &[u8], commit: u64, options: Options) {
+        let group = Group::join(&self.identity, welcome, &mut self.stock).expect("a Welcome works");
+        let mut past = self.stored.clone();
+        past.remove(&Kind::Event);
+        self.stream = None;
+        self.on_its_way.clear();
+        self.machine = Machine::joined(channel, group, commit, options).after(&past).expect("goes on");
+        self.settle(true);
     }
 
     /// Hands the machine what happened; what it asks for is stored, then sent.
@@ -133,15 +155,13 @@ impl Agent {
         events.map(|(_, value)| read(value).expect("an event")).collect()
     }
 
-    /// Returns the bodies of all messages that the agent was told, by sender, in order.
-    pub fn heard(&self) -> BTreeMap<String, Vec<Vec<u8>>> {
-        let mut heard = BTreeMap::<String, Vec<Vec<u8>>>::new();
-        for event in self.events() {
-            if let Event::Message(message) = event {
-                heard.entry(message.sender).or_default().push(message.body);
-            }
-        }
-        heard
+    /// Returns all messages that the agent was told, in order.
+    pub fn heard(&self) -> Vec<Message> {
+        let messages = self.events().into_iter().filter_map(|event| match event {
+            Event::Message(message) => Some(message),
+            _ => None,
+        });
+        messages.collect()
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod agent;
 mod broken;
+mod changes;
 mod world;
 
 use std::ops::Range;
@@ -13,37 +14,40 @@ use std::sync::Arc;
 use skytale_store::{MemoryStore, Store};
 
 use broken::BrokenGate;
-use world::World;
+use world::{Members, World};
 
-/// How many schedules one of the tests below runs, if nothing else is said.
-const SEEDS: u64 = 125;
+/// How many schedules all parts of a test run together, if nothing else is said.
+const SEEDS: u64 = 500;
+const SEEDS_OF_CHANGES: u64 = 50;
 
 /// Runs a schedule to its end; panics where something does not hold.
-fn run(seed: u64, gate: impl FnOnce(Arc<MemoryStore>) -> Arc<dyn Store>) {
+fn run(seed: u64, members: Members, gate: impl FnOnce(Arc<MemoryStore>) -> Arc<dyn Store>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let store = Arc::new(MemoryStore::new());
         let log = gate(store.clone());
-        World::new(seed, log, store).await.run().await;
+        World::new(seed, members, log, store).await.run().await;
     });
 }
 
-fn run_all(part: u64) {
+/// Runs one of so many parts of all schedules.
+fn run_all(members: Members, part: u64, parts: u64) {
     if let Ok(seed) = std::env::var("SKYTALE_SEED") {
         if part == 0 {
-            run(seed.parse().expect("SKYTALE_SEED is a number"), |store| store);
+            run(seed.parse().expect("SKYTALE_SEED is a number"), members, |store| store);
         }
         return;
     }
     let seeds = std::env::var("SKYTALE_SEEDS").map(|seeds| seeds.parse().expect("SKYTALE_SEEDS is a number"));
-    let each = seeds.map_or(SEEDS, |seeds: u64| seeds.div_ceil(4));
-    run_range(part * each..(part + 1) * each);
+    let usual = if members == Members::Stay { SEEDS } else { SEEDS_OF_CHANGES };
+    let each = seeds.unwrap_or(usual).div_ceil(parts);
+    run_range(members, part * each..(part + 1) * each);
 }
 
-fn run_range(seeds: Range<u64>) {
+fn run_range(members: Members, seeds: Range<u64>) {
     for seed in seeds {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed, |store| store))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed, members, |store| store))) {
             eprintln!("replay it: SKYTALE_SEED={seed} cargo test -p skytale-client simulation");
             std::panic::resume_unwind(panic);
         }
@@ -52,28 +56,41 @@ fn run_range(seeds: Range<u64>) {
 
 #[test]
 fn schedules_first_quarter() {
-    run_all(0);
+    run_all(Members::Stay, 0, 4);
 }
 
 #[test]
 fn schedules_second_quarter() {
-    run_all(1);
+    run_all(Members::Stay, 1, 4);
 }
 
 #[test]
 fn schedules_third_quarter() {
-    run_all(2);
+    run_all(Members::Stay, 2, 4);
 }
 
 #[test]
 fn schedules_last_quarter() {
-    run_all(3);
+    run_all(Members::Stay, 3, 4);
+}
+
+#[test]
+fn schedules_with_comings_and_goings_first_half() {
+    run_all(Members::ComeAndGo, 0, 2);
+}
+
+#[test]
+fn schedules_with_comings_and_goings_second_half() {
+    run_all(Members::ComeAndGo, 1, 2);
 }
 
 /// The simulation finds out when the relay takes two commits of one epoch.
 #[test]
 fn a_broken_gate_is_caught() {
-    let broken = |seed| catch_unwind(AssertUnwindSafe(|| run(seed, |store| Arc::new(BrokenGate(store)))));
+    let broken = |seed| {
+        let run = || run(seed, Members::Stay, |store| Arc::new(BrokenGate(store)));
+        catch_unwind(AssertUnwindSafe(run))
+    };
     let caught = (0..20).filter(|seed| broken(*seed).is_err()).count();
     assert!(caught >= 15, "only {caught} of 20 schedules noticed");
 }

@@ -19,16 +19,41 @@ use crate::machine::{Input, Intent, Machine, Options, Phase};
 use crate::suite::Suite;
 
 pub(super) struct World {
-    random: StdRng,
-    channel: ChannelName,
+    pub random: StdRng,
+    members: Members,
+    pub channel: ChannelName,
     log: Arc<dyn Store>,
-    store: Arc<MemoryStore>,
+    pub store: Arc<MemoryStore>,
     relay: Relay,
-    agents: Vec<Agent>,
+    pub agents: Vec<Agent>,
     now: u64,
     last_ticket: u64,
     /// What was said, by whom; crashed callers never learn its number, and it arrives all the same.
-    said: Vec<(usize, Vec<u8>)>,
+    pub said: Vec<Said>,
+}
+
+/// Whether members are removed, and added again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Members {
+    Stay,
+    ComeAndGo,
+}
+
+/// Something that was said: by whom, and with which ticket.
+pub(super) struct Said {
+    pub by: usize,
+    pub ticket: u64,
+    pub body: Vec<u8>,
+}
+
+/// What an agent is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wish {
+    Say,
+    Rotate,
+    Remove(usize),
+    Leave,
+    Add(usize),
 }
 
 /// How many commits and messages an agent is asked for, at most.
@@ -38,18 +63,19 @@ const MESSAGES: u32 = 6;
 /// How many steps a schedule may need to come to rest.
 const REST: usize = 200_000;
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     // Who loses always tries again.
     Options { attempts: u32::MAX, ..Options::default() }
 }
 
 impl World {
-    pub async fn new(seed: u64, log: Arc<dyn Store>, store: Arc<MemoryStore>) -> Self {
+    pub async fn new(seed: u64, members: Members, log: Arc<dyn Store>, store: Arc<MemoryStore>) -> Self {
         let channel = ChannelName::from_strings(["sim", "ns", "room"]);
         let relay = relay(&log, &store);
         let random = StdRng::seed_from_u64(seed);
         let (agents, said) = Default::default();
-        let mut world = Self { random, channel, log, store, relay, agents, now: 0, last_ticket: 1, said };
+        let mut world =
+            Self { random, members, channel, log, store, relay, agents, now: 0, last_ticket: 1, said };
         world.found().await;
         // Few large groups: what goes wrong goes wrong among two or three.
         let size: u32 = 2 + world.random.random_range(0..15).min(world.random.random_range(0..15));
@@ -62,20 +88,23 @@ impl World {
     /// Lets everything happen, then lets everything come to rest, and looks.
     pub async fn run(mut self) {
         let count = self.agents.len() as u32;
-        let mut wishes: Vec<(usize, bool)> = Vec::new();
+        let mut wishes: Vec<(usize, Wish)> = Vec::new();
         for agent in 0..self.agents.len() {
             let commits = self.random.random_range(1..=COMMITS);
             let messages = self.random.random_range(0..=MESSAGES);
-            wishes.extend((0..commits).map(|_| (agent, true)));
-            wishes.extend((0..messages).map(|_| (agent, false)));
+            wishes.extend((0..commits).map(|_| (agent, Wish::Rotate)));
+            wishes.extend((0..messages).map(|_| (agent, Wish::Say)));
+        }
+        if self.members == Members::ComeAndGo {
+            self.wish_for_changes(&mut wishes);
         }
         let mut steps = 200 * count;
         while steps > 0 || !wishes.is_empty() {
             steps = steps.saturating_sub(1);
             self.now += self.random.random_range(0..5);
             if !wishes.is_empty() && self.random.random_range(0..10) == 0 {
-                let (agent, commit) = wishes.swap_remove(self.random.random_range(0..wishes.len()));
-                self.wish(agent, commit);
+                let (agent, wish) = wishes.swap_remove(self.random.random_range(0..wishes.len()));
+                self.wish(agent, wish);
             }
             self.step().await;
         }
@@ -117,7 +146,10 @@ impl World {
             650..990 => {
                 self.agents[agent].receive_next(self.now);
             }
-            _ => self.agents[agent].take(Input::Tick, self.now),
+            _ => {
+                self.agents[agent].take(Input::Tick, self.now);
+                self.let_in(agent).await;
+            }
         }
     }
 
@@ -127,15 +159,22 @@ impl World {
         alive.then(|| Input::Change { ticket: 0, intent: Intent::Rotate })
     }
 
-    fn wish(&mut self, agent: usize, commit: bool) {
+    fn wish(&mut self, agent: usize, wish: Wish) {
         self.last_ticket += 1;
         let ticket = self.last_ticket;
-        let input = if commit {
-            Input::Change { ticket, intent: Intent::Rotate }
-        } else {
-            let body = format!("{agent} says {ticket}").into_bytes();
-            self.said.push((agent, body.clone()));
-            Input::Send { ticket, body }
+        let input = match wish {
+            Wish::Say => {
+                let body = format!("{agent} says {ticket}").into_bytes();
+                self.said.push(Said { by: agent, ticket, body: body.clone() });
+                Input::Send { ticket, body }
+            }
+            Wish::Rotate => Input::Change { ticket, intent: Intent::Rotate },
+            Wish::Remove(other) => {
+                let agent = self.agents[other].identity.text().to_owned();
+                Input::Change { ticket, intent: Intent::Remove { agent } }
+            }
+            Wish::Leave => Input::Leave { ticket },
+            Wish::Add(other) => Input::Change { ticket, intent: self.agents[other].addition() },
         };
         self.agents[agent].take(input, self.now);
     }
@@ -166,6 +205,7 @@ impl World {
                 while self.agents[agent].receive_next(self.now) {
                     busy = true;
                 }
+                busy |= self.let_in(agent).await;
                 busy |= self.agents[agent].machine.wakes_at().is_some();
                 self.agents[agent].take(Input::Tick, self.now);
             }
@@ -178,6 +218,9 @@ impl World {
 
     async fn check(&self) {
         self.check_log().await;
+        if self.members == Members::ComeAndGo {
+            return self.check_changes();
+        }
         let first = &self.agents[0].machine;
         for (number, agent) in self.agents.iter().enumerate() {
             for event in agent.events() {
@@ -194,10 +237,14 @@ impl World {
                 "agent {number} has forked"
             );
             let mut expected = BTreeMap::<String, Vec<Vec<u8>>>::new();
-            for (by, body) in self.said.iter().filter(|(by, _)| *by != number) {
-                expected.entry(name(*by as u32).to_string()).or_default().push(body.clone());
+            for said in self.said.iter().filter(|said| said.by != number) {
+                expected.entry(name(said.by as u32).to_string()).or_default().push(said.body.clone());
             }
-            assert_eq!(agent.heard(), expected, "what agent {number} has heard: everything once, in order");
+            let mut heard = BTreeMap::<String, Vec<Vec<u8>>>::new();
+            for message in agent.heard() {
+                heard.entry(message.sender).or_default().push(message.body);
+            }
+            assert_eq!(heard, expected, "what agent {number} has heard: everything once, in order");
         }
     }
 
@@ -244,6 +291,7 @@ impl World {
         self.agents[0].take(Input::Change { ticket: self.last_ticket, intent }, self.now);
         self.rest().await;
         let welcome = self.store.welcomes(identity.name(), 0, 1).await.expect("welcomes").remove(0);
+        self.store.drop_welcome(identity.name(), welcome.commit).await.expect("dropped");
         let group = Group::join(&identity, &welcome.body, &mut key_packages).expect("joins");
         let commit = welcome.accepted.expect("accepted").0;
         let machine = Machine::joined(&self.channel, group, commit, options());

@@ -1,0 +1,159 @@
+//! The key packages that an agent keeps at the relay, so that others can add it.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::client::Inner;
+use crate::crash;
+use crate::desk::Hints;
+use crate::error::Result;
+use crate::group::{KeyPackages, Uses};
+use crate::machine::{Change, Kind, ONLY, Stored};
+use crate::state::AGENT;
+
+/// How long a key package of last resort, which others may use again and again, is left at the relay.
+const LAST_RESORT_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long key packages are left at the relay; a third of the time for which they can be used, so that nobody is given one
+/// that has hardly any of it left.
+const STOCK_LIFE: Duration = Duration::from_secs(28 * 24 * 60 * 60);
+
+/// How many key packages are made and left at once.
+const BATCH: u32 = 25;
+
+impl Inner {
+    /// Keeps enough key packages at the relay, as long as the client lives.
+    pub async fn keep_stock(client: Weak<Self>, hints: Arc<Hints>) {
+        let mut renewed: Option<Instant> = None;
+        while let Some(client) = client.upgrade() {
+            let last_resort = renewed.is_none_or(|renewed| renewed.elapsed() >= LAST_RESORT_LIFE);
+            let filled = client.fill_stock(last_resort).await;
+            if filled.is_ok() {
+                client.stocked.send_replace(true);
+            }
+            drop(client);
+            match filled {
+                Ok(()) => {
+                    renewed = renewed.filter(|_| !last_resort).or_else(|| Some(Instant::now()));
+                    let life = tokio::time::sleep(LAST_RESORT_LIFE);
+                    tokio::select! {
+                        () = hints.stock.notified() => {}
+                        () = life => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "no key packages were left");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    /// Leaves key packages until the relay has as many as it keeps, or as this agent wants to leave. Their private halves
+    /// are stored before anybody can use them.
+    async fn fill_stock(&self, last_resort: bool) -> Result<()> {
+        let (now, since) = (SystemTime::now(), self.stocked_since.load(Ordering::Relaxed));
+        // From 0 it is always long enough.
+        let replace = seconds(now).saturating_sub(since) >= STOCK_LIFE.as_secs();
+        let there = self.desk.stock(replace).await?;
+        if replace {
+            self.note_stocked(now).await?;
+        }
+        let mut left = there.wanted.min(self.key_packages.saturating_sub(there.left));
+        let mut reserve = last_resort.then_some(());
+        while left > 0 || reserve.is_some() {
+            let mut stock = self.stock.lock().await;
+            let count = left.min(BATCH);
+            let mut made = Vec::new();
+            for _ in 0..count {
+                made.push(Bytes::from(stock.generate(&self.identity, self.suite, Uses::Once)?));
+            }
+            let reserve =
+                reserve.take().map(|()| stock.generate(&self.identity, self.suite, Uses::LastResort));
+            let reserve = reserve.transpose()?.map(Bytes::from);
+            let changes = key_package_changes(&mut stock);
+            self.records.commit(vec![(AGENT.to_owned(), changes)]).await?;
+            drop(stock);
+            crash::point("before-upload");
+            self.desk.upload(made, reserve).await?;
+            left -= count;
+        }
+        Ok(())
+    }
+
+    /// Notes that what is left at the relay from now on is all that it has, and forgets what nobody can use any more.
+    async fn note_stocked(&self, now: SystemTime) -> Result<()> {
+        let mut stock = self.stock.lock().await;
+        stock.forget_expired(now)?;
+        let mut changes = key_package_changes(&mut stock);
+        changes.push(Change::Delete { kind: Kind::Doubt, key: ONLY.to_vec() });
+        let value = seconds(now).to_be_bytes().to_vec();
+        changes.push(Change::Put { kind: Kind::Stocked, key: ONLY.to_vec(), value });
+        self.records.commit(vec![(AGENT.to_owned(), changes)]).await?;
+        self.stocked_since.store(seconds(now), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Returns since when all key packages at the relay are of a state, in seconds since 1970; 0 where that is not certain.
+pub(crate) fn since(stored: &Stored) -> u64 {
+    let noted = stored.get(&Kind::Stocked).and_then(|records| records.get(ONLY)?.as_slice().try_into().ok());
+    noted.filter(|_| !stored.contains_key(&Kind::Doubt)).map_or(0, u64::from_be_bytes)
+}
+
+/// Returns what has changed of the key packages, to be stored.
+pub(crate) fn key_package_changes(stock: &mut KeyPackages) -> Vec<Change> {
+    let change = |(key, value)| match value {
+        Some(value) => Change::Put { kind: Kind::KeyPackage, key, value },
+        None => Change::Delete { kind: Kind::KeyPackage, key },
+    };
+    stock.take_changes().into_iter().map(change).collect()
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(all(test, feature = "local"))]
+mod tests {
+    use skytale_store::Directory;
+
+    use super::*;
+    use crate::state::State;
+    use crate::{Client, LocalRelay};
+
+    const BOB: &str = "globex/agents/bob";
+
+    /// Runs Bob until he has left key packages, and returns how many the relay has.
+    async fn leave(relay: &LocalRelay, state: &std::path::Path, count: u32) -> (Client, u32) {
+        let bob = relay.agent(BOB).with_state(State::directory(state)).with_key_packages(count);
+        let bob = bob.start().await.expect("starts");
+        bob.left_key_packages().await.expect("left");
+        let held = relay.store().count_key_packages(bob.name()).await.expect("counted");
+        (bob, held)
+    }
+
+    #[tokio::test]
+    async fn key_packages_that_nobody_used_are_replaced_before_they_expire() {
+        let (relay, directory) = (LocalRelay::start(), tempfile::tempdir().expect("a directory"));
+        let (bob, held) = leave(&relay, directory.path(), 3).await;
+        assert_eq!(held, 3);
+        bob.close().await;
+        let (bob, held) = leave(&relay, directory.path(), 1).await;
+        assert_eq!(held, 3, "they are new enough");
+        let then = seconds(SystemTime::now()) - STOCK_LIFE.as_secs();
+        let value = then.to_be_bytes().to_vec();
+        let aged = vec![Change::Put { kind: Kind::Stocked, key: ONLY.to_vec(), value }];
+        bob.0.records.commit(vec![(AGENT.to_owned(), aged)]).await.expect("stored");
+        bob.close().await;
+        let (bob, held) = leave(&relay, directory.path(), 1).await;
+        assert_eq!(held, 1, "all were replaced");
+        bob.close().await;
+        let (_, held) = leave(&relay, directory.path(), 2).await;
+        assert_eq!(held, 2, "that was noted");
+    }
+}
