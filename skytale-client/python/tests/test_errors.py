@@ -1,6 +1,9 @@
 """Errors have a code, a cause, and say what to do next; nothing shows a secret."""
 
+import contextlib
+import pathlib
 import pickle
+import sqlite3
 import traceback
 
 import pytest
@@ -39,6 +42,22 @@ def test_what_cannot_be_used_is_named(settings: dict) -> None:
     with pytest.raises(skytale.ConfigurationError) as raised:
         blocking.Client(**{"name": "acme/agents/alice", "relay": "quic://127.0.0.1:1", **settings}).start()
     assert isinstance(raised.value, ValueError) and len(raised.value.message) > 10
+
+
+def test_a_state_that_fails_is_told(server: Place, channel_name: str, tmp_path: pathlib.Path) -> None:
+    with (
+        blocking.Client(**server.agent("alice", state=tmp_path)) as alice,
+        contextlib.closing(sqlite3.connect(tmp_path / "agent.db")) as disk,
+    ):
+        room = alice.create_channel(channel_name, timeout=60)
+        fail = "BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        disk.execute(f"CREATE TRIGGER fails {fail}")
+        with pytest.raises(skytale.StateError):
+            room.send("hello", timeout=60)
+        told = next(event for event in room if isinstance(event, skytale.StateFailed))
+        assert "the disk is full" in told.reason
+        disk.execute("DROP TRIGGER fails")
+        assert room.send("hello", timeout=60) > 1
 
 
 def test_errors_of_channels(server: Place, channel_name: str) -> None:
