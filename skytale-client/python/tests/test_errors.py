@@ -1,9 +1,9 @@
 """Errors have a code, a cause, and say what to do next; nothing shows a secret."""
 
-import contextlib
 import pathlib
 import pickle
-import sqlite3
+import subprocess
+import sys
 import traceback
 
 import pytest
@@ -44,19 +44,22 @@ def test_what_cannot_be_used_is_named(settings: dict) -> None:
     assert isinstance(raised.value, ValueError) and len(raised.value.message) > 10
 
 
+def change(state: pathlib.Path, statement: str) -> None:
+    """Changes an agent's state from another process: two SQLite libraries in one do not know of each other's locks."""
+    program = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute(sys.argv[2])"
+    subprocess.run([sys.executable, "-c", program, state / "agent.db", statement], check=True)
+
+
 def test_a_state_that_fails_is_told(server: Place, channel_name: str, tmp_path: pathlib.Path) -> None:
-    with (
-        blocking.Client(**server.agent("alice", state=tmp_path)) as alice,
-        contextlib.closing(sqlite3.connect(tmp_path / "agent.db")) as disk,
-    ):
+    with blocking.Client(**server.agent("alice", state=tmp_path)) as alice:
         room = alice.create_channel(channel_name, timeout=60)
         fail = "BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
-        disk.execute(f"CREATE TRIGGER fails {fail}")
+        change(tmp_path, f"CREATE TRIGGER fails {fail}")
         with pytest.raises(skytale.StateError):
             room.send("hello", timeout=60)
         told = next(event for event in room if isinstance(event, skytale.StateFailed))
         assert "the disk is full" in told.reason
-        disk.execute("DROP TRIGGER fails")
+        change(tmp_path, "DROP TRIGGER fails")
         assert room.send("hello", timeout=60) > 1
 
 
