@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use futures::Stream;
 use futures::future::BoxFuture;
 use skytale_core::ChannelName;
+use skytale_core::extension::Durability as ArchiveDurability;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -174,6 +175,13 @@ impl Channel {
     /// An application that numbers what it says goes on with the next number after a crash, and says nothing twice.
     pub fn said(&self) -> u64 {
         self.0.view.borrow().said
+    }
+
+    /// Returns what messages survive once the relay has acknowledged them, as it said with the last one; `None` before that.
+    ///
+    /// With [`ArchiveDurability::Disk`] they are on stable storage when [`send`](Self::send) returns.
+    pub fn durability(&self) -> Option<ArchiveDurability> {
+        self.0.view.borrow().durability
     }
 
     /// Tells whether the agent is a member, as far as it knows.

@@ -1,11 +1,16 @@
-//! What is inside an application message: a kind, a length, the bytes, and padding up to one of few sizes.
+//! What is inside an application message: a kind, a length, what its sender had read, the bytes, and padding up to one of
+//! few sizes.
 
 use crate::error::{Error, Result};
+use crate::machine::Mark;
 
 /// The longest message, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 1024 * 1024;
 
-const HEADER: usize = 5;
+/// Where the mark begins: after the kind and the length.
+const MARK: usize = 5;
+
+const HEADER: usize = MARK + 40;
 
 /// The sizes up to which short contents are padded, in bytes.
 const BUCKETS: [usize; 5] = [256, 512, 1024, 2048, 4096];
@@ -31,10 +36,11 @@ pub enum Padding {
 }
 
 impl Content {
+    /// Encodes it, with room for the mark.
     pub fn encode(&self, padding: Padding) -> Result<Vec<u8>> {
         let (kind, body): (u8, &[u8]) = match self {
-            Self::Message(body) => (1, body),
-            Self::Cover => (2, &[]),
+            Self::Message(body) => (3, body),
+            Self::Cover => (4, &[]),
         };
         if body.len() > MAX_MESSAGE {
             return Err(Error::TooLarge { found: body.len(), allowed: MAX_MESSAGE });
@@ -43,25 +49,42 @@ impl Content {
         let mut encoded = Vec::with_capacity(size);
         encoded.push(kind);
         encoded.extend((body.len() as u32).to_be_bytes());
+        encoded.resize(HEADER, 0);
         encoded.extend(body);
         encoded.resize(size, 0);
         Ok(encoded)
     }
 
     /// Decodes what [`encode`](Self::encode) made; `None` for anything else.
-    pub fn decode(mut encoded: Vec<u8>) -> Option<Self> {
-        let (kind, length) = (*encoded.first()?, encoded.get(1..HEADER)?);
-        let length = u32::from_be_bytes(length.try_into().ok()?) as usize;
+    pub fn decode(mut encoded: Vec<u8>) -> Option<(Self, Mark)> {
+        let header = encoded.first_chunk::<HEADER>()?;
+        let (kind, length, mark) = (header[0], *header[1..].first_chunk()?, read_mark(header)?);
+        let length = u32::from_be_bytes(length) as usize;
         match kind {
-            1 if length <= encoded.len() - HEADER => {
+            3 if length <= encoded.len() - HEADER => {
                 encoded.truncate(HEADER + length);
                 encoded.drain(..HEADER);
-                Some(Self::Message(encoded))
+                Some((Self::Message(encoded), mark))
             }
-            2 => Some(Self::Cover),
+            4 => Some((Self::Cover, mark)),
             _ => None,
         }
     }
+}
+
+/// Writes what the sender has read into an encoded content.
+pub(crate) fn mark(encoded: &mut [u8], mark: &Mark) {
+    if let Some(header) = encoded.get_mut(MARK..HEADER) {
+        header[..8].copy_from_slice(&mark.through.to_be_bytes());
+        header[8..24].copy_from_slice(&mark.head);
+        header[24..].copy_from_slice(&mark.before);
+    }
+}
+
+fn read_mark(header: &[u8; HEADER]) -> Option<Mark> {
+    let (through, digests) = header[MARK..].split_first_chunk()?;
+    let (head, before) = digests.split_first_chunk()?;
+    Some(Mark { through: u64::from_be_bytes(*through), head: *head, before: *before.first_chunk()? })
 }
 
 fn padded(length: usize, padding: Padding) -> usize {
@@ -87,12 +110,15 @@ mod tests {
 
     #[test]
     fn contents_come_back_at_every_length_around_a_bucket() {
-        for length in [0, 1, 250, 251, 252, 4091, 4092, 5000, 70_000, MAX_MESSAGE] {
+        for length in [0, 1, 210, 211, 212, 4051, 4052, 5000, 70_000, MAX_MESSAGE] {
             for padding in [Padding::Buckets, Padding::None] {
                 let content = Content::Message(vec![7; length]);
-                let encoded = content.encode(padding).expect("fits");
+                let mut encoded = content.encode(padding).expect("fits");
                 assert_eq!(encoded.len(), padded(HEADER + length, padding));
-                assert_eq!(Content::decode(encoded), Some(content));
+                assert_eq!(Content::decode(encoded.clone()), Some((content.clone(), Mark::default())));
+                let read = Mark { through: 7, head: [8; 16], before: [9; 16] };
+                mark(&mut encoded, &read);
+                assert_eq!(Content::decode(encoded), Some((content, read)));
             }
         }
         assert!(Content::Message(vec![0; MAX_MESSAGE + 1]).encode(Padding::None).is_err());
@@ -109,10 +135,11 @@ mod tests {
 
     #[test]
     fn what_is_no_content_is_refused() {
-        for bytes in
-            [&[][..], &[1], &[1, 0, 0, 0], &[1, 0, 0, 0, 1], &[3, 0, 0, 0, 0], &[1, 255, 255, 255, 255, 0]]
-        {
-            assert_eq!(Content::decode(bytes.to_vec()), None, "{bytes:?}");
+        let with_header = |start: &[u8]| [start, &[0; HEADER][start.len()..]].concat();
+        let (longer, unknown) = (with_header(&[3, 0, 0, 0, 1]), with_header(&[1]));
+        let (longest, cut) = (with_header(&[3, 255, 255, 255, 255]), with_header(&[3])[1..].to_vec());
+        for bytes in [Vec::new(), vec![3], vec![3, 0, 0, 0], longer, unknown, longest, cut] {
+            assert_eq!(Content::decode(bytes.clone()), None, "{bytes:?}");
         }
     }
 }

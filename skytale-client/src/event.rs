@@ -48,6 +48,20 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// The sender of a message has read other records of the channel than this agent, or in another order: the relay shows
+    /// its members different histories, or that member lies. Told once an epoch; messages go on as before.
+    HistoryDiffers {
+        /// The name of the member.
+        sender: String,
+        /// The number of its message.
+        sequence: u64,
+        /// The number of the record up to which the histories were compared.
+        through: u64,
+        /// The digest of what this agent has read.
+        own: [u8; 16],
+        /// The digest of what the sender had read.
+        theirs: [u8; 16],
+    },
     /// The group went on without this agent: its state is of another history. It comes back by itself where the relay
     /// permits external commits; else it has to be removed and added again.
     Forked {

@@ -32,6 +32,7 @@ pub use error::{Error, Result};
 pub use event::{Event, Message, Unsent};
 pub use group::Member;
 pub use machine::Resync;
+pub use skytale_core::extension::Durability as ArchiveDurability;
 pub use state::{Durability, State};
 pub use suite::Suite;
 #[cfg(feature = "local")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use rand::RngExt;
-use skytale_core::extension::{Authenticate, Content, Extension};
+use skytale_core::extension::{Authenticate, Content, Durability, Extension};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -67,6 +67,7 @@ pub(crate) struct View {
     pub authenticator: Vec<u8>,
     pub cursor: u64,
     pub said: u64,
+    pub durability: Option<Durability>,
     pub connected: bool,
     pub phase: Option<Phase>,
 }
@@ -345,14 +346,14 @@ impl Worker {
         let machine = &self.machine;
         let phase = Some(machine.phase());
         self.view.send_if_modified(|view| {
-            let place = (machine.cursor(), machine.said());
+            let place = (machine.cursor(), machine.said(), machine.durability());
             let (epoch, known) = (machine.group().epoch(), (view.phase, view.connected));
             if view.epoch != epoch || known != (phase, connected) {
                 *view = View::of(machine, connected);
                 return true;
             }
-            let moved = (view.cursor, view.said) != place;
-            (view.cursor, view.said) = place;
+            let moved = (view.cursor, view.said, view.durability) != place;
+            (view.cursor, view.said, view.durability) = place;
             moved
         });
     }
@@ -391,6 +392,7 @@ impl View {
             authenticator: group.epoch_authenticator().to_vec(),
             cursor: machine.cursor(),
             said: machine.said(),
+            durability: machine.durability(),
             connected,
             phase: Some(machine.phase()),
         }

@@ -32,7 +32,10 @@ async fn read(channel: &Channel, next: &mut u64, count: u64) -> u64 {
                 *next += 1;
             }
             Event::Lagging { waiting } => waited = waited.max(waiting),
-            event @ (Event::Undecryptable { .. } | Event::Forked { .. } | Event::Gap { .. }) => {
+            event @ (Event::Undecryptable { .. }
+            | Event::Forked { .. }
+            | Event::Gap { .. }
+            | Event::HistoryDiffers { .. }) => {
                 panic!("{event:?}")
             }
             _ => {}

@@ -5,7 +5,7 @@ mod edge;
 use std::time::Duration;
 
 use edge::{By, Edge, ROOM, copy, expect, gather, hear};
-use skytale_client::{Error, Event, LocalRelay, State, Suite};
+use skytale_client::{ArchiveDurability, Error, Event, LocalRelay, State, Suite};
 use skytale_store::Store;
 
 const ALICE: &str = "acme/agents/alice";
@@ -26,6 +26,15 @@ async fn agents_on_quic_and_grpc_share_a_channel() {
     assert_eq!(alices.epoch_authenticator(), bobs.epoch_authenticator());
     let names: Vec<_> = bobs.members().into_iter().map(|member| member.agent).collect();
     assert_eq!(names, [ALICE, BOB]);
+}
+
+#[tokio::test]
+async fn an_agent_learns_what_its_messages_survive() {
+    let relay = LocalRelay::start();
+    let alice = relay.agent(ALICE).start().await.expect("starts");
+    let room = alice.create_channel(ROOM).await.expect("created");
+    room.send("hello").await.expect("sent");
+    assert_eq!(room.durability(), Some(ArchiveDurability::Memory), "it says so with the answer");
 }
 
 #[tokio::test]

@@ -165,8 +165,13 @@ async fn talk(client: &Client, total: u64) {
     let reading = tokio::spawn(async move {
         let mut events = reader.messages();
         while let Some(Ok(event)) = events.next().await {
-            let fine =
-                !matches!(event, Event::Undecryptable { .. } | Event::Forked { .. } | Event::Gap { .. });
+            let fine = !matches!(
+                event,
+                Event::Undecryptable { .. }
+                    | Event::Forked { .. }
+                    | Event::Gap { .. }
+                    | Event::HistoryDiffers { .. }
+            );
             assert!(fine, "{event:?}");
         }
     });

@@ -191,7 +191,13 @@ async fn resynced(channel: &Channel) -> u64 {
 /// Reads on to a message; what comes before it is readable, too.
 async fn heard(channel: &Channel, wanted: &str) {
     let read = edge::expect(channel, |event| {
-        assert!(!matches!(event, Event::Undecryptable { .. } | Event::Forked { .. }), "{event:?}");
+        assert!(
+            !matches!(
+                event,
+                Event::Undecryptable { .. } | Event::Forked { .. } | Event::HistoryDiffers { .. }
+            ),
+            "{event:?}"
+        );
         matches!(event, Event::Message(message) if message.text() == wanted)
     });
     tokio::time::timeout(SOON, read).await.expect("in time");

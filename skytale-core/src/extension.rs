@@ -9,9 +9,9 @@ use prost::Message as _;
 use crate::error::FrameError;
 pub use crate::generated::native::extension::Content;
 pub use crate::generated::native::{
-    Accepted, AddressedWelcome, Authenticate, ClaimKeyPackage, Code, Drain, DropWelcome, Extension,
-    FetchGroupInfo, FetchWelcomes, Find, GroupInfo, KeyPackage, Missed, Refused, Resume, Stock, Submit,
-    UploadKeyPackages, Welcome, WelcomeWaits, Welcomes,
+    Accepted, AddressedWelcome, Authenticate, ClaimKeyPackage, Code, Drain, DropWelcome, Durability,
+    Extension, FetchGroupInfo, FetchWelcomes, Find, GroupInfo, KeyPackage, Missed, Refused, Resume, Stock,
+    Submit, UploadKeyPackages, Welcome, WelcomeWaits, Welcomes,
 };
 use crate::generated::slim3;
 use crate::name::ChannelName;

@@ -54,6 +54,12 @@ pub enum Close {
         /// How much may wait.
         allowed: usize,
     },
+    /// The peer takes nothing of what waits for it.
+    #[error("slow consumer: nothing was read for {} s; reconnect to go on", .allowed.as_secs_f32())]
+    Stalled {
+        /// How long that may last.
+        allowed: Duration,
+    },
     /// A commit lost its epoch to another one and was not delivered.
     #[error(
         "commit refused: the group is at epoch {current} already, by the commit with sequence number {winner}; \
@@ -106,7 +112,7 @@ impl Close {
             Self::Integrity(_) | Self::WrongTag => "integrity",
             Self::Forbidden { .. } => "forbidden",
             Self::PublishRate { .. } => "publish_rate",
-            Self::SlowConsumer { .. } => "slow_consumer",
+            Self::SlowConsumer { .. } | Self::Stalled { .. } => "slow_consumer",
             Self::CommitRefused { .. } => "commit_refused",
             Self::NotMls => "not_mls",
             Self::Expired => "expired",

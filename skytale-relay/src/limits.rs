@@ -1,5 +1,7 @@
 //! What a relay allows.
 
+use std::time::Duration;
+
 use skytale_core::FrameLimits;
 
 use crate::channel::ProposalLimits;
@@ -31,6 +33,8 @@ pub struct Limits {
     /// The most answers of the relay's that wait for one session, which take no more bytes than unarchived messages;
     /// beyond, it is closed. Default: 16,384.
     pub queued_answers: usize,
+    /// How long a peer may take nothing of what waits for it; then its session is closed. Default: 30 s.
+    pub stalled: Duration,
     /// The most messages of one session that wait to be archived, or for those before; beyond, it is read no further.
     /// Default: 1,024.
     pub unarchived_in_flight: usize,
@@ -61,6 +65,7 @@ impl Default for Limits {
             queued_bytes: 4 * 1024 * 1024,
             queued_unarchived: 4_096,
             queued_answers: 16_384,
+            stalled: Duration::from_secs(30),
             unarchived_in_flight: 1_024,
             unarchived_bytes_in_flight: 4 * 1024 * 1024,
             proposals_per_epoch: 64,

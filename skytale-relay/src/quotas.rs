@@ -35,6 +35,11 @@ pub(crate) struct Share {
 const FORGET_AT: usize = 10_000;
 
 impl Quotas {
+    /// Returns how many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
     /// Admits a session of an account.
     pub fn admit(&self, account: &Arc<str>, limits: &Limits) -> Result<Share, ConnectError> {
         if self.accounts.len() > FORGET_AT {

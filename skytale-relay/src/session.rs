@@ -1,6 +1,7 @@
 //! One admitted peer: reads what it sends, until it ends, its credentials expire, or the relay drains.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use skytale_core::extension::Extension;
 use skytale_core::{Body, ChannelName, Dialect, Envelope, Header, Principal, Verb};
 
 use crate::auth::AuthError;
-use crate::channel::{Outbound, Outbox};
+use crate::channel::{Outbound, Outbox, SessionId};
 use crate::close::Close;
 use crate::connect::{Connect, ConnectError};
 use crate::identity::Identity;
@@ -38,6 +39,7 @@ pub struct Session {
 pub(crate) struct Context {
     pub relay: Arc<Shared>,
     pub identity: Identity,
+    pub remote: Option<SocketAddr>,
     pub outbox: Arc<Outbox>,
 }
 
@@ -78,6 +80,11 @@ impl Context {
         }
     }
 
+    /// Returns what sessions of one connection share.
+    fn peer(&self) -> (Option<SocketAddr>, Option<SessionId>) {
+        (self.remote, self.remote.is_none().then(|| self.outbox.session()))
+    }
+
     /// Waits until the principal's token is revoked.
     async fn revoked(&self) {
         let mut changed = self.relay.revocations.watch();
@@ -104,7 +111,7 @@ impl Session {
         let outbox = Arc::new(Outbox::new(&relay.limits));
         tracing::debug!(session = ?outbox.session(), remote = ?connect.remote, "session admitted");
         let identity = Identity::new(connect.peer, connect.renewal);
-        let context = Arc::new(Context { relay: relay.clone(), identity, outbox });
+        let context = Arc::new(Context { relay: relay.clone(), identity, remote: connect.remote, outbox });
         Ok(Self::new(context, share))
     }
 
@@ -232,7 +239,10 @@ async fn until_closed_or_drained(context: &Context) -> Close {
     tokio::select! {
         () = context.outbox.closed() => context.outbox.reason().unwrap_or(Close::ByPeer),
         () = context.revoked() => Close::Revoked,
-        retry_after = context.relay.drain.started() => Close::Draining { retry_after },
+        stalled = context.outbox.stalled() => stalled,
+        draining = context.relay.drain.turn_of(context.peer(), || context.relay.quotas.sessions()) => {
+            Close::Draining { retry_after: draining.retry_after }
+        }
     }
 }
 

@@ -81,7 +81,12 @@ async fn read(number: usize, channel: Channel, history: Arc<History>) {
             Ok(Event::Gap { from, to }) => {
                 history.fault(format!("agent {number}: {from} to {to} are missing"))
             }
-            Ok(event @ (Event::Undecryptable { .. } | Event::Forked { .. } | Event::Evicted { .. })) => {
+            Ok(
+                event @ (Event::Undecryptable { .. }
+                | Event::Forked { .. }
+                | Event::Evicted { .. }
+                | Event::HistoryDiffers { .. }),
+            ) => {
                 history.fault(format!("agent {number}: {event:?}"));
             }
             Ok(_) => {}

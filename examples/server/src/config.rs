@@ -91,6 +91,7 @@ pub struct LimitsConfig {
     pub max_queued_bytes: Option<usize>,
     pub max_queued_unarchived: Option<usize>,
     pub max_queued_answers: Option<usize>,
+    pub stalled_seconds: Option<u64>,
     pub max_unarchived_in_flight: Option<usize>,
     pub max_unarchived_bytes_in_flight: Option<usize>,
     pub max_unauthenticated_connections: Option<usize>,
@@ -363,6 +364,7 @@ impl LimitsConfig {
         set(&mut limits.unarchived_bytes_in_flight, self.max_unarchived_bytes_in_flight);
         set(&mut limits.proposals_per_epoch, self.max_proposals_per_epoch);
         set(&mut limits.proposals_per_principal, self.max_proposals_per_principal);
+        limits.stalled = self.stalled_seconds.map_or(limits.stalled, Duration::from_secs);
         limits.publish_rate = self.max_publish_rate.unwrap_or(limits.publish_rate);
         limits.claims_per_minute = self.max_claims_per_minute.unwrap_or(limits.claims_per_minute);
         limits.claims_per_hour = self.max_claims_per_hour.unwrap_or(limits.claims_per_hour);

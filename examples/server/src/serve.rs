@@ -116,10 +116,7 @@ impl Edges {
             .with_readiness(ready);
         let mut limits = config.limits.quic();
         limits.grace = grace;
-        let draining = async {
-            drain.started().await;
-        };
-        let quic = quic::serve(self.quic, service, limits, draining);
+        let quic = quic::serve(self.quic, service, limits, drain.started());
         tokio::join!(server.serve(self.grpc, stop.received()), quic);
         let _ = tokio::time::timeout(FLUSH, relay.flush()).await;
         tracing::info!("drained");

@@ -164,6 +164,7 @@ merge!(crate::config::LimitsConfig {
     max_queued_bytes,
     max_queued_unarchived,
     max_queued_answers,
+    stalled_seconds,
     max_unarchived_in_flight,
     max_unarchived_bytes_in_flight,
     max_unauthenticated_connections,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use skytale_client::{Channel as Inner, Event, Result};
+use skytale_client::{ArchiveDurability, Channel as Inner, Event, Result};
 use tokio::sync::Mutex;
 
 use crate::event::Handed;
@@ -67,6 +67,16 @@ impl Channel {
     #[getter]
     fn said(&self) -> u64 {
         self.inner.said()
+    }
+
+    #[getter]
+    fn durability(&self) -> Option<&'static str> {
+        match self.inner.durability()? {
+            ArchiveDurability::Memory => Some("memory"),
+            ArchiveDurability::Process => Some("process"),
+            ArchiveDurability::Disk => Some("disk"),
+            ArchiveDurability::Unspecified => None,
+        }
     }
 
     #[getter]

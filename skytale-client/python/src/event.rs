@@ -21,6 +21,10 @@ pub fn to_python(event: Event, py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
         Event::Evicted { sequence } => ("evicted", sequence).into_pyobject(py),
         Event::Gap { from, to } => ("gap", from, to).into_pyobject(py),
         Event::Undecryptable { sequence, reason } => ("undecryptable", sequence, reason).into_pyobject(py),
+        Event::HistoryDiffers { sender, sequence, through, own, theirs } => {
+            let (own, theirs) = (PyBytes::new(py, &own), PyBytes::new(py, &theirs));
+            ("history_differs", sender, sequence, through, own, theirs).into_pyobject(py)
+        }
         Event::Forked { sequence, epoch } => ("forked", sequence, epoch).into_pyobject(py),
         Event::Resynced { epoch, sequence } => ("rejoined", epoch, sequence).into_pyobject(py),
         Event::NotSent(unsent) => {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use skytale_core::mls::{ContentType, MlsHeader, SenderKind};
 
-use super::{CommitState, Machine, Phase};
+use super::history::Difference;
+use super::{CommitState, Machine, Mark, Phase, id_of};
 use crate::content::Content;
 use crate::error::Result;
 use crate::event::{Event, Message};
@@ -26,9 +27,12 @@ impl Machine {
         if previous > self.cursor {
             let event = Event::Gap { from: self.cursor + 1, to: previous };
             self.tell(previous, event)?;
+            self.history.lose();
         }
         self.cursor = sequence;
         self.moved = true;
+        // An agent gets its own messages as a place without bytes, whose id is made of them.
+        self.history.read(sequence, message.map(id_of).or(id).unwrap_or_default());
         let own = self.pending.as_ref().map(|in_flight| in_flight.pending.id);
         if id.is_some() && id == own {
             return self.commit_won(sequence);
@@ -80,16 +84,25 @@ impl Machine {
         sender: String,
         content: Vec<u8>,
     ) -> Result<()> {
-        let body = match Content::decode(content) {
-            Some(Content::Message(body)) => body,
-            Some(Content::Cover) => return Ok(()),
-            None => {
-                let reason = "its content is of a version that this one does not know".to_owned();
-                return self.tell(sequence, Event::Undecryptable { sequence, reason });
-            }
+        let Some((content, mark)) = Content::decode(content) else {
+            let reason = "its content is of a version that this one does not know".to_owned();
+            return self.tell(sequence, Event::Undecryptable { sequence, reason });
         };
-        let (channel, sender) = (self.channel.to_string(), sender);
+        self.compare(sequence, epoch, &sender, &mark)?;
+        let Content::Message(body) = content else { return Ok(()) };
+        let channel = self.channel.to_string();
         self.tell(sequence, Event::Message(Message { channel, sender, sequence, id, epoch, body }))
+    }
+
+    /// Compares what the sender of a message had read with what this agent has.
+    fn compare(&mut self, sequence: u64, epoch: u64, sender: &str, mark: &Mark) -> Result<()> {
+        let Some(Difference { through, own, theirs }) =
+            self.history.compare(mark, epoch == self.group.epoch())
+        else {
+            return Ok(());
+        };
+        let sender = sender.to_owned();
+        self.tell(sequence, Event::HistoryDiffers { sender, sequence, through, own, theirs })
     }
 
     /// Another member's commit is applied: whatever commit of the agent's was pending has lost.
@@ -106,6 +119,7 @@ impl Machine {
         if !self.group.is_active() {
             return self.evicted(sequence);
         }
+        self.history.begin(sequence, self.group.epoch_authenticator());
         self.tell_difference(sequence, before, &self.group.members())?;
         let epoch = self.group.epoch();
         self.tell(sequence, Event::Epoch { epoch, sequence })

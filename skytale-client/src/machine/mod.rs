@@ -7,6 +7,7 @@
 mod commits;
 mod delivery;
 mod effects;
+mod history;
 mod leaving;
 mod record;
 mod relay;
@@ -23,9 +24,10 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use skytale_core::ChannelName;
-use skytale_core::extension::{Content, Extension, Resume};
+use skytale_core::extension::{Content, Durability, Extension, Resume};
 
 pub(crate) use effects::{Change, Effects, EventKey, Kind, Ticket};
+pub(crate) use history::Mark;
 pub(crate) use record::{ChannelRecord, Intent, ONLY, Phase, Stored, put, read};
 
 use crate::content::Padding;
@@ -35,6 +37,7 @@ use crate::group::Group;
 use crate::identity::Identity;
 use crate::suite::Suite;
 use commits::Wanted;
+use history::History;
 use leaving::Leaving;
 use record::Pending;
 use relay::Asked;
@@ -73,6 +76,7 @@ pub(crate) struct Machine {
     channel: ChannelName,
     group: Group,
     cursor: u64,
+    history: History,
     phase: Phase,
     options: Options,
     now: Now,
@@ -88,6 +92,8 @@ pub(crate) struct Machine {
     last_key: u64,
     /// How many messages the agent has said in its life.
     said: u64,
+    /// What survives at the relay, as it said last.
+    durability: Option<Durability>,
     /// Whether the last steps of the state may be missing: the agent encrypts no message before it has new keys.
     in_doubt: bool,
     /// When the agent may try again to give itself new keys, after it could not.
@@ -190,7 +196,9 @@ impl Machine {
 
     /// Takes a group that was joined by the Welcome of the commit with a number.
     pub fn joined(channel: &ChannelName, group: Group, commit: u64, options: Options) -> Self {
-        Self::new(channel.clone(), group, commit, Phase::Member, options)
+        let mut machine = Self::new(channel.clone(), group, commit, Phase::Member, options);
+        machine.history.begin(commit, machine.group.epoch_authenticator());
+        machine
     }
 
     /// Takes the place of an earlier membership: what the agent has said counts on, and all but its events goes.
@@ -218,6 +226,7 @@ impl Machine {
         let mut machine = Self::new(channel.clone(), group, record.cursor, record.phase, options);
         (machine.moved, machine.said, machine.next_part) = (false, record.said, record.parts);
         machine.uninvited = record.uninvited;
+        machine.history = History::restored(record.history);
         for (key, intent) in record::read_all(&stored, Kind::Intent)? {
             machine.intents.insert(key, Wanted::restored(intent));
         }
@@ -239,6 +248,7 @@ impl Machine {
             channel,
             group,
             cursor,
+            history: History::default(),
             phase,
             options,
             now: 0,
@@ -251,6 +261,7 @@ impl Machine {
             outbox: BTreeMap::new(),
             last_key: 0,
             said: 0,
+            durability: None,
             in_doubt: false,
             rotates_from: 0,
             sent_in_epoch: 0,
@@ -316,6 +327,7 @@ impl Machine {
                 said,
                 parts: self.next_part,
                 uninvited: self.uninvited,
+                history: self.history.to_record(),
             };
             effects.changes.push(put(Kind::Channel, ONLY, &record)?);
         }
@@ -365,6 +377,10 @@ impl Machine {
 
     pub fn said(&self) -> u64 {
         self.said
+    }
+
+    pub fn durability(&self) -> Option<Durability> {
+        self.durability
     }
 
     fn connected(&mut self) {

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::effects::{Change, Kind};
+use super::history::HistoryRecord;
 use crate::error::{Error, Result};
 
 /// What is stored of one channel: by kind, then key.
@@ -29,6 +30,9 @@ pub(crate) struct ChannelRecord {
     /// The number of the first external commit that the agent has refused.
     #[serde(default)]
     pub uninvited: Option<u64>,
+    /// What was read, as a digest.
+    #[serde(default)]
+    pub history: HistoryRecord,
 }
 
 /// Where the agent stands with a channel.

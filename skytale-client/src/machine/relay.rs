@@ -1,7 +1,7 @@
 //! What the relay says: answers, messages of the channel, and where the agent's own have their place.
 
 use bytes::Bytes;
-use skytale_core::extension::{Accepted, Code, Content, Extension, Refused};
+use skytale_core::extension::{Accepted, Code, Content, Durability, Extension, Refused};
 use skytale_core::{Dialect, Envelope, FrameLimits};
 
 use super::{CommitState, Link, Machine, Phase};
@@ -54,6 +54,9 @@ impl Machine {
     }
 
     fn accepted(&mut self, asked: Asked, accepted: Accepted) -> Result<()> {
+        if !matches!(accepted.durability(), Durability::Unspecified) {
+            self.durability = Some(accepted.durability());
+        }
         match asked {
             Asked::Resume => self.link = Link::Up,
             Asked::Message(key) => return self.sent(key, accepted.sequence),

@@ -115,6 +115,8 @@ impl Machine {
         self.returning = Returning::default();
         let before = self.others();
         self.group.replace(*group);
+        self.history.lose();
+        self.history.begin(sequence, self.group.epoch_authenticator());
         self.tell_difference(sequence, &before, &self.others())?;
         self.has_new_keys();
         self.phase = Phase::Member;

@@ -5,7 +5,7 @@ use skytale_core::extension::{self, Content as Request, Submit};
 use super::record::{Outgoing, Sealed, put};
 use super::relay::Asked;
 use super::{Change, Kind, Link, Machine, Now, Ticket, id_of};
-use crate::content::Content;
+use crate::content::{self, Content};
 use crate::error::{Error, Result};
 use crate::event::{Event, Unsent};
 
@@ -147,6 +147,7 @@ impl Machine {
 
     fn seal(&mut self, key: u64) -> Result<()> {
         let Some(sending) = self.outbox.get_mut(&key) else { return Ok(()) };
+        content::mark(&mut sending.outgoing.content, &self.history.mark());
         let message = self.group.encrypt(&sending.outgoing.content)?;
         let (id, epoch) = (id_of(&message), self.group.epoch());
         sending.outgoing.sealed = Some(Sealed { id, epoch, message });
@@ -188,7 +189,7 @@ impl Machine {
         let Some(sending) = self.outbox.remove(&key) else { return Ok(()) };
         self.changes.push(Change::Delete { kind: Kind::Outgoing, key: key.to_be_bytes().to_vec() });
         if let (None, Err(error)) = (sending.ticket, &outcome)
-            && let Some(Content::Message(body)) = Content::decode(sending.outgoing.content)
+            && let Some((Content::Message(body), _)) = Content::decode(sending.outgoing.content)
         {
             return self.tell(self.cursor, Event::NotSent(Unsent { body, reason: error.to_string() }));
         }

@@ -565,3 +565,38 @@ fn an_agent_cannot_remove_itself() {
     let effects = change(&mut machine, vec![Intent::Remove { agent: "acme/agents/agent".to_owned() }]);
     assert!(is_told(&effects, 1, |outcome| matches!(outcome, Err(Error::Configuration { .. }))));
 }
+
+/// Tells a machine of what was said at numbers 2 and 3, in this order.
+fn hear(machine: &mut Machine, said: [&Vec<u8>; 2]) {
+    for (sequence, message) in (2..).zip(said) {
+        step(machine, deliver(sequence, message.clone()), 0);
+    }
+}
+
+#[test]
+fn a_relay_that_shows_its_members_different_histories_is_noticed_by_the_next_message() {
+    let names = [identity("acme/agents/alice"), identity("acme/agents/bob"), identity("acme/agents/carol")];
+    let (mut others, joined) = group(&names.each_ref());
+    let join = |group| Machine::joined(&channel(), group, 1, Options::default());
+    let mut machines: Vec<_> = joined.into_iter().map(join).collect();
+    let said = [b"yes", b"no!"].map(|body| {
+        let content = crate::content::Content::Message(body.to_vec()).encode(Padding::None).expect("fits");
+        others.encrypt(&content).expect("encrypts")
+    });
+    let [alice, bob, carol] = &mut machines[..] else { unreachable!("three have joined") };
+    hear(alice, [&said[0], &said[1]]);
+    hear(bob, [&said[1], &said[0]]);
+    hear(carol, [&said[0], &said[1]]);
+    connect(alice);
+    let (_, message) = asked(&send(alice));
+    let told = step(bob, deliver(4, message.clone()), 0).events;
+    let [(_, Event::HistoryDiffers { sender, sequence: 4, through: 3, own, theirs }), (_, Event::Message(_))] =
+        &told[..]
+    else {
+        panic!("{told:?}");
+    };
+    assert_eq!(sender, "acme/agents/alice");
+    assert_ne!(own, theirs);
+    let told = step(carol, deliver(4, message), 0).events;
+    assert!(matches!(&told[..], [(_, Event::Message(_))]), "{told:?}");
+}

@@ -151,6 +151,9 @@ pub struct Accepted {
     /// For Authenticate: when the token expires, in seconds since 1970; 0 for never.
     #[prost(uint64, tag = "3")]
     pub expires: u64,
+    /// For a message: what it survives from now on.
+    #[prost(enumeration = "Durability", tag = "4")]
+    pub durability: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Refused {
@@ -241,6 +244,41 @@ pub struct Drain {
 /// A Welcome waits for the agent whose name is subscribed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WelcomeWaits {}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Durability {
+    Unspecified = 0,
+    /// Nothing: it lives as long as the relay's process.
+    Memory = 1,
+    /// The end of the process, but not of the machine.
+    Process = 2,
+    /// The end of the machine: it is on stable storage.
+    Disk = 3,
+}
+impl Durability {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DURABILITY_UNSPECIFIED",
+            Self::Memory => "DURABILITY_MEMORY",
+            Self::Process => "DURABILITY_PROCESS",
+            Self::Disk => "DURABILITY_DISK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DURABILITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "DURABILITY_MEMORY" => Some(Self::Memory),
+            "DURABILITY_PROCESS" => Some(Self::Process),
+            "DURABILITY_DISK" => Some(Self::Disk),
+            _ => None,
+        }
+    }
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Code {

@@ -214,11 +214,7 @@ impl Stream for Outbound {
         if self.ended {
             return Poll::Ready(None);
         }
-        let queued = {
-            let mut state = self.outbox.lock();
-            state.wait(cx.waker());
-            state.pop()
-        };
+        let queued = self.outbox.lock().poll(cx.waker());
         if let Some(queued) = queued {
             return Poll::Ready(Some(Ok(self.seal_queued(queued))));
         }
@@ -227,7 +223,10 @@ impl Stream for Outbound {
             return Poll::Ready(Some(close).filter(|close| *close != Close::ByPeer).map(Err));
         }
         match ready!(self.poll_archive(cx)) {
-            Ok(frame) => Poll::Ready(Some(Ok(frame))),
+            Ok(frame) => {
+                self.outbox.lock().given();
+                Poll::Ready(Some(Ok(frame)))
+            }
             Err(close) => {
                 self.outbox.close(close.clone());
                 self.ended = true;

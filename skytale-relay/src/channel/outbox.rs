@@ -51,6 +51,7 @@ struct Allowed {
     archived: Amount,
     unarchived: Amount,
     answers: Amount,
+    stalled: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +65,10 @@ pub(super) struct State {
     /// Subscriptions that have to read the archive.
     pub lagging: VecDeque<Arc<Subscription>>,
     pub closed: Option<Close>,
+    /// Who waits for more; nobody while the transport has yet to send what it took.
     waker: Option<Waker>,
+    /// How often the transport has asked for more.
+    polls: u64,
     /// The names that the session speaks as.
     sources: Vec<Name>,
     /// The Pings that were queued last.
@@ -91,6 +95,9 @@ pub(super) enum Queued {
 /// How many source names of a session are remembered, and how many Pings.
 const SOURCES: usize = 64;
 const PINGS: usize = 64;
+
+/// How often it is looked whether a transport is stuck, while it may be.
+const LOOKS: u32 = 4;
 
 impl Outbox {
     pub fn new(limits: &Limits) -> Self {
@@ -249,6 +256,22 @@ impl Outbox {
         self.ended.cancelled().await;
     }
 
+    /// Waits until the transport has not asked for more in too long a time, although something waits; then gives up what
+    /// does.
+    pub async fn stalled(&self) -> Close {
+        let allowed = self.allowed.stalled;
+        let (mut polls, mut looks) = (0, 0);
+        while looks < LOOKS {
+            tokio::time::sleep(allowed / LOOKS).await;
+            let state = self.lock();
+            let is_stuck = state.waker.is_none() && state.polls == polls;
+            (polls, looks) = (state.polls, if is_stuck && polls > 0 { looks + 1 } else { 0 });
+        }
+        let close = Close::Stalled { allowed };
+        self.give_up(self.lock(), close.clone());
+        close
+    }
+
     /// Tells whether the session is closed.
     pub fn has_ended(&self) -> bool {
         self.ended.is_cancelled()
@@ -320,8 +343,23 @@ impl Outbox {
 }
 
 impl State {
-    /// Takes what waits longest.
-    pub fn pop(&mut self) -> Option<Queued> {
+    /// Takes what waits longest, or leaves a waker.
+    pub fn poll(&mut self, waker: &Waker) -> Option<Queued> {
+        self.polls += 1;
+        let queued = self.pop();
+        match queued {
+            Some(_) => self.waker = None,
+            None => self.wait(waker),
+        }
+        queued
+    }
+
+    /// Notes that the transport was given something to send.
+    pub fn given(&mut self) {
+        self.waker = None;
+    }
+
+    fn pop(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
         match &queued {
             Queued::Control(frame) => self.answers.subtract(frame.len()),
@@ -357,6 +395,7 @@ impl Allowed {
             archived: Amount { messages: limits.queued_messages, bytes: limits.queued_bytes },
             unarchived: Amount { messages: limits.queued_unarchived, bytes },
             answers: Amount { messages: limits.queued_answers, bytes },
+            stalled: limits.stalled,
         }
     }
 }
@@ -471,5 +510,32 @@ mod tests {
         assert_eq!(outbox.reason(), None, "what was sent makes room");
         outbox.send(Bytes::from_static(b"answer"));
         assert_eq!(outbox.reason(), Some(Close::SlowConsumer { what: "answers", allowed: 3 }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transport_that_asks_for_no_more_is_noticed_and_an_idle_one_is_not() {
+        let outbox = outbox(|limits| limits.stalled = Duration::from_secs(30));
+        let long = Duration::from_secs(3_600);
+        let mut stalled = std::pin::pin!(outbox.stalled());
+        assert!(outbox.lock().poll(Waker::noop()).is_none());
+        assert!(tokio::time::timeout(long, &mut stalled).await.is_err(), "nothing waits for it");
+        for _ in 0..10 {
+            outbox.send(Bytes::from_static(b"answer"));
+            assert!(outbox.lock().poll(Waker::noop()).is_some());
+            let slow = tokio::time::timeout(Duration::from_secs(20), &mut stalled).await;
+            assert!(slow.is_err(), "it sends, slowly");
+        }
+        let close = tokio::time::timeout(long, &mut stalled).await.expect("noticed");
+        assert_eq!(close, Close::Stalled { allowed: Duration::from_secs(30) });
+        assert!(outbox.lock().poll(Waker::noop()).is_none(), "what waited is given up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transport_that_is_woken_and_never_asks_is_noticed() {
+        let outbox = outbox(|_| ());
+        assert!(outbox.lock().poll(Waker::noop()).is_none());
+        outbox.send(Bytes::from_static(b"answer"));
+        let stalled = tokio::time::timeout(Duration::from_secs(60), outbox.stalled()).await;
+        assert_eq!(stalled, Ok(Close::Stalled { allowed: Duration::from_secs(30) }));
     }
 }

@@ -83,9 +83,7 @@ impl Channel {
                 None => Ok(None),
             };
             match found {
-                Ok(Some(number)) => {
-                    self.settle(vec![item], vec![Outcome::Repeated(number)], &appending.meter)
-                }
+                Ok(Some(number)) => self.settle(vec![item], vec![Outcome::Repeated(number)], appending),
                 Ok(None) => item.refuse_proposal(limits),
                 Err(error) => self.refuse(vec![item], error, &appending.meter),
             }

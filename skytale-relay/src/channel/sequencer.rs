@@ -207,7 +207,7 @@ impl Channel {
     async fn conclude(&self, archived: Archived<'_>, appending: &Appending) {
         let Archived { batch, outcome, _in_flight } = archived;
         match outcome {
-            Ok(outcomes) => self.settle(batch, outcomes, &appending.meter),
+            Ok(outcomes) => self.settle(batch, outcomes, appending),
             Err(error) if is_conflict(&error) && batch.len() > 1 => {
                 drop(_in_flight);
                 self.decide_each(batch, appending).await;
@@ -226,7 +226,7 @@ impl Channel {
             }
             let Archived { batch, outcome, _in_flight } = self.archive(batch, appending).await;
             match outcome {
-                Ok(outcomes) => self.settle(batch, outcomes, &appending.meter),
+                Ok(outcomes) => self.settle(batch, outcomes, appending),
                 Err(error) => self.refuse(batch, error, &appending.meter),
             }
         }
@@ -256,7 +256,8 @@ impl Channel {
         if is_unconditional(waiting.items.front()) { waiting.take() } else { None }
     }
 
-    pub(super) fn settle(&self, batch: Vec<Item>, outcomes: Vec<Outcome>, meter: &Meter) {
+    pub(super) fn settle(&self, batch: Vec<Item>, outcomes: Vec<Outcome>, appending: &Appending) {
+        let (meter, durability) = (&appending.meter, appending.store.durability());
         let mut delivered = 0;
         for (item, outcome) in batch.into_iter().zip(outcomes) {
             let from = item.publisher.session();
@@ -276,7 +277,7 @@ impl Channel {
             };
             if let Some(request) = item.request {
                 let repeated = matches!(outcome, Outcome::Repeated(_));
-                item.publisher.answer(request, native::accepted(number, repeated));
+                item.publisher.answer(request, native::archived(number, repeated, durability));
             }
             if sessions == 0 {
                 meter.unroutable.increment(1);

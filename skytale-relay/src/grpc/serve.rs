@@ -49,7 +49,7 @@ where
         self
     }
 
-    /// Sets how long connections have to end once their sessions were told. Default: 10 s.
+    /// Sets how long connections have to end. Many sessions end one after another, over up to half of it. Default: 10 s.
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -81,7 +81,8 @@ where
             stop.cancel();
             // A stream that ends while the port still accepts could come back to it, and be lost for good.
             let _ = accepting.await;
-            self.drain.start(self.retry_after);
+            // The other half of the grace is theirs to finish in.
+            self.drain.start_within(self.grace / 2, self.retry_after);
             ended.cancel();
             tokio::time::sleep(self.grace).await;
         };

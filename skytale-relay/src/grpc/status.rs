@@ -23,7 +23,10 @@ pub(super) fn of_close(close: &Close) -> Status {
         Close::PublishRate { .. } | Close::QuotaExceeded { .. } => Code::ResourceExhausted,
         Close::CommitRefused { .. } => Code::Aborted,
         Close::Expired | Close::Revoked => Code::Unauthenticated,
-        Close::SlowConsumer { .. } | Close::ArchiveUnavailable | Close::Draining { .. } => Code::Unavailable,
+        Close::SlowConsumer { .. }
+        | Close::Stalled { .. }
+        | Close::ArchiveUnavailable
+        | Close::Draining { .. } => Code::Unavailable,
     };
     Status::new(code, close.to_string())
 }

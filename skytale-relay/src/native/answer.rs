@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use skytale_core::SequenceNumber;
-use skytale_core::extension::{Accepted, Code, Content, Missed, Refused};
-use skytale_store::StoreError;
+use skytale_core::extension::{self, Accepted, Code, Content, Missed, Refused};
+use skytale_store::{Durability, StoreError};
 
 use crate::close::Close;
 
@@ -132,9 +132,20 @@ impl From<Refusal> for Refused {
     }
 }
 
-/// Says under which number a message was archived.
+/// Says that a request was done, and a number.
 pub(crate) fn accepted(sequence: SequenceNumber, repeated: bool) -> Content {
-    Content::Accepted(Accepted { sequence: sequence.0, repeated, expires: 0 })
+    Content::Accepted(Accepted { sequence: sequence.0, repeated, ..Default::default() })
+}
+
+/// Says under which number a message was archived, and what it survives there.
+pub(crate) fn archived(sequence: SequenceNumber, repeated: bool, durability: Durability) -> Content {
+    let durability = match durability {
+        Durability::Memory => extension::Durability::Memory,
+        Durability::Process => extension::Durability::Process,
+        Durability::Disk => extension::Durability::Disk,
+    };
+    let durability = durability.into();
+    Content::Accepted(Accepted { sequence: sequence.0, repeated, durability, ..Default::default() })
 }
 
 /// Says that a message was refused by the archive.

@@ -7,7 +7,7 @@ use skytale_core::{ChannelName, Envelope, SequenceNumber, Verb};
 use skytale_store::{Bundle, MessageId, Outcome, StoreError};
 use tokio::time::Instant;
 
-use super::{Native, Refusal, Submission, accepted};
+use super::{Native, Refusal, Submission, archived};
 use crate::channel::Channel;
 use crate::close::Close;
 use crate::joins::Ticket;
@@ -63,7 +63,8 @@ impl Native<'_> {
             Ok(outcome) => {
                 agents.iter().for_each(|agent| self.tell_of_welcome(agent));
                 let repeated = matches!(outcome, Outcome::Repeated(_));
-                Ok(accepted(outcome.sequence(), repeated))
+                let durability = self.context.relay.appending.store.durability();
+                Ok(archived(outcome.sequence(), repeated, durability))
             }
             Err(error) => Err(self.with_missed(Refusal::of(&error, made_in), &channel, applied).await),
         }

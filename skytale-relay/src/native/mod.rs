@@ -14,7 +14,7 @@ use skytale_core::mls::{ContentType, MlsHeader, SenderKind};
 use skytale_core::{Body, ChannelName, Envelope, SequenceNumber, Verb};
 use skytale_store::{GroupEpoch, GroupId, MessageId, Precondition};
 
-pub(crate) use answer::{Refusal, Standing, accepted, refused};
+pub(crate) use answer::{Refusal, Standing, accepted, archived, refused};
 
 use crate::auth::AuthError;
 use crate::channel::Start;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from skytale import _native, _process
 from skytale.errors import ClosedError, ConfigurationError
@@ -206,6 +206,14 @@ class Conversation:
     def said(self) -> int:
         """How many messages this agent has said here in its life, those that still wait to be sent included."""
         return self._native.said
+
+    @property
+    def durability(self) -> Literal["memory", "process", "disk"] | None:
+        """What messages survive once the relay has acknowledged them, as it said with the last one; `None` before that.
+
+        `"disk"`: the end of its machine; `"process"`: the end of its process; `"memory"`: neither.
+        """
+        return self._native.durability
 
     @property
     def is_member(self) -> bool:

@@ -1,7 +1,7 @@
 """The native half of the package; import `skytale` instead."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import Literal, final
 
 __version__: str
 __all__ = [
@@ -68,6 +68,8 @@ class Channel:
     def position(self) -> int: ...
     @property
     def said(self) -> int: ...
+    @property
+    def durability(self) -> Literal["memory", "process", "disk"] | None: ...
     @property
     def is_member(self) -> bool: ...
     @property

@@ -13,6 +13,7 @@ __all__ = [
     "Evicted",
     "Forked",
     "Gap",
+    "HistoryDiffers",
     "Joined",
     "Lagging",
     "Left",
@@ -116,6 +117,21 @@ class Undecryptable:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryDiffers:
+    """The sender of a message has read other records than this agent, or in another order, up to the number `through`.
+
+    The relay shows its members different histories, or that member lies. Told once an epoch; messages go on as before.
+    """
+
+    sender: str
+    sequence: int
+    through: int
+    own: bytes
+    theirs: bytes
+    received_at: datetime = field(default_factory=_now, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Forked:
     """The group went on without this agent, whose state is of another history.
 
@@ -209,6 +225,7 @@ Event: TypeAlias = (
     | Evicted
     | Gap
     | Undecryptable
+    | HistoryDiffers
     | Forked
     | Rejoined
     | NotSent
@@ -232,6 +249,7 @@ _KINDS: dict[str, type[Event]] = {
     "evicted": Evicted,
     "gap": Gap,
     "undecryptable": Undecryptable,
+    "history_differs": HistoryDiffers,
     "forked": Forked,
     "rejoined": Rejoined,
     "not_sent": NotSent,

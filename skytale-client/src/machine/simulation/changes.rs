@@ -64,6 +64,8 @@ impl World {
                 assert_eq!(group.epoch(), first.epoch(), "epoch of agent {number}");
                 assert_eq!(group.epoch_authenticator(), first.epoch_authenticator(), "agent {number} forked");
             }
+            let deceived = |event: &Event| matches!(event, Event::HistoryDiffers { .. });
+            assert!(!agent.events().iter().any(deceived), "agent {number}");
             let memberships = self.memberships(name);
             let was_member =
                 |sequence: u64| memberships.iter().any(|(from, to)| *from < sequence && sequence < *to);

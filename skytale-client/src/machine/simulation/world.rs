@@ -224,8 +224,13 @@ impl World {
         let first = &self.agents[0].machine;
         for (number, agent) in self.agents.iter().enumerate() {
             for event in agent.events() {
-                let fine =
-                    !matches!(event, Event::Undecryptable { .. } | Event::Forked { .. } | Event::Gap { .. });
+                let fine = !matches!(
+                    event,
+                    Event::Undecryptable { .. }
+                        | Event::Forked { .. }
+                        | Event::Gap { .. }
+                        | Event::HistoryDiffers { .. }
+                );
                 assert!(fine, "agent {number} was told {event:?}");
             }
             assert_eq!(agent.failed, Vec::<String>::new(), "agent {number}");
