@@ -12,6 +12,7 @@ mod cursors;
 mod drain;
 pub mod grpc;
 mod handling;
+mod handshakes;
 mod identity;
 mod in_flight;
 mod joins;

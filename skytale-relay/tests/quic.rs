@@ -290,6 +290,18 @@ async fn a_connection_without_a_session_counts_as_unauthenticated_and_is_closed_
     edge.connect(ALPN).await.expect("there is room again");
 }
 
+#[tokio::test]
+async fn more_connections_at_once_than_handshakes_a_second_are_refused_and_come_in_later() {
+    let mut limits = QuicLimits::default();
+    limits.handshakes = 1;
+    let edge = Edge::start(Arc::new(MemoryStore::new()), AllowAnyone, limits).await;
+    let attempts = futures::future::join_all((0..20).map(|_| edge.connect(ALPN))).await;
+    assert!(attempts.iter().any(Result::is_ok), "one is let in");
+    assert!(attempts.iter().any(Result::is_err), "and not all");
+    let later = async { while edge.connect(ALPN).await.is_err() {} };
+    tokio::time::timeout(SOON, later).await.expect("let in later");
+}
+
 fn token(account: &str, seconds: u64, pattern: Option<&str>) -> String {
     let now =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();

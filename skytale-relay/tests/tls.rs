@@ -5,12 +5,13 @@ mod wire;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rcgen::generate_simple_self_signed;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use skytale_relay::AllowAnyone;
-use skytale_relay::grpc::TlsCertificate;
+use skytale_relay::grpc::{ConnectionLimits, Listener, TlsCertificate};
 use skytale_store::MemoryStore;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -46,7 +47,7 @@ async fn certificates_reload_without_a_restart() {
     let first = write(directory.path());
     let paths = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
     let certificate = TlsCertificate::from_pem(&paths.0, &paths.1).expect("readable");
-    let listen = |listener: skytale_relay::grpc::Listener| listener.with_tls(certificate.clone());
+    let listen = |listener: Listener| listener.with_tls(certificate.clone());
     let relay = Running::assembled(Arc::new(MemoryStore::new()), AllowAnyone, |relay| relay, listen).await;
     assert!(connects(&relay, &first).await);
     let second = write(directory.path());
@@ -58,4 +59,21 @@ async fn certificates_reload_without_a_restart() {
     let error = certificate.reload().expect_err("unreadable").to_string();
     assert!(error.contains("cert.pem"), "{error}");
     assert!(connects(&relay, &second).await, "the old one stays in use");
+}
+
+#[tokio::test]
+async fn more_connections_than_handshakes_a_second_wait_and_come_in() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let trusted = write(directory.path());
+    let (cert, key) = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
+    let certificate = TlsCertificate::from_pem(&cert, &key).expect("readable");
+    let mut limits = ConnectionLimits::default();
+    limits.handshakes = 2;
+    let listen = |listener: Listener| listener.with_tls(certificate.clone()).with_limits(limits.clone());
+    let relay = Running::assembled(Arc::new(MemoryStore::new()), AllowAnyone, |relay| relay, listen).await;
+    let start = Instant::now();
+    for _ in 0..6 {
+        assert!(connects(&relay, &trusted).await);
+    }
+    assert!(start.elapsed() >= Duration::from_millis(1_500), "two at once, then two a second");
 }

@@ -95,6 +95,7 @@ pub struct LimitsConfig {
     pub max_unarchived_in_flight: Option<usize>,
     pub max_unarchived_bytes_in_flight: Option<usize>,
     pub max_unauthenticated_connections: Option<usize>,
+    pub max_handshakes_per_second: Option<u32>,
     pub authentication_seconds: Option<u64>,
     pub max_streams_per_connection: Option<u32>,
     pub max_pending_resets: Option<usize>,
@@ -379,6 +380,7 @@ impl LimitsConfig {
         set(&mut limits.unauthenticated, self.max_unauthenticated_connections);
         set(&mut limits.unvalidated_connections, self.max_quic_unvalidated_connections);
         set(&mut limits.frame_bytes, self.max_message_size);
+        limits.handshakes = self.max_handshakes_per_second.unwrap_or(limits.handshakes);
         limits.streams_per_connection =
             self.max_quic_streams_per_connection.unwrap_or(limits.streams_per_connection);
         limits.first_frame = self.authentication_seconds.map_or(limits.first_frame, Duration::from_secs);
@@ -392,6 +394,7 @@ impl LimitsConfig {
         limits.unauthenticated = self.max_unauthenticated_connections.unwrap_or(limits.unauthenticated);
         limits.authentication_time =
             self.authentication_seconds.map_or(limits.authentication_time, Duration::from_secs);
+        limits.handshakes = self.max_handshakes_per_second.unwrap_or(limits.handshakes);
         limits.streams = self.max_streams_per_connection.unwrap_or(limits.streams);
         limits.pending_resets = self.max_pending_resets.unwrap_or(limits.pending_resets);
         limits

@@ -168,6 +168,7 @@ merge!(crate::config::LimitsConfig {
     max_unarchived_in_flight,
     max_unarchived_bytes_in_flight,
     max_unauthenticated_connections,
+    max_handshakes_per_second,
     authentication_seconds,
     max_streams_per_connection,
     max_pending_resets,

@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use crate::handshakes::handshakes;
 use crate::tls::TlsCertificate;
 
 /// What one listener allows.
@@ -26,6 +27,8 @@ pub struct ConnectionLimits {
     pub connections: usize,
     /// The most connections at once that have not opened an authenticated stream. Default: 1,024.
     pub unauthenticated: usize,
+    /// The most TLS handshakes that begin in a second; beyond, connections wait to be accepted. Default: 500.
+    pub handshakes: u32,
     /// How long a connection may go without an authenticated stream. Default: 10 s.
     pub authentication_time: Duration,
     /// The most streams at once on one connection. Default: 128.
@@ -45,6 +48,7 @@ impl Default for ConnectionLimits {
         Self {
             connections: 65_536,
             unauthenticated: 1_024,
+            handshakes: 500,
             authentication_time: Duration::from_secs(10),
             streams: 128,
             pending_resets: 20,
@@ -95,9 +99,13 @@ impl Listener {
             tls: self.tls.map(|certificate| certificate.acceptor(&[b"h2"])),
             sender,
         };
+        let handshakes = handshakes(self.limits.handshakes);
         let accepting = tokio::spawn(async move {
             let accepting = async {
                 loop {
+                    if door.tls.is_some() {
+                        handshakes.until_ready().await;
+                    }
                     match self.tcp.accept().await {
                         Ok((stream, address)) => door.admit(stream, address),
                         Err(error) => pause_after(&error).await,

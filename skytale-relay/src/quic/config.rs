@@ -18,6 +18,8 @@ pub struct QuicLimits {
     pub connections: usize,
     /// The most connections at once none of whose streams has presented a token yet. Default: 1,024.
     pub unauthenticated: usize,
+    /// The most connections that are let in in a second; beyond, they are refused. Default: 500.
+    pub handshakes: u32,
     /// The connections beyond which a new peer has to show that its address is its own. Default: 1,024.
     pub unvalidated_connections: usize,
     /// The most streams of one connection at once. Default: 256.
@@ -35,6 +37,7 @@ impl Default for QuicLimits {
         Self {
             connections: 16_384,
             unauthenticated: 1_024,
+            handshakes: 500,
             unvalidated_connections: 1_024,
             streams_per_connection: 256,
             frame_bytes: skytale_core::FrameLimits::default().frame_bytes,

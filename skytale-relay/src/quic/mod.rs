@@ -11,6 +11,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use governor::DefaultDirectRateLimiter;
 use quinn::{Connection, ConnectionError, Endpoint, Incoming};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::connect::{Connect, ConnectError, Credentials};
+use crate::handshakes::handshakes;
 use crate::session::Session;
 use arrival::Arrival;
 pub use config::{ALPN, QuicConfigError, QuicLimits, server_config};
@@ -41,7 +43,11 @@ pub async fn serve<S>(
     S::Error: Into<ConnectError>,
 {
     let (limits, tasks) = (Arc::new(limits), TaskTracker::new());
-    let unauthenticated = Arc::new(Semaphore::new(limits.unauthenticated));
+    let door = Door {
+        unauthenticated: Arc::new(Semaphore::new(limits.unauthenticated)),
+        handshakes: handshakes(limits.handshakes),
+        limits: limits.clone(),
+    };
     let (closing, ended) = (CancellationToken::new(), CancellationToken::new());
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -52,7 +58,7 @@ pub async fn serve<S>(
                 None => break,
             },
         };
-        if let Some((incoming, arrival)) = admit(&endpoint, incoming, &limits, &unauthenticated) {
+        if let Some((incoming, arrival)) = door.admit(&endpoint, incoming) {
             let (service, limits) = (service.clone(), limits.clone());
             let (closing, ended) = (closing.clone(), ended.clone());
             tasks.spawn(async move {
@@ -81,28 +87,32 @@ async fn refuse_all(endpoint: &Endpoint) {
     }
 }
 
-/// Under load a peer first has to show that its address is its own, and beyond the limits none is let in.
-fn admit(
-    endpoint: &Endpoint,
-    incoming: Incoming,
-    limits: &QuicLimits,
-    unauthenticated: &Arc<Semaphore>,
-) -> Option<(Incoming, Arrival)> {
-    let open = endpoint.open_connections();
-    if open >= limits.connections {
+/// Lets connections in, as long as there is room.
+struct Door {
+    unauthenticated: Arc<Semaphore>,
+    handshakes: DefaultDirectRateLimiter,
+    limits: Arc<QuicLimits>,
+}
+
+impl Door {
+    /// Under load a peer first has to show that its address is its own, and beyond the limits none is let in.
+    fn admit(&self, endpoint: &Endpoint, incoming: Incoming) -> Option<(Incoming, Arrival)> {
+        let open = endpoint.open_connections();
+        if open < self.limits.connections {
+            if open >= self.limits.unvalidated_connections && !incoming.remote_address_validated() {
+                let _ = incoming.retry();
+                return None;
+            }
+            if let Ok(permit) = self.unauthenticated.clone().try_acquire_owned()
+                && self.handshakes.check().is_ok()
+            {
+                let arrival = Arrival::new(incoming.remote_address(), permit);
+                return Some((incoming, arrival));
+            }
+        }
         incoming.refuse();
-        return None;
+        None
     }
-    if open >= limits.unvalidated_connections && !incoming.remote_address_validated() {
-        let _ = incoming.retry();
-        return None;
-    }
-    let Ok(permit) = unauthenticated.clone().try_acquire_owned() else {
-        incoming.refuse();
-        return None;
-    };
-    let arrival = Arrival::new(incoming.remote_address(), permit);
-    Some((incoming, arrival))
 }
 
 /// Serves the streams of a connection; none that is opened once the endpoint closes, or after too long without a session.
