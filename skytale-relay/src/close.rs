@@ -54,7 +54,7 @@ pub enum Close {
         /// How much may wait.
         allowed: usize,
     },
-    /// The peer takes nothing of what waits for it.
+    /// A native agent takes nothing of what waits for it.
     #[error("slow consumer: nothing was read for {} s; reconnect to go on", .allowed.as_secs_f32())]
     Stalled {
         /// How long that may last.

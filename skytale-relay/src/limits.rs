@@ -33,7 +33,8 @@ pub struct Limits {
     /// The most answers of the relay's that wait for one session, which take no more bytes than unarchived messages;
     /// beyond, it is closed. Default: 16,384.
     pub queued_answers: usize,
-    /// How long a peer may take nothing of what waits for it; then its session is closed. Default: 30 s.
+    /// How long a native agent may take nothing of what waits for it; then its session is closed, and it resumes with
+    /// another. Default: 30 s.
     pub stalled: Duration,
     /// The most messages of one session that wait to be archived, or for those before; beyond, it is read no further.
     /// Default: 1,024.

@@ -86,29 +86,6 @@ async fn a_session_that_lets_unarchived_messages_pile_up_is_closed_with_a_reason
     assert!(status.message().contains("slow consumer"), "{status:?}");
 }
 
-#[tokio::test]
-async fn a_session_that_reads_nothing_is_closed_with_a_reason() {
-    let mut limits = Limits::default();
-    limits.stalled = Duration::from_secs(1);
-    let relay = Running::with(|relay| relay.with_limits(limits.clone())).await;
-    let sender = relay.agent(Dialect::Slim3, "sender", 1).await;
-    let mut stuck = relay.agent(Dialect::Slim3, "stuck", 2).await;
-    let mut quick = relay.agent(Dialect::Slim3, "quick", 3).await;
-    stuck.subscribe(&room()).await;
-    quick.subscribe(&room()).await;
-    let padding = "x".repeat(200_000);
-    for _ in 0..100 {
-        sender.say(Say::msg(room(), &padding)).await;
-        quick.hear().await;
-    }
-    tokio::time::sleep(Duration::from_secs(6)).await;
-    sender.say(Say::msg(room(), "who reads, or has nothing to read, stays")).await;
-    quick.hear().await;
-    let status = stuck.ended().await;
-    assert_eq!(status.code(), Code::Unavailable);
-    assert!(status.message().contains("nothing was read for 1 s"), "{status:?}");
-}
-
 async fn replay_since_last_delivery(dialect: Dialect) {
     let relay = Running::with(|relay| relay.with_replay(Replay::SinceLastDelivery)).await;
     let sender = relay.agent(dialect, "sender", 1).await;

@@ -256,16 +256,16 @@ impl Outbox {
         self.ended.cancelled().await;
     }
 
-    /// Waits until the transport has not asked for more in too long a time, although something waits; then gives up what
-    /// does.
+    /// Waits until the transport of a native agent has not asked for more in too long a time, although something waits; then
+    /// gives up what does. The agent resumes where it was, which others cannot.
     pub async fn stalled(&self) -> Close {
         let allowed = self.allowed.stalled;
         let (mut polls, mut looks) = (0, 0);
         while looks < LOOKS {
             tokio::time::sleep(allowed / LOOKS).await;
             let state = self.lock();
-            let is_stuck = state.waker.is_none() && state.polls == polls;
-            (polls, looks) = (state.polls, if is_stuck && polls > 0 { looks + 1 } else { 0 });
+            let is_stuck = state.waker.is_none() && state.polls == polls && self.native.get().is_some();
+            (polls, looks) = (state.polls, if is_stuck { looks + 1 } else { 0 });
         }
         let close = Close::Stalled { allowed };
         self.give_up(self.lock(), close.clone());
@@ -515,6 +515,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_transport_that_asks_for_no_more_is_noticed_and_an_idle_one_is_not() {
         let outbox = outbox(|limits| limits.stalled = Duration::from_secs(30));
+        outbox.native.set(()).expect("unset");
         let long = Duration::from_secs(3_600);
         let mut stalled = std::pin::pin!(outbox.stalled());
         assert!(outbox.lock().poll(Waker::noop()).is_none());
@@ -533,6 +534,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_transport_that_is_woken_and_never_asks_is_noticed() {
         let outbox = outbox(|_| ());
+        outbox.native.set(()).expect("unset");
         assert!(outbox.lock().poll(Waker::noop()).is_none());
         outbox.send(Bytes::from_static(b"answer"));
         let stalled = tokio::time::timeout(Duration::from_secs(60), outbox.stalled()).await;

@@ -1,12 +1,14 @@
 //! What is acknowledged, and given to members: live, again, and after they were away.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use skytale_core::Dialect;
 use skytale_core::extension::{self, Content, Extension, Find, Submit};
 
 use crate::agent::{APPLICATION, Delivered, Native, channel, number, private};
 use crate::wire;
-use crate::wire::Running;
+use crate::wire::{Address, Running};
 
 #[tokio::test]
 async fn an_ack_carries_the_number_and_a_member_gets_the_message_with_it() {
@@ -41,7 +43,7 @@ async fn a_drain_says_when_to_come_back() {
     let relay = Running::start().await;
     let mut member = Native::connect(&relay).await;
     member.resume(&channel(), None).await;
-    relay.drain.start(std::time::Duration::from_secs(3));
+    relay.drain.start(Duration::from_secs(3));
     let hint = member.hint().await;
     assert!(matches!(hint, Content::Drain(drain) if drain.retry_after_ms == 3_000), "{hint:?}");
 }
@@ -111,6 +113,37 @@ async fn a_member_that_does_not_read_gets_its_own_messages_from_the_archive_in_o
         whole += u64::from(id % 2 == 0 && !delivered.blob.is_empty());
     }
     assert!(whole > 0, "some came from the archive");
+}
+
+#[tokio::test]
+async fn a_native_agent_that_reads_nothing_is_closed_with_a_reason_and_a_slim_agent_stays() {
+    let limits = |relay: skytale_relay::Relay| {
+        let mut limits = skytale_relay::Limits::default();
+        limits.stalled = Duration::from_secs(1);
+        relay.with_limits(limits)
+    };
+    let relay = Running::with(limits).await;
+    let (mut sender, mut stuck) = (Native::connect(&relay).await, Native::connect(&relay).await);
+    let mut slim = relay.agent(Dialect::Slim3, "slim", 9).await;
+    stuck.resume(&channel(), None).await;
+    let address = Address { strings: ["org", "ns", "native"].map(Into::into), id: None };
+    slim.subscribe(&address).await;
+    for id in 1..=60 {
+        let long = [private("g", 0, APPLICATION, id), vec![0; 200_000].into()].concat();
+        sender.accepted(long.into(), id).await;
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for _ in 1..=60 {
+        slim.frame().await.expect("it cannot resume, and misses nothing");
+    }
+    let status = stuck.agent.ended().await;
+    assert_eq!(status.code(), tonic::Code::Unavailable);
+    assert!(status.message().contains("nothing was read for 1 s"), "{status:?}");
+    let mut again = Native::connect(&relay).await;
+    again.resume(&channel(), Some(0)).await;
+    for id in 1..=60 {
+        assert_eq!(again.hear().await.sequence, id);
+    }
 }
 
 /// Ten messages, of which a member that has read two asks for the rest when some are gone.
