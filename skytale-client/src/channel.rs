@@ -18,7 +18,8 @@ use crate::event::Event;
 use crate::group::Member;
 use crate::inbox::Inbox;
 use crate::machine::{EventKey, Intent, Phase};
-use crate::worker::{Command, View, Waiting};
+use crate::tickets::Waiting;
+use crate::worker::{Command, View};
 
 /// An end-to-end-encrypted channel that the agent is a member of. Clones are the same channel.
 #[derive(Clone)]

@@ -23,8 +23,9 @@ use crate::machine::{Change, Kind, Machine, ONLY, Options};
 use crate::state::{AGENT, Records};
 use crate::stock::{self, key_package_changes};
 use crate::suite::Suite;
+use crate::tickets::Tickets;
 use crate::transport::Dialer;
-use crate::worker::{Command, Tickets, View, Worker};
+use crate::worker::{Command, View, Worker};
 
 /// An agent that is connected to a relay. Clones are the same agent.
 #[derive(Clone)]

@@ -20,6 +20,7 @@ mod machine;
 mod state;
 mod stock;
 mod suite;
+mod tickets;
 mod transport;
 mod worker;
 

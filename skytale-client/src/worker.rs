@@ -1,6 +1,5 @@
 //! The task of one channel: it moves bytes between the relay, the state machine, the state and the agent.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use rand::RngExt;
 use skytale_core::extension::{Authenticate, Content, Durability, Extension};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
@@ -21,8 +20,9 @@ use crate::event::Event;
 use crate::group::Member;
 use crate::identity::Identity;
 use crate::inbox::Inbox;
-use crate::machine::{EventKey, Input, Intent, Machine, Options, Phase, Ticket};
+use crate::machine::{EventKey, Input, Intent, Machine, Options, Phase};
 use crate::state::Records;
+use crate::tickets::{Tickets, Waiting};
 use crate::transport::Dialer;
 
 /// What the agent wants of a channel.
@@ -33,30 +33,6 @@ pub(crate) enum Command {
     Leave(Waiting),
     Acknowledge(EventKey),
     Close(oneshot::Sender<()>),
-}
-
-/// Who is told what became of a request, and the room that it takes up until then.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    done: oneshot::Sender<Result<u64>>,
-    #[expect(dead_code, reason = "held, not read")]
-    room: Option<OwnedSemaphorePermit>,
-}
-
-impl From<oneshot::Sender<Result<u64>>> for Waiting {
-    fn from(done: oneshot::Sender<Result<u64>>) -> Self {
-        Self { done, room: None }
-    }
-}
-
-impl Waiting {
-    pub fn holding(room: OwnedSemaphorePermit, done: oneshot::Sender<Result<u64>>) -> Self {
-        Self { done, room: Some(room) }
-    }
-
-    fn tell(self, outcome: Result<u64>) {
-        let _ = self.done.send(outcome);
-    }
 }
 
 /// What everybody may know of a channel at any time.
@@ -148,11 +124,10 @@ impl Worker {
                 Err(error) => Err(error),
             };
             if let Err(error) = settled {
-                closing = match self.reload(error, &mut commands).await {
-                    ControlFlow::Continue(()) => closing,
-                    ControlFlow::Break(None) => break,
-                    ControlFlow::Break(closing) => closing,
-                };
+                if let ControlFlow::Break(done) = self.reload(error, &mut commands).await {
+                    closing = done.or(closing);
+                    break;
+                }
                 connection = self.dial(Some(STATE_RETRY));
             }
             if self.machine.is_subscribed() {
@@ -221,9 +196,7 @@ impl Worker {
             }
             self.inbox.add(effects.events);
             for (ticket, outcome) in effects.done {
-                if let Some(waiting) = self.tickets.waiting.remove(&ticket) {
-                    waiting.tell(outcome);
-                }
+                self.tickets.tell(ticket, outcome);
             }
             if let Some(why) = effects.hang_up {
                 connection.end(why);
@@ -241,10 +214,7 @@ impl Worker {
     ) -> ControlFlow<Option<oneshot::Sender<()>>> {
         tracing::error!(channel = %self.scope, error = &error as &dyn std::error::Error, "loading the channel anew");
         self.tell_of_failed_state(&error);
-        let mut error = Some(error);
-        for (_, waiting) in self.tickets.waiting.drain() {
-            waiting.tell(Err(error.take().unwrap_or(Error::Closed)));
-        }
+        self.tickets.fail(error);
         loop {
             match self.load().await {
                 Ok(machine) => {
@@ -395,27 +365,6 @@ impl View {
             durability: machine.durability(),
             connected,
             phase: Some(machine.phase()),
-        }
-    }
-}
-
-/// Callers that wait to be told what became of their requests.
-#[derive(Debug, Default)]
-pub(crate) struct Tickets {
-    waiting: HashMap<Ticket, Waiting>,
-    last: Ticket,
-}
-
-impl Tickets {
-    pub fn issue(&mut self, waiting: impl Into<Waiting>) -> Ticket {
-        self.last += 1;
-        self.waiting.insert(self.last, waiting.into());
-        self.last
-    }
-
-    fn refuse(&mut self, reason: &str) {
-        for (_, waiting) in self.waiting.drain() {
-            waiting.tell(Err(Error::NotAuthorized { reason: reason.to_owned() }));
         }
     }
 }

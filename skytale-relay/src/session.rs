@@ -226,13 +226,14 @@ impl Drop for Session {
 
 /// Waits until the session is closed by another part, its credentials expire, or the relay drains.
 async fn ended(context: &Context) -> Close {
+    let mut ended = std::pin::pin!(until_closed_or_drained(context));
     tokio::select! {
         () = context.identity.expired() => {}
-        close = until_closed_or_drained(context) => return close,
+        close = &mut ended => return close,
     }
     let outlives = context.relay.published_sdk_expiry == PublishedSdkExpiry::GoOn
         && context.outbox.strings_only.get().is_some();
-    if outlives { until_closed_or_drained(context).await } else { Close::Expired }
+    if outlives { ended.await } else { Close::Expired }
 }
 
 async fn until_closed_or_drained(context: &Context) -> Close {
