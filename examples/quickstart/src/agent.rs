@@ -65,6 +65,7 @@ pub async fn read(
             }
             Event::Undecryptable { sequence, reason } => bail!("{sequence} cannot be read: {reason}"),
             Event::Gap { from, to } => bail!("{from} to {to} are missing"),
+            Event::HistoryDiffers { sequence, .. } => bail!("{sequence} tells of another history"),
             Event::Forked { sequence, .. } => bail!("the group was lost at {sequence}"),
             _ => {}
         }

@@ -322,9 +322,10 @@ pub async fn hear(channel: &Channel, count: usize) -> Vec<Message> {
         let next = next.unwrap_or_else(|_| panic!("{} of {count} messages in time", heard.len()));
         match next.expect("open").expect("readable") {
             Event::Message(message) => heard.push(message),
-            event @ (Event::Undecryptable { .. } | Event::Forked { .. } | Event::Gap { .. }) => {
-                panic!("{event:?}")
-            }
+            event @ (Event::Undecryptable { .. }
+            | Event::Forked { .. }
+            | Event::Gap { .. }
+            | Event::HistoryDiffers { .. }) => panic!("{event:?}"),
             _ => {}
         }
     }
