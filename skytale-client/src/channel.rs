@@ -178,7 +178,7 @@ impl Channel {
         self.0.view.borrow().said
     }
 
-    /// Returns what messages survive once the relay has acknowledged them, as it said with the last one; `None` before that.
+    /// Returns what messages survive once the relay has acknowledged them, as it said last; `None` before it was reached.
     ///
     /// With [`ArchiveDurability::Disk`] they are on stable storage when [`send`](Self::send) returns.
     pub fn durability(&self) -> Option<ArchiveDurability> {

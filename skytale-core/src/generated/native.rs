@@ -151,7 +151,7 @@ pub struct Accepted {
     /// For Authenticate: when the token expires, in seconds since 1970; 0 for never.
     #[prost(uint64, tag = "3")]
     pub expires: u64,
-    /// For a message: what it survives from now on.
+    /// For a message: what it survives from now on; for Resume: what messages of the channel will.
     #[prost(enumeration = "Durability", tag = "4")]
     pub durability: i32,
 }

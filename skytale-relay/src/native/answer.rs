@@ -137,7 +137,7 @@ pub(crate) fn accepted(sequence: SequenceNumber, repeated: bool) -> Content {
     Content::Accepted(Accepted { sequence: sequence.0, repeated, ..Default::default() })
 }
 
-/// Says under which number a message was archived, and what it survives there.
+/// Says under which number a message was archived, or the last of a channel, and what it survives there.
 pub(crate) fn archived(sequence: SequenceNumber, repeated: bool, durability: Durability) -> Content {
     let durability = match durability {
         Durability::Memory => extension::Durability::Memory,

@@ -101,7 +101,7 @@ impl Native<'_> {
         let start = resume.after.map_or(Start::Live, |after| Start::After(SequenceNumber(after)));
         let subscribed = self.subscribing.start_at(envelope, subscription, start).await;
         subscribed.map_err(|text| Refusal::new(Code::Rate, text))?;
-        Ok(accepted(head.last, false))
+        Ok(archived(head.last, false, self.context.relay.appending.store.durability()))
     }
 
     /// Reads what a submitted message asks of the archive, from its MLS bytes alone.

@@ -209,7 +209,7 @@ class Conversation:
 
     @property
     def durability(self) -> Literal["memory", "process", "disk"] | None:
-        """What messages survive once the relay has acknowledged them, as it said with the last one; `None` before that.
+        """What messages survive once the relay has acknowledged them, as it said last; `None` before it was reached.
 
         `"disk"`: the end of its machine; `"process"`: the end of its process; `"memory"`: neither.
         """
