@@ -150,7 +150,7 @@ async fn the_victim() {
     match what.as_str() {
         "talk" => talk(&client, variable("SKYTALE_TOTAL").parse().expect("a number")).await,
         "visit" => client.left_key_packages().await.expect("left"),
-        "return" => come_back(&client, &variable("SKYTALE_TOKEN")).await,
+        "return" => come_back(&client, &variable("SKYTALE_TOTAL")).await,
         "count" => count(&client).await,
         "finish" => finish(&client).await,
         _ => drop(client.join_channel(ROOM).await.expect("joined")),
@@ -290,11 +290,11 @@ async fn killed_while_coming_back() {
         std::fs::remove_dir_all(&place).expect("removed");
         edge::copy(&backup, &place);
         let at = format!("after-send:{}", 2 + round % 4);
+        let number = u64::from(round) + 1;
         killed += u32::from(!run("return", &edge, &place, 0, Some(&at)).await.success());
-        let before = RUNS.load(Ordering::SeqCst);
-        assert!(run("return", &edge, &place, 0, None).await.success(), "round {round}");
+        assert!(run("return", &edge, &place, number, None).await.success(), "round {round}");
         // The one that was killed may have said so, too.
-        while hear(&room, 1).await[0].text() != before.to_string() {}
+        while hear(&room, 1).await[0].text() != number.to_string() {}
         assert_eq!(room.members().len(), 2, "never two leaves");
     }
     assert!(killed > kills() / 2, "killed {killed} of {} times", kills());
