@@ -7,34 +7,69 @@ use openmls::prelude::{
 };
 use openmls_rust_crypto::OpenMlsRustCrypto;
 
-use crate::error::{Problem, Result};
+use crate::error::Problem;
 
 /// The longest key package, in bytes.
-pub(crate) const MAX_BYTES: usize = 16 * 1024;
+const MAX_BYTES: usize = 16 * 1024;
 
 /// The longest lifetime of a key package, in seconds, with an hour for clocks that are apart.
 const MAX_LIFETIME: u64 = 90 * 86_400 + 3_600;
 
-/// Checks a key package of an agent: its form, its signatures, its lifetime, and whose it is.
-///
-/// Both forms are taken that clients send: an MLSMessage, and a bare KeyPackage.
-pub(crate) fn check(bytes: &[u8], agent: &str) -> Result<()> {
-    if bytes.len() > MAX_BYTES {
-        return Err(Problem::bad_request(format!("a key package has at most {MAX_BYTES} bytes")));
+/// Why nobody could add an agent by a key package.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnusableKeyPackage {
+    /// It is too long.
+    #[error("it has {found} bytes, {MAX_BYTES} are allowed")]
+    TooLong {
+        /// Its length, in bytes.
+        found: usize,
+    },
+    /// It is none.
+    #[error("it is no KeyPackage of MLS 1.0")]
+    NotMls,
+    /// A signature or a field of it is not valid.
+    #[error("{0}")]
+    Invalid(String),
+    /// Its lifetime does not include now.
+    #[error("it has expired, or is not valid yet: make another one")]
+    NotNow,
+    /// Its lifetime is too long.
+    #[error("it is valid for more than 90 days: make one for less")]
+    ValidTooLong,
+    /// Its credential names somebody else, or nobody.
+    #[error("its credential is not a basic one that names the agent")]
+    OfAnother,
+}
+
+impl From<UnusableKeyPackage> for Problem {
+    fn from(why: UnusableKeyPackage) -> Self {
+        Self::bad_request(format!("the key package cannot be used: {why}"))
     }
-    let unusable = |why: &str| Problem::bad_request(format!("the key package cannot be used: {why}"));
-    let key_package = read(bytes).ok_or_else(|| unusable("it is no KeyPackage of MLS 1.0"))?;
+}
+
+/// Checks a key package of an agent: its form, its signatures, its lifetime (90 days at most), and whose it is.
+///
+/// Both forms are taken that clients send: an MLSMessage, and a bare KeyPackage (RFC 9420 §10).
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn check_key_package(bytes: &[u8], agent: &str) -> Result<(), UnusableKeyPackage> {
+    if bytes.len() > MAX_BYTES {
+        return Err(UnusableKeyPackage::TooLong { found: bytes.len() });
+    }
+    let key_package = read(bytes).ok_or(UnusableKeyPackage::NotMls)?;
     let crypto = OpenMlsRustCrypto::default();
     let key_package = key_package
         .validate(crypto.crypto(), ProtocolVersion::Mls10)
-        .map_err(|error| unusable(&error.to_string()))?;
+        .map_err(|error| UnusableKeyPackage::Invalid(error.to_string()))?;
     check_lifetime(&key_package)?;
-    let credential = BasicCredential::try_from(key_package.leaf_node().credential().clone());
-    let owner = credential.map_err(|_| unusable("its credential is not a basic one"))?;
-    if owner.identity() != agent.as_bytes() {
-        return Err(unusable("its credential does not name the agent"));
+    let owner = BasicCredential::try_from(key_package.leaf_node().credential().clone());
+    match owner {
+        Ok(owner) if owner.identity() == agent.as_bytes() => Ok(()),
+        _ => Err(UnusableKeyPackage::OfAnother),
     }
-    Ok(())
 }
 
 fn read(bytes: &[u8]) -> Option<KeyPackageIn> {
@@ -46,18 +81,12 @@ fn read(bytes: &[u8]) -> Option<KeyPackageIn> {
     }
 }
 
-fn check_lifetime(key_package: &KeyPackage) -> Result<()> {
+fn check_lifetime(key_package: &KeyPackage) -> Result<(), UnusableKeyPackage> {
     let lifetime = key_package.life_time();
     let length = lifetime.not_after().saturating_sub(lifetime.not_before());
-    if lifetime.validate().is_err() {
-        return Err(Problem::bad_request(
-            "the key package has expired, or is not valid yet: make another one",
-        ));
+    match lifetime.validate() {
+        Err(_) => Err(UnusableKeyPackage::NotNow),
+        Ok(()) if length > MAX_LIFETIME => Err(UnusableKeyPackage::ValidTooLong),
+        Ok(()) => Ok(()),
     }
-    if length > MAX_LIFETIME {
-        return Err(Problem::bad_request(
-            "the key package is valid for more than 90 days: make one for less",
-        ));
-    }
-    Ok(())
 }

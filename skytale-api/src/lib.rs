@@ -16,6 +16,7 @@ mod token;
 
 pub use api::{Api, ApiError, Rates};
 pub use error::Problem;
+pub use key_package::{UnusableKeyPackage, check_key_package};
 pub use limiter::Rate;
 pub use token::{Issuer, IssuerError, MIN_SECRET};
 

@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::backoff::Backoff;
 use crate::client::Inner;
 use crate::crash;
 use crate::desk::Hints;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::group::{KeyPackages, Uses};
 use crate::machine::{Change, Kind, ONLY, Stored};
 use crate::state::AGENT;
@@ -29,6 +30,7 @@ impl Inner {
     /// Keeps enough key packages at the relay, as long as the client lives.
     pub async fn keep_stock(client: Weak<Self>, hints: Arc<Hints>) {
         let mut renewed: Option<Instant> = None;
+        let mut backoff = Backoff::default();
         while let Some(client) = client.upgrade() {
             let last_resort = renewed.is_none_or(|renewed| renewed.elapsed() >= LAST_RESORT_LIFE);
             let filled = client.fill_stock(last_resort).await;
@@ -38,6 +40,7 @@ impl Inner {
             drop(client);
             match filled {
                 Ok(()) => {
+                    backoff.reset();
                     renewed = renewed.filter(|_| !last_resort).or_else(|| Some(Instant::now()));
                     let life = tokio::time::sleep(LAST_RESORT_LIFE);
                     tokio::select! {
@@ -46,8 +49,14 @@ impl Inner {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "no key packages were left");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    let error_field = &error as &dyn std::error::Error;
+                    match error {
+                        Error::Refused { .. } => {
+                            tracing::warn!(error = error_field, "nobody can add this agent")
+                        }
+                        _ => tracing::debug!(error = error_field, "no key packages were left"),
+                    }
+                    tokio::time::sleep(backoff.next()).await;
                 }
             }
         }
@@ -79,10 +88,23 @@ impl Inner {
             self.records.commit(vec![(AGENT.to_owned(), changes)]).await?;
             drop(stock);
             crash::point("before-upload");
-            self.desk.upload(made, reserve).await?;
+            let uploaded = self.desk.upload(made.clone(), reserve.clone()).await;
+            if matches!(uploaded, Err(Error::Refused { .. })) {
+                // The relay keeps none of them: without this, each try would leave some for good.
+                made.extend(reserve);
+                self.forget(&made).await?;
+            }
+            uploaded?;
             left -= count;
         }
         Ok(())
+    }
+
+    async fn forget(&self, unkept: &[Bytes]) -> Result<()> {
+        let mut stock = self.stock.lock().await;
+        stock.forget(unkept)?;
+        let changes = key_package_changes(&mut stock);
+        self.records.commit(vec![(AGENT.to_owned(), changes)]).await
     }
 
     /// Notes that what is left at the relay from now on is all that it has, and forgets what nobody can use any more.
@@ -120,6 +142,9 @@ fn seconds(time: SystemTime) -> u64 {
 
 #[cfg(all(test, feature = "local"))]
 mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use skytale_core::ChannelName;
     use skytale_store::Directory;
 
     use super::*;
@@ -135,6 +160,26 @@ mod tests {
         bob.left_key_packages().await.expect("left");
         let held = relay.store().count_key_packages(bob.name()).await.expect("counted");
         (bob, held)
+    }
+
+    #[tokio::test]
+    async fn key_packages_that_the_relay_refuses_leave_nothing() {
+        let tries = Arc::new(AtomicU32::new(0));
+        let seen = tries.clone();
+        let relay = LocalRelay::with(|relay| {
+            relay.with_key_package_check(move |_: &[u8], _: &ChannelName| {
+                match seen.fetch_add(1, Ordering::SeqCst) {
+                    0..3 => Err("the clock is wrong".to_owned()),
+                    _ => Ok(()),
+                }
+            })
+        });
+        let state = tempfile::tempdir().expect("a directory");
+        let (bob, held) = leave(&relay, state.path(), 5).await;
+        assert_eq!((tries.load(Ordering::SeqCst), held), (3 + 6, 5), "five, and one of last resort");
+        assert_eq!(bob.0.stock.lock().await.records().all().len(), 6);
+        let stored = bob.0.records.load(AGENT).await.expect("read");
+        assert_eq!(stored[&Kind::KeyPackage].len(), 6);
     }
 
     #[tokio::test]

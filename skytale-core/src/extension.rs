@@ -27,6 +27,9 @@ pub const PAYLOAD_TYPE: &str = "application/mls";
 /// The longest tail, in bytes: tag, length, two numbers and a message id.
 pub const MAX_TAIL: usize = 3 + 1 + 2 * 11 + 18;
 
+/// The longest encrypted GroupInfo that a commit brings, in bytes.
+pub const MAX_GROUP_INFO: usize = 512 * 1024;
+
 /// The hops a native message may take.
 const TTL: u32 = 16;
 

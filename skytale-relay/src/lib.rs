@@ -16,6 +16,7 @@ mod handshakes;
 mod identity;
 mod in_flight;
 mod joins;
+mod key_packages;
 mod limits;
 mod link;
 mod meter;
@@ -43,6 +44,7 @@ pub use connect::{Connect, ConnectError, Credentials, Renewal, Token, Transport}
 pub use cursors::Replay;
 pub use drain::Drain;
 pub use handling::Handling;
+pub use key_packages::KeyPackageCheck;
 pub use limits::Limits;
 pub use policy::{Epochs, ExternalCommits};
 pub use relay::{PublishedSdkExpiry, Relay};

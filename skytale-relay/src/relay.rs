@@ -18,6 +18,7 @@ use crate::connect::{Connect, ConnectError};
 use crate::cursors::{Cursors, Replay};
 use crate::drain::Drain;
 use crate::joins::Joins;
+use crate::key_packages::KeyPackageCheck;
 use crate::limits::Limits;
 use crate::meter::Meter;
 use crate::policy::{Epochs, ExternalCommits};
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub registry: Arc<Registry>,
     pub appending: Appending,
     pub directory: Arc<dyn Directory>,
+    pub key_package_check: Option<Arc<dyn KeyPackageCheck>>,
     pub cursors: Arc<Cursors>,
     pub quotas: Quotas,
     pub claims: Claims,
@@ -81,6 +83,7 @@ impl Relay {
                 registry: Arc::default(),
                 appending,
                 directory: Arc::new(MemoryStore::new()),
+                key_package_check: None,
                 cursors: Arc::default(),
                 quotas: Quotas::default(),
                 access: None,
@@ -98,6 +101,12 @@ impl Relay {
     /// If the relay was cloned already, as for every `with_*`.
     pub fn with_directory(mut self, directory: Arc<dyn Directory>) -> Self {
         self.configure().directory = directory;
+        self
+    }
+
+    /// Sets who says whether a native agent's key package can be used. Default: nobody, all are kept.
+    pub fn with_key_package_check(mut self, check: impl KeyPackageCheck) -> Self {
+        self.configure().key_package_check = Some(Arc::new(check));
         self
     }
 

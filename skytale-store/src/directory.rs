@@ -70,7 +70,8 @@ pub trait Directory: fmt::Debug + Send + Sync + 'static {
     /// and among them those of commits that are not settled.
     async fn group_infos(&self, channel: &ChannelName) -> Result<Vec<Deposit>>;
 
-    /// Drops what was deposited before a time and never fetched, and returns how many.
+    /// Drops the Welcomes that were deposited before a time and never fetched, and the GroupInfos of before it that a newer
+    /// one of an accepted commit has followed; returns how many.
     async fn expire_deposits(&self, before: SystemTime) -> Result<u64>;
 }
 

@@ -17,7 +17,7 @@ use axum::serve::ListenerExt;
 use serde_json::{Value, json};
 use skytale_api::{Api, Issuer};
 use skytale_client::{Client, Credentials, Event};
-use skytale_core::FrameLimits;
+use skytale_core::{ChannelName, FrameLimits};
 use skytale_relay::{
     AccountAccess, AuthenticateLayer, JwtAuthenticator, PlanLimits, Relay, Revocations, grpc,
 };
@@ -60,6 +60,9 @@ async fn app(store: Arc<SqlStore>) -> Result<Router> {
     tokio::spawn(revocations.clone().follow(store.clone(), Duration::from_secs(1)));
     let relay = Relay::new(store.clone())
         .with_directory(store.clone())
+        .with_key_package_check(|key_package: &[u8], agent: &ChannelName| {
+            skytale_api::check_key_package(key_package, &agent.to_string()).map_err(|why| why.to_string())
+        })
         .with_access(AccountAccess::new(store))
         .with_revocations(revocations)
         .with_plan_limits(plans);

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::ExposeSecret;
 use skytale_api::Api;
+use skytale_core::ChannelName;
 use skytale_relay::grpc::{Listener, Server};
 use skytale_relay::quic;
 use skytale_relay::{
@@ -134,6 +135,9 @@ fn relay(config: &Config, parts: &Parts, api: Option<&Api>) -> Result<Relay> {
     }
     let relay = Relay::new(parts.store.clone())
         .with_directory(parts.directory.clone())
+        .with_key_package_check(|key_package: &[u8], agent: &ChannelName| {
+            skytale_api::check_key_package(key_package, &agent.to_string()).map_err(|why| why.to_string())
+        })
         .with_access(AccountAccess::new(parts.channels.clone()))
         .with_revocations(api::follow(parts.accounts.clone()))
         .with_plan_limits(plans)

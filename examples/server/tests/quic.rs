@@ -10,12 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use openmls::prelude::{
+    BasicCredential, Ciphersuite, CredentialWithKey, KeyPackage, Lifetime, MlsMessageOut, SignatureScheme,
+};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use skytale_core::extension::{
-    self, Accepted, Authenticate, Code, Content, Extension, Refused, Resume, Submit,
+    self, Accepted, Authenticate, Code, Content, Extension, Refused, Resume, Stock, Submit, UploadKeyPackages,
 };
 use skytale_core::{ChannelName, Envelope, FrameLimits, frame};
 use skytale_relay::quic::ALPN;
@@ -181,6 +184,55 @@ async fn an_agent_with_a_token_publishes_by_quic_and_is_told_when_the_server_sto
     let exited = tokio::task::spawn_blocking(move || server.child.wait().expect("it is gone"));
     let status = tokio::time::timeout(SOON, exited).await.expect("in time").expect("waited");
     assert!(status.success(), "{status}");
+}
+
+const DAY: u64 = 86_400;
+
+fn key_package(agent: &str, days: u64) -> Bytes {
+    let provider = openmls_rust_crypto::OpenMlsRustCrypto::default();
+    let signer = openmls_basic_credential::SignatureKeyPair::new(SignatureScheme::ED25519).expect("a key");
+    let credential = CredentialWithKey {
+        credential: BasicCredential::new(agent.as_bytes().to_vec()).into(),
+        signature_key: signer.public().into(),
+    };
+    let suite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
+    let builder = KeyPackage::builder().key_package_lifetime(Lifetime::new(days * DAY));
+    let bundle = builder.build(suite, &provider, &signer, credential).expect("a key package");
+    MlsMessageOut::from(bundle.into_key_package()).to_bytes().expect("bytes").into()
+}
+
+/// Nobody can add an agent by a key package that was changed, is another one's, or has too long or no life.
+#[tokio::test]
+async fn key_packages_that_nobody_can_use_are_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::start(directory.path(), &[]);
+    let connection = connect(&server, certificate(directory.path()), "localhost").await.expect("connects");
+    let (mut stream, _) = Stream::authenticate(&connection, &token(directory.path())).await;
+    let agent = "org/agents/bob";
+    let mut leave = async |key_package: Bytes| {
+        let upload = UploadKeyPackages {
+            agent: agent.to_owned(),
+            key_packages: vec![key_package],
+            ..Default::default()
+        };
+        stream.ask(Extension::new(Content::UploadKeyPackages(upload)).with_request(9).into_frame()).await
+    };
+    let kept = leave(key_package(agent, 84)).await;
+    assert!(matches!(kept, Content::Stock(Stock { left: 1, .. })), "{kept:?}");
+    let mut changed = key_package(agent, 84).to_vec();
+    *changed.last_mut().expect("not empty") ^= 1;
+    for (unusable, why) in [
+        (changed.into(), "signature"),
+        (key_package("org/agents/eve", 84), "names the agent"),
+        (key_package(agent, 91), "more than 90 days"),
+        (key_package(agent, 0), "expired"),
+        (Bytes::from_static(&[0, 1, 0, 5, 1, 2, 3]), "no KeyPackage"),
+    ] {
+        let refused = leave(unusable).await;
+        let Content::Refused(refused) = refused else { panic!("{why}: {refused:?}") };
+        assert_eq!(refused.code, Code::Invalid as i32, "{why}");
+        assert!(refused.text.contains(why), "{why}: {}", refused.text);
+    }
 }
 
 #[tokio::test]

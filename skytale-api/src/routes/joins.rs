@@ -18,7 +18,8 @@ use crate::api::State;
 use crate::body::{Body, Query, Segment, base64, channel, text, to_base64};
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
-use crate::{invite, key_package, moment};
+use crate::key_package::check_key_package;
+use crate::{invite, moment};
 
 /// How long a request belongs to whoever was told of it.
 const LEASE: Duration = Duration::from_secs(10);
@@ -133,7 +134,7 @@ pub(crate) async fn join(
     let identity = text("identity", &join.identity, IDENTITY)?;
     refuse_borrowed(&api, &caller, &identity).await?;
     let key_package = base64("key_package", &join.key_package)?;
-    key_package::check(&key_package, &identity)?;
+    check_key_package(&key_package, &identity)?;
     let refused =
         || Problem::not_found("the invite is not for this channel, or it is used up, or it has expired");
     let invite = invite::digest(&join.token).ok_or_else(refused)?;

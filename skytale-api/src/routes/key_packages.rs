@@ -12,7 +12,7 @@ use crate::api::State;
 use crate::body::{Body, Query, base64, channel, to_base64};
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
-use crate::key_package;
+use crate::key_package::check_key_package;
 
 /// How many key packages of an agent are kept, and at how many more are asked for.
 const STOCK: u32 = 100;
@@ -76,7 +76,7 @@ pub(crate) async fn upload(
     let agent = own(&api, &caller, &upload.agent).await?;
     let read = |text: &String| -> Result<Bytes> {
         let bytes = base64("a key package", text)?;
-        key_package::check(&bytes, &agent.to_string())?;
+        check_key_package(&bytes, &agent.to_string())?;
         Ok(bytes)
     };
     let key_packages = upload.key_packages.iter().map(read).collect::<Result<Vec<_>>>()?;

@@ -1,8 +1,9 @@
 //! Commits: built, kept pending, and merged once the relay has ordered them.
 
 use openmls::prelude::*;
+use skytale_core::extension::MAX_GROUP_INFO;
 
-use super::{Group, verify_key_package};
+use super::{Group, Records, SlotKey, verify_key_package};
 use crate::error::{Error, Result};
 
 /// What a commit is to change. Every commit also gives its sender's leaf new keys.
@@ -20,7 +21,7 @@ pub(crate) struct Built {
     pub commit: Vec<u8>,
     /// The Welcome, for all who are added.
     pub welcome: Option<Vec<u8>>,
-    /// The encrypted GroupInfo of the epoch that the commit begins.
+    /// The encrypted GroupInfo of the epoch that the commit begins; empty where no relay would keep it.
     pub group_info: Vec<u8>,
 }
 
@@ -28,6 +29,18 @@ impl Built {
     /// Returns how many bytes go to the relay where so many agents are added, each with the whole Welcome.
     pub fn bytes(&self, added: usize) -> usize {
         self.commit.len() + self.group_info.len() + added * self.welcome.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Encrypts a commit's GroupInfo, and leaves it out where the group is too large for it: its members cannot come back
+    /// by themselves then, but commit.
+    pub(super) fn sealed(
+        group_info: Option<MlsMessageOut>,
+        key: &SlotKey,
+        records: &Records,
+    ) -> Result<Vec<u8>> {
+        let group_info = group_info.ok_or_else(|| Error::not_mls("openmls made no GroupInfo"))?;
+        let sealed = key.seal(records.provider(), &group_info.to_bytes().map_err(Error::mls)?)?;
+        Ok(if sealed.len() > MAX_GROUP_INFO { Vec::new() } else { sealed })
     }
 }
 
@@ -54,8 +67,7 @@ impl Group {
             .stage_commit(provider)
             .map_err(Error::mls)?;
         let (commit, welcome, group_info) = bundle.into_messages();
-        let group_info = group_info.ok_or_else(|| Error::not_mls("openmls made no GroupInfo"))?;
-        let group_info = slot_key.seal(provider, &group_info.to_bytes().map_err(Error::mls)?)?;
+        let group_info = Built::sealed(group_info, &slot_key, &self.records)?;
         Ok(Built {
             commit: commit.to_bytes().map_err(Error::mls)?,
             welcome: welcome.map(|welcome| welcome.to_bytes()).transpose().map_err(Error::mls)?,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::*;
 use openmls_traits::storage::StorageProvider as _;
@@ -65,11 +66,23 @@ impl KeyPackages {
     /// Forgets the private halves of key packages that nobody may use any more.
     pub fn forget_expired(&mut self, now: SystemTime) -> Result<()> {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(MARGIN).as_secs();
+        self.forget_if(|key_package| Ok(key_package.life_time().not_after() < now))
+    }
+
+    /// Forgets the private halves of key packages that nobody was given, by their `MLSMessage`s.
+    pub fn forget(&mut self, unkept: &[Bytes]) -> Result<()> {
+        self.forget_if(|key_package| {
+            let message = MlsMessageOut::from(key_package.clone()).to_bytes().map_err(Error::mls)?;
+            Ok(unkept.iter().any(|unkept| *unkept == message))
+        })
+    }
+
+    fn forget_if(&mut self, is_over: impl Fn(&KeyPackage) -> Result<bool>) -> Result<()> {
         let (storage, crypto) = (self.records.provider().storage(), self.records.provider().crypto());
         for (_, value) in self.records.all().into_iter().filter(|(key, _)| key.starts_with(BUNDLE)) {
             let bundle: KeyPackageBundle = serde_json::from_slice(&value).map_err(Error::mls)?;
             let key_package = bundle.key_package();
-            if key_package.life_time().not_after() < now {
+            if is_over(key_package)? {
                 let reference = key_package.hash_ref(crypto).map_err(Error::mls)?;
                 storage.delete_key_package(&reference).map_err(Error::mls)?;
             }

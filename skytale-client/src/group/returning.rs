@@ -41,8 +41,7 @@ impl Group {
             .finalize(provider)
             .map_err(Error::mls)?;
         let (commit, _, group_info) = bundle.into_messages();
-        let group_info = group_info.ok_or_else(|| Error::not_mls("openmls made no GroupInfo"))?;
-        let group_info = slot_key.seal(provider, &group_info.to_bytes().map_err(Error::mls)?)?;
+        let group_info = Built::sealed(group_info, &slot_key, &records)?;
         let commit = commit.to_bytes().map_err(Error::mls)?;
         Ok((Self { mls, records, identity }, Built { commit, welcome: None, group_info }))
     }

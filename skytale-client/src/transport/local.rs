@@ -24,9 +24,14 @@ pub struct LocalRelay {
 impl LocalRelay {
     /// Starts a relay that lets every agent of the process do everything.
     pub fn start() -> Self {
+        Self::with(|relay| relay)
+    }
+
+    /// Starts a relay that is configured first, in its limits, say.
+    pub(crate) fn with(configure: impl FnOnce(Relay) -> Relay) -> Self {
         let store = Arc::new(MemoryStore::new());
         let (log, directory): (Arc<dyn Store>, Arc<dyn Directory>) = (store.clone(), store.clone());
-        Self { relay: Relay::new(log).with_directory(directory), store }
+        Self { relay: configure(Relay::new(log).with_directory(directory)), store }
     }
 
     /// Returns the archive: what the relay has seen.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::StreamExt;
-use skytale_core::extension::{Code, Content, Extension, Missed, Submit, WelcomeWaits};
+use skytale_core::extension::{Code, Content, Extension, MAX_GROUP_INFO, Missed, Submit, WelcomeWaits};
 use skytale_core::{ChannelName, Envelope, SequenceNumber, Verb};
 use skytale_store::{Bundle, MessageId, Outcome, StoreError};
 use tokio::time::Instant;
@@ -101,6 +101,13 @@ impl Native<'_> {
                 return Err(Close::Forbidden { verb: Verb::Publish, channel: agent }.into());
             }
             welcomes.push((agent, addressed.welcome));
+        }
+        let found = submit.group_info.len();
+        if found > MAX_GROUP_INFO {
+            let text = format!(
+                "a GroupInfo has at most {MAX_GROUP_INFO} bytes, this one has {found}: commit without"
+            );
+            return Err(Refusal::new(Code::TooLarge, text));
         }
         let group_info = Some(submit.group_info).filter(|info| !info.is_empty());
         Ok(Bundle { channel: channel.clone(), commit, welcomes, group_info })

@@ -18,9 +18,8 @@ const LOW: u32 = 50;
 /// The longest key package, in bytes.
 const KEY_PACKAGE_BYTES: usize = 16 * 1024;
 
-/// The most GroupInfos of one answer, and the bytes beyond which it has only the newest ones.
+/// The most GroupInfos of one answer.
 const GROUP_INFOS: usize = 3;
-const GROUP_INFOS_BYTES: usize = 2 * 1024 * 1024;
 
 /// The most Welcomes of one answer, in number and bytes.
 const WELCOMES: u32 = 64;
@@ -58,6 +57,8 @@ impl Native<'_> {
             let text = format!("a key package is an MLSMessage of at most {KEY_PACKAGE_BYTES} bytes");
             return Err(Refusal::new(Code::NotMls, text));
         }
+        let all: Vec<_> = upload.key_packages.iter().chain(&last_resort).cloned().collect();
+        self.check_key_packages(all, &agent).await?;
         let directory = &self.context.relay.directory;
         if upload.replace {
             directory.drop_key_packages(&agent).await?;
@@ -70,6 +71,23 @@ impl Native<'_> {
         }
         let left = directory.add_key_packages(&agent, key_packages, last_resort).await?;
         Ok(Content::Stock(Stock { left, wanted: wanted(left) }))
+    }
+
+    /// Has the host check key packages, off the threads that serve others: each has two signatures.
+    async fn check_key_packages(&self, key_packages: Vec<Bytes>, agent: &ChannelName) -> Result<(), Refusal> {
+        if key_packages.len() > STOCK as usize + 1 {
+            return Err(Refusal::new(
+                Code::TooLarge,
+                format!("{STOCK} key packages are kept for an agent, and one of last resort"),
+            ));
+        }
+        let Some(check) = self.context.relay.key_package_check.clone() else { return Ok(()) };
+        let agent = agent.clone();
+        let checking = tokio::task::spawn_blocking(move || {
+            key_packages.iter().try_for_each(|key_package| check.check(key_package, &agent))
+        });
+        let checked = checking.await.unwrap_or_else(|_| Err("it could not be checked".to_owned()));
+        checked.map_err(|why| Refusal::new(Code::Invalid, format!("a key package cannot be used: {why}")))
     }
 
     async fn claim(&self, agent: &ChannelName) -> Result<Content, Refusal> {
@@ -135,11 +153,10 @@ impl Native<'_> {
 
     async fn group_info(&self, channel: &ChannelName) -> Result<Content, Refusal> {
         self.may(Verb::Subscribe, channel).await?;
-        let (mut infos, mut bytes) = (Vec::new(), 0);
+        let mut infos = Vec::new();
         for deposit in self.context.relay.directory.group_infos(channel).await? {
             let Some(number) = self.accepted_as(&deposit).await? else { continue };
-            bytes += deposit.body.len();
-            if infos.len() == GROUP_INFOS || (bytes > GROUP_INFOS_BYTES && !infos.is_empty()) {
+            if infos.len() == GROUP_INFOS {
                 break;
             }
             infos.push(GroupInfo { group_info: deposit.body, sequence: number.0, older: Vec::new() });

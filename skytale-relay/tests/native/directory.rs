@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use skytale_core::ChannelName;
 use skytale_core::extension::{
-    AddressedWelcome, ClaimKeyPackage, Code, Content, DropWelcome, FetchGroupInfo, FetchWelcomes, Submit,
-    UploadKeyPackages, Welcome,
+    AddressedWelcome, ClaimKeyPackage, Code, Content, DropWelcome, FetchGroupInfo, FetchWelcomes,
+    MAX_GROUP_INFO, Submit, UploadKeyPackages, Welcome,
 };
 use skytale_store::Directory;
 
@@ -99,18 +99,61 @@ async fn the_last_three_group_infos_are_given_newest_first() {
 }
 
 #[tokio::test]
-async fn long_group_infos_are_given_as_long_as_they_fit() {
+async fn a_commit_whose_group_info_is_too_long_is_refused_and_counts_without() {
     let relay = Running::start().await;
     let mut member = Native::connect(&relay).await;
-    for epoch in 0..3 {
-        let brings = Submit { group_info: vec![1; 900_000].into(), ..Default::default() };
-        member.submit(private("g", epoch, COMMIT, 1), epoch as u8, brings).await;
+    let brings = |length| Submit { group_info: vec![1; length].into(), ..Default::default() };
+    let commit = || private("g", 0, COMMIT, 1);
+    let Content::Refused(refused) = member.submit(commit(), 1, brings(MAX_GROUP_INFO + 1)).await else {
+        panic!("too long")
+    };
+    assert_eq!(code(&refused), Code::TooLarge);
+    assert!(refused.text.contains("524288 bytes, this one has 524289"), "{}", refused.text);
+    assert_eq!(number(member.submit(commit(), 1, Submit::default()).await), 1);
+    for epoch in 1..4 {
+        let longest = member.submit(private("g", epoch, COMMIT, 1), epoch as u8 + 1, brings(MAX_GROUP_INFO));
+        assert_eq!(number(longest.await), epoch + 1);
     }
     let fetch = FetchGroupInfo { channel: channel().to_string() };
     let Content::GroupInfo(newest) = member.control(Content::FetchGroupInfo(fetch)).await else {
         panic!("no GroupInfo")
     };
-    assert_eq!((newest.sequence, newest.older.len()), (3, 1));
+    assert_eq!((newest.sequence, newest.older.len()), (4, 2));
+}
+
+/// What the host finds wrong with one key package keeps the others out, too, and is told.
+#[tokio::test]
+async fn a_key_package_that_the_host_refuses_is_not_kept() {
+    let relay = Running::with(|relay| {
+        relay.with_key_package_check(|key_package: &[u8], agent: &ChannelName| match key_package.last() {
+            Some(0) => Err(format!("it is not one of {agent}")),
+            _ => Ok(()),
+        })
+    })
+    .await;
+    let mut agent = Native::connect(&relay).await;
+    let name = "org/ns/agent".to_owned();
+    let mut leave = async |single_use: &[u8], last_resort: u8| {
+        let package = |salt: &u8| Bytes::from(vec![0, 1, 0, 5, *salt]);
+        let key_packages = single_use.iter().map(package).collect();
+        let (agent_name, last_resort) = (name.clone(), package(&last_resort));
+        let upload = UploadKeyPackages { agent: agent_name, key_packages, last_resort, replace: true };
+        agent.control(Content::UploadKeyPackages(upload)).await
+    };
+    assert!(matches!(leave(&[7], 8).await, Content::Stock(stock) if stock.left == 1));
+    for (single_use, last_resort) in [(&[1, 0][..], 2), (&[1, 2], 0)] {
+        let Content::Refused(refused) = leave(single_use, last_resort).await else { panic!("kept") };
+        assert_eq!(code(&refused), Code::Invalid);
+        assert_eq!(refused.text, "a key package cannot be used: it is not one of org/ns/agent");
+    }
+    let many: Vec<_> = (1..=101).collect();
+    let Content::Refused(refused) = leave(&many, 1).await else { panic!("kept") };
+    assert_eq!(code(&refused), Code::TooLarge);
+    for expected in [7, 8] {
+        let claim = Content::ClaimKeyPackage(ClaimKeyPackage { agent: name.clone() });
+        let Content::KeyPackage(given) = agent.control(claim).await else { panic!("none given") };
+        assert_eq!(given.key_package[4], expected, "what was left before");
+    }
 }
 
 #[tokio::test]

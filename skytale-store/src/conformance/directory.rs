@@ -18,6 +18,7 @@ pub async fn directory(directory: &Arc<dyn Directory>) {
     dropped_key_packages_are_not_given(directory).await;
     welcomes_are_listed_from_a_place_on(directory).await;
     a_bundle_is_kept_once_until_it_is_settled(directory).await;
+    old_group_infos_go_but_for_the_newest(directory).await;
     a_refused_bundle_is_forgotten(directory).await;
     group_infos_are_listed_newest_first(directory).await;
     commits_that_lose_push_no_group_info_out(directory).await;
@@ -129,6 +130,27 @@ pub async fn a_bundle_is_kept_once_until_it_is_settled(directory: &Arc<dyn Direc
     directory.expire_deposits(SystemTime::now() + Duration::from_secs(60)).await.expect("expire");
     assert!(directory.welcomes(&second, 0, 10).await.expect("welcomes").is_empty());
     assert_eq!(directory.group_infos(&room).await.expect("infos").len(), 1, "not a Welcome");
+}
+
+/// Old GroupInfos go, but for the newest of each channel, by which its members can come back.
+pub async fn old_group_infos_go_but_for_the_newest(directory: &Arc<dyn Directory>) {
+    let (room, other) = (channel(), channel());
+    for (room, commit) in [(&room, 1), (&room, 2), (&other, 3), (&room, 4)] {
+        directory.deposit(bundle(room, commit, &[])).await.expect("deposit");
+    }
+    for (room, commit) in [(&room, 1), (&room, 2), (&other, 3)] {
+        directory.settle(room, id(commit), Some(SequenceNumber(commit.into()))).await.expect("settle");
+    }
+    let left = async |room| {
+        let infos = directory.group_infos(room).await.expect("infos");
+        infos.into_iter().map(|deposit| deposit.commit).collect::<Vec<_>>()
+    };
+    let (past, soon) = (Duration::from_secs(3_600), Duration::from_secs(60));
+    directory.expire_deposits(SystemTime::now() - past).await.expect("expire");
+    assert_eq!(left(&room).await, [id(4), id(2), id(1)], "they are not old");
+    directory.expire_deposits(SystemTime::now() + soon).await.expect("expire");
+    assert_eq!(left(&room).await, [id(4), id(2)], "the one after it is not decided");
+    assert_eq!(left(&other).await, [id(3)]);
 }
 
 /// What a refused commit would have brought is gone; another commit's is not.

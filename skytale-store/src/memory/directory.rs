@@ -175,7 +175,17 @@ impl Directory for MemoryStore {
     async fn expire_deposits(&self, before: SystemTime) -> Result<u64> {
         let mut content = self.shelves.lock();
         let count = content.deposits.len();
-        content.deposits.retain(|kept| kept.agent.is_none() || kept.at >= before);
+        // From the newest on: where an accepted commit's GroupInfo came, the older ones of its channel may go.
+        let mut followed = HashSet::new();
+        let mut left: Vec<_> = std::mem::take(&mut content.deposits).into_iter().rev().collect();
+        left.retain(|kept| {
+            let may_go = kept.agent.is_some() || followed.contains(&kept.deposit.channel);
+            if kept.agent.is_none() && kept.deposit.accepted.is_some() {
+                followed.insert(kept.deposit.channel.clone());
+            }
+            kept.at >= before || !may_go
+        });
+        content.deposits.extend(left.into_iter().rev());
         Ok((count - content.deposits.len()) as u64)
     }
 }

@@ -176,7 +176,8 @@ impl Directory for SqlStore {
     }
 
     async fn expire_deposits(&self, before: SystemTime) -> Result<u64> {
-        let sql = "DELETE FROM deposits WHERE agent <> $1 AND deposited_at < $2";
+        let sql = "DELETE FROM deposits WHERE deposited_at < $2 AND (agent <> $1 OR id < (SELECT MAX(id) FROM deposits AS \
+                   newest WHERE newest.channel = deposits.channel AND newest.agent = $1 AND newest.accepted IS NOT NULL))";
         self.change(sql, [NO_AGENT.into(), millis(before).into()]).await
     }
 }
