@@ -2,8 +2,7 @@
 
 use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::{
-    BasicCredential, KeyPackage, KeyPackageIn, MlsMessageBodyIn, MlsMessageIn, OpenMlsProvider,
-    ProtocolVersion,
+    BasicCredential, KeyPackageIn, MlsMessageBodyIn, MlsMessageIn, OpenMlsProvider, ProtocolVersion,
 };
 use openmls_rust_crypto::OpenMlsRustCrypto;
 
@@ -28,12 +27,9 @@ pub enum UnusableKeyPackage {
     /// It is none.
     #[error("it is no KeyPackage of MLS 1.0")]
     NotMls,
-    /// A signature or a field of it is not valid.
+    /// A signature or a field of it is not valid, or its lifetime does not include now.
     #[error("{0}")]
     Invalid(String),
-    /// Its lifetime does not include now.
-    #[error("it has expired, or is not valid yet: make another one")]
-    NotNow,
     /// Its lifetime is too long.
     #[error("it is valid for more than 90 days: make one for less")]
     ValidTooLong,
@@ -64,7 +60,10 @@ pub fn check_key_package(bytes: &[u8], agent: &str) -> Result<(), UnusableKeyPac
     let key_package = key_package
         .validate(crypto.crypto(), ProtocolVersion::Mls10)
         .map_err(|error| UnusableKeyPackage::Invalid(error.to_string()))?;
-    check_lifetime(&key_package)?;
+    let lifetime = key_package.life_time();
+    if lifetime.not_after().saturating_sub(lifetime.not_before()) > MAX_LIFETIME {
+        return Err(UnusableKeyPackage::ValidTooLong);
+    }
     let owner = BasicCredential::try_from(key_package.leaf_node().credential().clone());
     match owner {
         Ok(owner) if owner.identity() == agent.as_bytes() => Ok(()),
@@ -78,15 +77,5 @@ fn read(bytes: &[u8]) -> Option<KeyPackageIn> {
         Some(MlsMessageBodyIn::KeyPackage(key_package)) => Some(key_package),
         Some(_) => None,
         None => KeyPackageIn::tls_deserialize_exact(bytes).ok(),
-    }
-}
-
-fn check_lifetime(key_package: &KeyPackage) -> Result<(), UnusableKeyPackage> {
-    let lifetime = key_package.life_time();
-    let length = lifetime.not_after().saturating_sub(lifetime.not_before());
-    match lifetime.validate() {
-        Err(_) => Err(UnusableKeyPackage::NotNow),
-        Ok(()) if length > MAX_LIFETIME => Err(UnusableKeyPackage::ValidTooLong),
-        Ok(()) => Ok(()),
     }
 }

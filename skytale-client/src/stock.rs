@@ -49,13 +49,7 @@ impl Inner {
                     }
                 }
                 Err(error) => {
-                    let error_field = &error as &dyn std::error::Error;
-                    match error {
-                        Error::Refused { .. } => {
-                            tracing::warn!(error = error_field, "nobody can add this agent")
-                        }
-                        _ => tracing::debug!(error = error_field, "no key packages were left"),
-                    }
+                    log(&error);
                     tokio::time::sleep(backoff.next()).await;
                 }
             }
@@ -118,6 +112,15 @@ impl Inner {
         self.records.commit(vec![(AGENT.to_owned(), changes)]).await?;
         self.stocked_since.store(seconds(now), Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// Only what the relay refuses needs somebody to act.
+fn log(error: &Error) {
+    let cause = error as &dyn std::error::Error;
+    match error {
+        Error::Refused { .. } => tracing::warn!(error = cause, "nobody can add this agent"),
+        _ => tracing::debug!(error = cause, "no key packages were left"),
     }
 }
 

@@ -225,7 +225,7 @@ async fn key_packages_that_nobody_can_use_are_refused() {
         (changed.into(), "signature"),
         (key_package("org/agents/eve", 84), "names the agent"),
         (key_package(agent, 91), "more than 90 days"),
-        (key_package(agent, 0), "expired"),
+        (key_package(agent, 0), "in the past"),
         (Bytes::from_static(&[0, 1, 0, 5, 1, 2, 3]), "no KeyPackage"),
     ] {
         let refused = leave(unusable).await;
