@@ -26,6 +26,9 @@ const STOCK_LIFE: Duration = Duration::from_secs(28 * 24 * 60 * 60);
 /// How many key packages are made and left at once.
 const BATCH: u32 = 25;
 
+/// By which refusals a relay says that it keeps none of an upload; after others it may.
+const KEPT_NOTHING: [&str; 3] = ["INVALID", "NOT_MLS", "TOO_LARGE"];
+
 impl Inner {
     /// Keeps enough key packages at the relay, as long as the client lives.
     pub async fn keep_stock(client: Weak<Self>, hints: Arc<Hints>) {
@@ -83,8 +86,8 @@ impl Inner {
             drop(stock);
             crash::point("before-upload");
             let uploaded = self.desk.upload(made.clone(), reserve.clone()).await;
-            if matches!(uploaded, Err(Error::Refused { .. })) {
-                // The relay keeps none of them: without this, each try would leave some for good.
+            if matches!(uploaded, Err(Error::Refused { code, .. }) if KEPT_NOTHING.contains(&code)) {
+                // Without this, each try would leave some in the state for good.
                 made.extend(reserve);
                 self.forget(&made).await?;
             }

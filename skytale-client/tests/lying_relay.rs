@@ -2,18 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::TryStreamExt;
 use skytale_client::{Channel, Client, Event, State};
 use skytale_core::{ChannelName, SequenceNumber};
 use skytale_relay::grpc::{Listener, Server};
 use skytale_relay::{AllowAnyone, AuthenticateLayer, Relay};
-use skytale_store::{
-    Appended, Durability, Head, MemoryStore, MessageId, NewRecord, Precondition, Record, Result, Store,
-};
+use skytale_store::{MemoryStore, NewRecord, Precondition, Record, Store};
 use tokio::net::TcpListener;
 use tower::Layer;
 
@@ -22,74 +18,22 @@ const ALICE: &str = "acme/agents/alice";
 const BOB: &str = "globex/agents/bob";
 const CAROL: &str = "initech/agents/carol";
 
-/// A log in which two messages, of this number and the next, have changed places.
-#[derive(Debug)]
-struct Swapped {
-    log: Arc<MemoryStore>,
-    first: u64,
-}
-
-/// Reads what was said under another number.
-async fn at(log: &Arc<MemoryStore>, channel: &ChannelName, number: u64) -> Option<Record> {
-    log.read(channel, SequenceNumber(number - 1)).next().await?.ok()
-}
-
-#[async_trait]
-impl Store for Swapped {
-    async fn append(&self, name: &ChannelName, new: Vec<NewRecord>, only: Precondition) -> Result<Appended> {
-        self.log.append(name, new, only).await
+/// Copies the room's archive, in which two messages, of this number and the next, change places.
+async fn with_two_swapped(log: &MemoryStore, first: u64) -> Arc<MemoryStore> {
+    let (room, copy) = (ChannelName::parse(ROOM).expect("a name"), MemoryStore::new());
+    let mut records: Vec<Record> =
+        log.read(&room, SequenceNumber::START).try_collect().await.expect("readable");
+    records.swap(first as usize - 1, first as usize);
+    for record in records {
+        let id = record.message_id.expect("native messages have one");
+        let new = NewRecord::new(record.dialect, record.body).with_message_id(id);
+        copy.append(&room, vec![new], Precondition::Any).await.expect("appended");
     }
-
-    async fn find(&self, channel: &ChannelName, id: MessageId) -> Result<Option<SequenceNumber>> {
-        self.log.find(channel, id).await
-    }
-
-    async fn head(&self, channel: &ChannelName) -> Result<Head> {
-        self.log.head(channel).await
-    }
-
-    fn read(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
-        let (log, channel, first) = (self.log.clone(), channel.clone(), self.first);
-        let honest = log.read(&channel, after);
-        let lie = move |record: Result<Record>| {
-            let (log, channel) = (log.clone(), channel.clone());
-            async move {
-                let record = record?;
-                let other = match record.sequence.0 {
-                    number if number == first => at(&log, &channel, first + 1).await,
-                    number if number == first + 1 => at(&log, &channel, first).await,
-                    _ => None,
-                };
-                let sequence = record.sequence;
-                Ok(other.map_or(record, |other| Record { sequence, ..other }))
-            }
-        };
-        honest.then(lie).boxed()
-    }
-
-    fn follow(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
-        self.log.follow(channel, after)
-    }
-
-    async fn trim(&self, channel: &ChannelName, through: SequenceNumber) -> Result<()> {
-        self.log.trim(channel, through).await
-    }
-
-    async fn expire(&self, before: SystemTime) -> Result<u64> {
-        self.log.expire(before).await
-    }
-
-    fn channels(&self) -> BoxStream<'static, Result<(ChannelName, Head)>> {
-        self.log.channels()
-    }
-
-    fn durability(&self) -> Durability {
-        self.log.durability()
-    }
+    Arc::new(copy)
 }
 
 /// Runs a relay over a log, and returns its address.
-async fn serve(log: Arc<dyn Store>, directory: &Arc<MemoryStore>) -> String {
+async fn serve(log: Arc<MemoryStore>, directory: &Arc<MemoryStore>) -> String {
     let relay = Relay::new(log).with_directory(directory.clone());
     let drain = relay.drain();
     let server = Server::new(AuthenticateLayer::new(AllowAnyone).layer(relay), drain);
@@ -140,7 +84,7 @@ async fn a_member_that_is_shown_another_order_is_told() {
     let third = room.send("done").await.expect("sent");
     assert_eq!(third, first + 2);
 
-    let lying = serve(Arc::new(Swapped { log: log.clone(), first }), &log).await;
+    let lying = serve(with_two_swapped(&log, first).await, &log).await;
     let bob = agent(BOB, &lying, state.path()).await;
     let at_bob = bob.open_channel(ROOM).await.expect("a member");
     let carol = agent(CAROL, &honest, state.path()).await;
