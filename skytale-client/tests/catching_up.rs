@@ -9,6 +9,10 @@ use edge::{By, Edge, ROOM, gather};
 use futures::{StreamExt, stream};
 use skytale_client::{Channel, Event};
 use skytale_relay::AllowAnyone;
+use tokio::sync::Mutex;
+
+/// Held by each test: one of them measures the process's memory.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 fn is_full() -> bool {
     std::env::var("SKYTALE_SCALE").is_ok_and(|scale| scale == "full")
@@ -46,6 +50,7 @@ async fn read(channel: &Channel, next: &mut u64, count: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_was_away_catches_up_over_a_connection_that_breaks_again_and_again() {
+    let _alone = ALONE.lock().await;
     let (count, breaks) = if is_full() { (100_000, 100) } else { (10_000, 10) };
     let mut edge = Edge::start().await;
     let alice = edge.kept("acme/agents/alice", By::Quic).start().await.expect("starts");
@@ -79,6 +84,7 @@ fn resident() -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_reader_loses_nothing_and_costs_no_memory() {
+    let _alone = ALONE.lock().await;
     let (count, length) = if is_full() { (20_000, 16 * 1024) } else { (5_000, 16 * 1024) };
     let edge = Edge::start().await;
     let alice = edge.kept("acme/agents/alice", By::Quic).start().await.expect("starts");
