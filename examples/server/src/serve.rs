@@ -189,10 +189,13 @@ async fn maintain(parts: Parts, retention: Option<Duration>) {
     }
 }
 
-/// Trims messages, and drops the Welcomes that nobody fetched.
+/// Trims messages, and drops the Welcomes that nobody fetched and the GroupInfos that newer ones followed.
 async fn expire(parts: &Parts, before: SystemTime) {
     if let Err(error) = parts.directory.expire_deposits(before).await {
-        tracing::error!(error = &error as &dyn std::error::Error, "old Welcomes could not be dropped");
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "old Welcomes and GroupInfos could not be dropped"
+        );
     }
     match parts.store.expire(before).await {
         Ok(0) => {}
