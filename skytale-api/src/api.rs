@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::limiter::{Limiter, Rate};
 use crate::router;
-use crate::token::Issuer;
+use crate::token_issuer::Issuer;
 
 /// The HTTP API over a store: made with [`new`](Api::new), set with `with_*`, and nested as a router.
 pub struct Api {

@@ -1,24 +1,24 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
-mod body;
 mod caller;
 mod description;
 mod error;
+mod extract;
 mod invite;
 mod key;
 mod key_package;
 mod limiter;
-mod moment;
+mod rfc3339;
 mod router;
 mod routes;
-mod token;
+mod token_issuer;
 
 pub use api::{Api, ApiError, Rates};
 pub use error::Problem;
 pub use key_package::{UnusableKeyPackage, check_key_package};
 pub use limiter::Rate;
-pub use token::{Issuer, IssuerError, MIN_SECRET};
+pub use token_issuer::{Issuer, IssuerError, MIN_SECRET};
 
 /// Returns the OpenAPI 3.1 description of the API, as it is served at `/openapi.json`.
 pub fn openapi() -> utoipa::openapi::OpenApi {

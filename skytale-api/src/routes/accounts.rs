@@ -12,11 +12,11 @@ use uuid::Uuid;
 
 use super::keys;
 use crate::api::State;
-use crate::body::{Body, text};
 use crate::caller::{self, Caller};
 use crate::error::{Problem, Result};
+use crate::extract::{Body, text};
 use crate::key::{Key, Purpose};
-use crate::moment;
+use crate::rfc3339;
 
 /// The plan that accounts begin with.
 const FIRST_PLAN: &str = "free";
@@ -137,7 +137,7 @@ pub(crate) async fn close(extract::State(api): extract::State<State>, caller: Ca
 impl From<Account> for AccountView {
     fn from(account: Account) -> Self {
         let Account { id, email, name, plan, created_at } = account;
-        Self { id, email, name, plan_tier: plan, created_at: moment::text(created_at) }
+        Self { id, email, name, plan_tier: plan, created_at: rfc3339::text(created_at) }
     }
 }
 

@@ -9,10 +9,10 @@ use skytale_store::{Agent, AgentQuery};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::State;
-use crate::body::{Body, Query, Segment, text};
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
-use crate::moment;
+use crate::extract::{Body, Query, Segment, text};
+use crate::rfc3339;
 
 /// The longest texts, in bytes, and the most of what an agent can do.
 const DID: usize = 256;
@@ -255,8 +255,8 @@ impl From<Agent> for AgentView {
             capabilities: agent.capabilities,
             endpoint: agent.endpoint,
             metadata: agent.metadata.and_then(|text| serde_json::from_str(&text).ok()),
-            created_at: moment::text(agent.created_at),
-            updated_at: moment::text(agent.updated_at),
+            created_at: rfc3339::text(agent.created_at),
+            updated_at: rfc3339::text(agent.updated_at),
         }
     }
 }

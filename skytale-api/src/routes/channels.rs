@@ -11,10 +11,10 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::api::State;
-use crate::body::{Body, Query, channel};
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
-use crate::{invite, moment};
+use crate::extract::{Body, Query, channel};
+use crate::{invite, rfc3339};
 
 /// The most entries of one page.
 const PAGE: u32 = 100;
@@ -229,7 +229,7 @@ pub(crate) async fn invite(
     let digest = invite::digest(&token).ok_or_else(Problem::internal)?;
     let expires_at = SystemTime::now() + Duration::from_secs(ttl);
     api.0.channels.add_invite(Invite { digest, channel: name, uses, expires_at }).await?;
-    Ok(Body(InviteView { token, expires_at: moment::text(expires_at) }))
+    Ok(Body(InviteView { token, expires_at: rfc3339::text(expires_at) }))
 }
 
 /// Returns what the caller is to a channel; an unknown channel looks as one of somebody else.
@@ -256,6 +256,6 @@ impl From<Role> for RoleView {
 
 impl From<Member> for MemberView {
     fn from(member: Member) -> Self {
-        Self { account_id: member.account, role: member.role.into(), since: moment::text(member.since) }
+        Self { account_id: member.account, role: member.role.into(), since: rfc3339::text(member.since) }
     }
 }

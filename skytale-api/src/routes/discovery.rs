@@ -6,7 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::api::State;
-use crate::body::Body;
+use crate::extract::Body;
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct KeySet {

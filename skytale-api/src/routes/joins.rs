@@ -15,11 +15,11 @@ use uuid::Uuid;
 
 use super::channels::role;
 use crate::api::State;
-use crate::body::{Body, Query, Segment, base64, channel, text, to_base64};
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
+use crate::extract::{Body, Query, Segment, base64, channel, text, to_base64};
 use crate::key_package::check_key_package;
-use crate::{invite, moment};
+use crate::{invite, rfc3339};
 
 /// How long a request belongs to whoever was told of it.
 const LEASE: Duration = Duration::from_secs(10);
@@ -307,7 +307,7 @@ impl From<Request> for RequestView {
             id: request.id,
             identity: request.identity,
             key_package: to_base64(&request.key_package),
-            created_at: moment::text(request.created_at),
+            created_at: rfc3339::text(request.created_at),
         }
     }
 }

@@ -10,11 +10,11 @@ use skytale_store::{ApiKey, Revocation, Revoked};
 use utoipa::ToSchema;
 
 use crate::api::State;
-use crate::body::{Body, Object, Segment, text};
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
+use crate::extract::{Body, Object, Segment, text};
 use crate::key::{Key, Purpose};
-use crate::moment;
+use crate::rfc3339;
 
 /// What a key is called that was not given a name.
 pub(super) const DEFAULT_NAME: &str = "default";
@@ -231,7 +231,7 @@ async fn add(api: &State, key: &Key, kept: ApiKey) -> Result<Body<CreatedKey>> {
         key_prefix: kept.prefix.clone(),
         name: kept.name.clone(),
         key: key.expose().to_owned(),
-        expires_at: kept.expires_at.map(moment::text),
+        expires_at: kept.expires_at.map(rfc3339::text),
     };
     match api.0.accounts.add_key(kept).await? {
         true => Ok(Body(created)),
@@ -270,9 +270,9 @@ impl TryFrom<ApiKey> for KeyView {
             id: key.id,
             key_prefix: key.prefix,
             name: key.name,
-            last_used_at: key.last_used_at.map(moment::text),
-            created_at: moment::text(key.created_at),
-            expires_at: key.expires_at.map(moment::text),
+            last_used_at: key.last_used_at.map(rfc3339::text),
+            created_at: rfc3339::text(key.created_at),
+            expires_at: key.expires_at.map(rfc3339::text),
             scopes: scopes.map_err(|_| Problem::internal())?,
         })
     }

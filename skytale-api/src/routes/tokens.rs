@@ -11,9 +11,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::State;
-use crate::body::{Body, Segment};
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
+use crate::extract::{Body, Segment};
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Token {

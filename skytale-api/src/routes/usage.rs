@@ -9,9 +9,9 @@ use time::{Date, Duration, Month, OffsetDateTime};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::State;
-use crate::body::{Body, Query};
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
+use crate::extract::{Body, Query};
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
