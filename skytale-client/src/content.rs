@@ -2,7 +2,7 @@
 //! few sizes.
 
 use crate::error::{Error, Result};
-use crate::machine::Mark;
+use crate::machine::history::Mark;
 
 /// The longest message, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 1024 * 1024;

@@ -77,7 +77,7 @@ pub enum Event {
         /// The number of its commit.
         sequence: u64,
     },
-    /// A message that was accepted by [`send`](crate::Channel::send) before the agent was started anew will not be sent.
+    /// A message that was accepted by [`send`](crate::channel::Channel::send) before the agent was started anew will not be sent.
     NotSent(Unsent),
     /// An agent that was to be added or removed before this one was started anew will not be.
     NotChanged {

@@ -1,32 +1,26 @@
 #![doc = include_str!("../README.md")]
 
-mod api;
 mod backoff;
-mod builder;
 mod channel;
+mod cipher_suite;
 mod client;
 mod connection;
 mod content;
 mod crash;
 mod credentials;
-mod desk;
+mod directory;
 mod error;
 mod event;
 mod group;
-mod identity;
-mod inbox;
-mod joining;
 mod machine;
 mod state;
-mod stock;
-mod suite;
-mod tickets;
-mod transport;
-mod worker;
 
-pub use builder::ClientBuilder;
 pub use channel::{Channel, Messages};
+pub use cipher_suite::Suite;
 pub use client::Client;
+pub use client::builder::ClientBuilder;
+#[cfg(feature = "local")]
+pub use connection::local::LocalRelay;
 pub use content::Padding;
 pub use credentials::Credentials;
 pub use error::{Error, Result};
@@ -35,6 +29,3 @@ pub use group::Member;
 pub use machine::Resync;
 pub use skytale_core::extension::Durability as ArchiveDurability;
 pub use state::{Durability, State};
-pub use suite::Suite;
-#[cfg(feature = "local")]
-pub use transport::LocalRelay;

@@ -3,7 +3,10 @@
 use openmls::prelude::*;
 use skytale_core::extension::MAX_GROUP_INFO;
 
-use super::{Group, Records, SlotKey, verify_key_package};
+use super::Group;
+use super::key_package::verify as verify_key_package;
+use super::records::Records;
+use super::slot::SlotKey;
 use crate::error::{Error, Result};
 
 /// What a commit is to change. Every commit also gives its sender's leaf new keys.

@@ -8,10 +8,11 @@ use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::*;
 use openmls_traits::storage::StorageProvider as _;
 
-use super::{Records, name};
+use super::identity::{Identity, capabilities};
+use super::name;
+use super::records::Records;
+use crate::cipher_suite::Suite;
 use crate::error::{Error, Result};
-use crate::identity::{Identity, capabilities};
-use crate::suite::Suite;
 
 /// The private halves of the key packages that others may use.
 #[derive(Clone, Debug, Default)]
@@ -134,7 +135,8 @@ pub(crate) fn verify(provider: &Records, bytes: &[u8], agent: &str) -> Result<Ke
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::group::{Group, Plan};
+    use crate::group::Group;
+    use crate::group::commit::Plan;
 
     /// Founds a group and adds an agent; returns the Welcome.
     fn welcome(agent: &Identity, key_package: &[u8]) -> Vec<u8> {

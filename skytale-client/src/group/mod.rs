@@ -3,11 +3,12 @@
 //! Everything that a group remembers is in [`Records`]; what an operation has changed is taken from there and stored
 //! together with whatever else belongs to the same step.
 
-mod commit;
-mod key_package;
-mod process;
+pub(crate) mod commit;
+pub(crate) mod identity;
+pub(crate) mod key_package;
+pub(crate) mod process;
 mod records;
-mod returning;
+mod rejoin;
 mod slot;
 
 #[cfg(test)]
@@ -18,15 +19,12 @@ use std::collections::BTreeMap;
 use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::*;
 
-pub(crate) use commit::{Built, Plan};
-pub(crate) use key_package::{KeyPackages, Uses, signature_key, verify as verify_key_package};
-pub(crate) use process::{Processed, Undecryptable};
+pub(crate) use key_package::KeyPackages;
 pub(crate) use records::Records;
-pub(crate) use slot::SLOT_KEY;
 
+use crate::cipher_suite::Suite;
 use crate::error::{Error, Result};
-use crate::identity::{Identity, capabilities};
-use crate::suite::Suite;
+use identity::{Identity, capabilities};
 use slot::SlotKey;
 
 /// A member of a channel: one leaf of its group.

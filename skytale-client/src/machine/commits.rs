@@ -2,12 +2,13 @@
 
 use skytale_core::extension::{self, AddressedWelcome, Code, Content, Refused, Submit};
 
-use super::record::{Intent, ONLY, Pending, put};
-use super::relay::Asked;
-use super::{Change, CommitState, InFlight, Kind, Machine, Now, Phase, Ticket, id_of};
+use super::effects::{Change, Kind, Ticket};
+use super::responses::Asked;
+use super::stored::{Intent, ONLY, Pending, Phase, put};
+use super::{CommitState, InFlight, Machine, Now, id_of};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::group::{Built, Plan};
+use crate::group::commit::{Built, Plan};
 
 /// An intent, and what became of it so far.
 #[derive(Debug)]

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use skytale_core::mls::{ContentType, MlsHeader, SenderKind};
 
-use super::history::Difference;
-use super::{CommitState, Machine, Mark, Phase, id_of};
+use super::history::{Difference, Mark};
+use super::stored::Phase;
+use super::{CommitState, Machine, id_of};
 use crate::content::Content;
 use crate::error::Result;
 use crate::event::{Event, Message};
-use crate::group::{Member, Processed, Undecryptable};
+use crate::group::Member;
+use crate::group::process::{Processed, Undecryptable};
 
 impl Machine {
     /// Applies the record with a number; `message` is `None` for a place that the agent's own message has.

@@ -6,13 +6,13 @@
 
 mod commits;
 mod delivery;
-mod effects;
-mod history;
-mod leaving;
-mod record;
-mod relay;
-mod returning;
-mod sending;
+pub(crate) mod effects;
+pub(crate) mod history;
+mod leave;
+mod outbox;
+mod rejoin;
+mod responses;
+pub(crate) mod stored;
 
 #[cfg(test)]
 mod simulation;
@@ -27,22 +27,21 @@ use skytale_core::ChannelName;
 use skytale_core::extension::{Content, Durability, Extension, Resume};
 
 pub(crate) use effects::{Change, Effects, EventKey, Kind, Ticket};
-pub(crate) use history::Mark;
-pub(crate) use record::{ChannelRecord, Intent, ONLY, Phase, Stored, put, read};
+pub(crate) use stored::{ChannelRecord, Intent, ONLY, Phase, Stored, put, read};
 
+use crate::cipher_suite::Suite;
 use crate::content::Padding;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::group::Group;
-use crate::identity::Identity;
-use crate::suite::Suite;
+use crate::group::identity::Identity;
 use commits::Wanted;
 use history::History;
-use leaving::Leaving;
-use record::Pending;
-use relay::Asked;
-use returning::Returning;
-use sending::Sending;
+use leave::Leaving;
+use outbox::Sending;
+use rejoin::Returning;
+use responses::Asked;
+use stored::Pending;
 
 /// What happened.
 #[derive(Debug)]
@@ -227,10 +226,10 @@ impl Machine {
         (machine.moved, machine.said, machine.next_part) = (false, record.said, record.parts);
         machine.uninvited = record.uninvited;
         machine.history = History::restored(record.history);
-        for (key, intent) in record::read_all(&stored, Kind::Intent)? {
+        for (key, intent) in stored::read_all(&stored, Kind::Intent)? {
             machine.intents.insert(key, Wanted::restored(intent));
         }
-        for (key, outgoing) in record::read_all(&stored, Kind::Outgoing)? {
+        for (key, outgoing) in stored::read_all(&stored, Kind::Outgoing)? {
             machine.outbox.insert(key, Sending::restored(outgoing));
         }
         if let Some(pending) = stored.get(&Kind::Pending).and_then(|records| records.get(ONLY)) {

@@ -4,7 +4,8 @@ use skytale_core::extension::{Accepted, Code, Refused, message};
 use skytale_core::{Dialect, Envelope, FrameLimits};
 
 use super::*;
-use crate::group::{KeyPackages, Plan, Uses};
+use crate::group::commit::Plan;
+use crate::group::key_package::{KeyPackages, Uses};
 
 const LEAVE: Ticket = 7;
 const SEND: Ticket = 8;

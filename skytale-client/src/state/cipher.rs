@@ -7,7 +7,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use rand::Rng;
 
 use crate::error::{Error, Result};
-use crate::machine::Kind;
+use crate::machine::effects::Kind;
 
 /// Seals and opens values; a value fits only the place that it was sealed for.
 #[derive(Clone)]

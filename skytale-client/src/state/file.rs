@@ -11,13 +11,15 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
+use super::cipher::Cipher;
+use super::file_identity::Origin;
+use super::location::Durability;
 use super::lock::{Lock, private};
-use super::origin::Origin;
-use super::place::Durability;
-use super::{Cipher, Found, Page, Step};
+use super::{Found, Page, Step};
 use crate::crash;
 use crate::error::{Error, Result};
-use crate::machine::{Change, EventKey, Kind, Stored};
+use crate::machine::effects::{Change, EventKey, Kind};
+use crate::machine::stored::Stored;
 
 /// The file's name within its directory.
 pub(super) const NAME: &str = "agent.db";

@@ -2,20 +2,20 @@
 
 mod cipher;
 mod file;
+mod file_identity;
+pub(crate) mod location;
 mod lock;
-mod origin;
-mod place;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub(crate) use cipher::Cipher;
-pub use place::{Durability, State};
+pub use location::{Durability, State};
 
 use crate::error::Result;
-use crate::machine::{Change, EventKey, Kind, Stored};
+use crate::machine::effects::{Change, EventKey, Kind};
+use crate::machine::stored::Stored;
 use file::File;
 
 /// The agent's own scope; channels have their names.

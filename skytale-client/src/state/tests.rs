@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::machine::ONLY;
+use crate::machine::stored::ONLY;
 
 const ROOMS: [&str; 2] = ["acme/research/one", "acme/research/two"];
 

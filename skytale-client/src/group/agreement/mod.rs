@@ -12,7 +12,7 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use super::Plan;
+use super::commit::Plan;
 use party::{Made, Party, Proposal};
 use world::{Proposals, World};
 

@@ -10,9 +10,12 @@ use openmls_traits::OpenMlsProvider as _;
 use skytale_core::ChannelName;
 
 use super::party::{Made, Party, Proposal, Standing, View};
-use crate::group::{Built, Group, KeyPackages, Plan, Processed, Uses, verify_key_package};
-use crate::identity::{Identity, capabilities};
-use crate::suite::Suite;
+use crate::cipher_suite::Suite;
+use crate::group::Group;
+use crate::group::commit::{Built, Plan};
+use crate::group::identity::{Identity, capabilities};
+use crate::group::key_package::{KeyPackages, Uses, verify as verify_key_package};
+use crate::group::process::Processed;
 
 struct Ours {
     identity: Identity,

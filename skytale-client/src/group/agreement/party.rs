@@ -1,6 +1,6 @@
 //! One member of a group, whichever library it runs.
 
-use crate::group::Plan;
+use crate::group::commit::Plan;
 
 /// What a member thinks the group is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,8 @@ use mls_rs::{
 use mls_rs_crypto_rustcrypto::RustCryptoProvider;
 
 use super::party::{Made, Party, Proposal, Standing, View};
-use crate::group::{Plan, SLOT_KEY};
+use crate::group::commit::Plan;
+use crate::group::slot::SLOT_KEY;
 
 const SUITE: CipherSuite = CipherSuite::CURVE25519_AES128;
 

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::party::{Made, Party, Proposal, Standing};
 use super::{ours, theirs};
-use crate::group::Plan;
+use crate::group::commit::Plan;
 
 /// How proposals reach the members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,12 +10,15 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::ServiceExt;
 
+use crate::cipher_suite::Suite;
 use crate::event::{Event, Message};
-use crate::group::{Group, KeyPackages, Uses};
-use crate::identity::Identity;
-use crate::machine::{Effects, Input, Intent, Kind, Machine, Options, Stored, read};
+use crate::group::Group;
+use crate::group::identity::Identity;
+use crate::group::key_package::{KeyPackages, Uses};
+use crate::machine::effects::{Effects, Kind};
+use crate::machine::stored::{Intent, Stored, read};
+use crate::machine::{Input, Machine, Options};
 use crate::state::apply;
-use crate::suite::Suite;
 
 pub(super) struct Agent {
     pub identity: Identity,

@@ -7,7 +7,7 @@ use skytale_store::{Directory, Store};
 
 use super::world::{Wish, World, options};
 use crate::event::{Event, Message};
-use crate::machine::Phase;
+use crate::machine::stored::Phase;
 
 /// How many agents stay: between them they hear everything.
 const STAY: usize = 2;

@@ -12,11 +12,13 @@ use skytale_relay::Relay;
 use skytale_store::{Directory, MemoryStore, Store};
 
 use super::agent::Agent;
+use crate::cipher_suite::Suite;
 use crate::event::Event;
-use crate::group::{Group, KeyPackages, Uses};
-use crate::identity::Identity;
-use crate::machine::{Input, Intent, Machine, Options, Phase};
-use crate::suite::Suite;
+use crate::group::Group;
+use crate::group::identity::Identity;
+use crate::group::key_package::{KeyPackages, Uses};
+use crate::machine::stored::{Intent, Phase};
+use crate::machine::{Input, Machine, Options};
 
 pub(super) struct World {
     pub random: StdRng,

@@ -2,8 +2,9 @@
 
 use skytale_core::extension::{self, Code, Content, FetchGroupInfo, GroupInfo, Submit};
 
-use super::relay::Asked;
-use super::{CommitState, Machine, Now, Phase, Resync, id_of};
+use super::responses::Asked;
+use super::stored::Phase;
+use super::{CommitState, Machine, Now, Resync, id_of};
 use crate::error::Result;
 use crate::event::Event;
 use crate::group::{Group, Member};
@@ -124,7 +125,7 @@ impl Machine {
             in_flight.state = CommitState::Lost;
             self.commit_lost(sequence)?;
         }
-        self.outbox.values_mut().for_each(super::Sending::again);
+        self.outbox.values_mut().for_each(super::outbox::Sending::again);
         let epoch = self.group.epoch();
         self.tell(sequence, Event::Resynced { epoch, sequence })
     }

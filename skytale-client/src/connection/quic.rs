@@ -12,7 +12,8 @@ use skytale_core::extension::{Authenticate, Content, Extension};
 use skytale_core::{Dialect, Envelope, FrameLimits, frame};
 use tokio::sync::{Mutex, mpsc};
 
-use super::{Link, Liveness, OUTGOING, Roots, unreachable};
+use super::trust_roots::Roots;
+use super::{Link, Liveness, OUTGOING, unreachable};
 use crate::error::{Error, Result};
 
 /// The protocol that agent and relay agree on in the TLS handshake.

@@ -8,9 +8,9 @@ use futures::{FutureExt, StreamExt, stream};
 use rand::RngExt;
 use tokio::time::Instant;
 
+use super::{Dialer, Link};
 use crate::credentials::{Token, Tokens};
 use crate::error::{Error, Result};
-use crate::transport::{Dialer, Link};
 
 /// How many frames are taken in before they are stored and acted on, together.
 const FRAMES: usize = 256;

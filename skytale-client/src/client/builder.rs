@@ -7,15 +7,16 @@ use std::time::Duration;
 use skytale_core::ChannelName;
 use tokio::sync::{Mutex, watch};
 
-use crate::client::{Client, Inner, identity};
+use super::{Client, Inner, identity};
+use crate::cipher_suite::Suite;
+use crate::connection::Dialer;
+use crate::connection::trust_roots::Roots;
 use crate::content::Padding;
 use crate::credentials::{Credentials, Tokens};
-use crate::desk::Desk;
+use crate::directory::Desk;
 use crate::error::{Error, Result};
 use crate::machine::{Options, Resync};
-use crate::state::State;
-use crate::suite::Suite;
-use crate::transport::{Dialer, Roots};
+use crate::state::location::State;
 
 /// Sets an agent up. Made by [`Client::builder`].
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub struct ClientBuilder {
 enum Relay {
     Addresses(Vec<String>),
     #[cfg(feature = "local")]
-    Local(crate::transport::LocalRelay),
+    Local(crate::connection::local::LocalRelay),
 }
 
 impl ClientBuilder {
@@ -181,7 +182,7 @@ impl ClientBuilder {
 }
 
 #[cfg(feature = "local")]
-impl crate::transport::LocalRelay {
+impl crate::connection::local::LocalRelay {
     /// Begins to set up an agent of this relay.
     pub fn agent(&self, name: impl Into<String>) -> ClientBuilder {
         ClientBuilder::over(name.into(), Relay::Local(self.clone()))

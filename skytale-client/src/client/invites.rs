@@ -6,15 +6,15 @@ use sha2::{Digest, Sha256};
 use skytale_core::ChannelName;
 use tokio::task::JoinHandle;
 
-use crate::api::{Api, Request, Wait};
+use super::{Client, channel_name};
 use crate::backoff::Backoff;
 use crate::channel::Channel;
-use crate::client::{Client, channel_name};
+use crate::credentials::http_api::{Api, Request, Wait};
+use crate::directory::key_package_pool::key_package_changes;
 use crate::error::{Error, Result};
-use crate::group::{Uses, signature_key};
-use crate::machine::{Change, Kind};
+use crate::group::key_package::{Uses, signature_key};
+use crate::machine::effects::{Change, Kind};
 use crate::state::AGENT;
-use crate::stock::key_package_changes;
 
 impl Client {
     /// Joins a channel by an invite; waits until a member has let this agent in.

@@ -11,19 +11,21 @@ use skytale_core::extension::{Authenticate, Content, Durability, Extension};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::event_queue::Inbox;
+use super::pending_calls::{Tickets, Waiting};
 use crate::backoff::Backoff;
-use crate::connection::{Clock, Connection, Happened, open};
+use crate::connection::Dialer;
+use crate::connection::reconnect::{Clock, Connection, Happened, open};
 use crate::crash;
 use crate::credentials::{RETRY, Token, Tokens};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::group::Member;
-use crate::identity::Identity;
-use crate::inbox::Inbox;
-use crate::machine::{EventKey, Input, Intent, Machine, Options, Phase};
+use crate::group::identity::Identity;
+use crate::machine::effects::EventKey;
+use crate::machine::stored::{Intent, Phase};
+use crate::machine::{Input, Machine, Options};
 use crate::state::Records;
-use crate::tickets::{Tickets, Waiting};
-use crate::transport::Dialer;
 
 /// What the agent wants of a channel.
 #[derive(Debug)]

@@ -10,7 +10,8 @@ use tokio::sync::Notify;
 
 use crate::error::Result;
 use crate::event::Event;
-use crate::machine::{EventKey, read};
+use crate::machine::effects::EventKey;
+use crate::machine::stored::read;
 use crate::state::{Page, Records};
 
 /// A queue between a channel's task and whoever reads its events. It never grows beyond a bound: what does not fit waits

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::error::{Error, Result};
-use crate::machine::Ticket;
+use crate::machine::effects::Ticket;
 
 /// Who is told what became of a request, and the room that it takes up until then.
 #[derive(Debug)]

@@ -1,11 +1,12 @@
 //! Streams to a relay, by the scheme of its address.
 
+mod failover;
 mod grpc;
 #[cfg(feature = "local")]
-mod local;
+pub(crate) mod local;
 mod quic;
-mod roots;
-mod several;
+pub(crate) mod reconnect;
+pub(crate) mod trust_roots;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use url::Url;
 use crate::error::{Error, Result};
 #[cfg(feature = "local")]
 pub use local::LocalRelay;
-pub(crate) use roots::Roots;
+pub(crate) use trust_roots::Roots;
 
 /// The ports of relays that say nothing else.
 const QUIC_PORT: u16 = 4433;
@@ -60,7 +61,7 @@ const WATCHFUL: Liveness = Liveness { keep_alive: Duration::from_secs(1), idle: 
 pub(crate) enum Dialer {
     Grpc(Arc<grpc::Dialer>),
     Quic(Arc<quic::Dialer>),
-    Several(Arc<several::Dialer>),
+    Several(Arc<failover::Dialer>),
     #[cfg(feature = "local")]
     Local(LocalRelay),
 }
@@ -70,7 +71,7 @@ impl Dialer {
     pub fn new(addresses: &[String], roots: &Roots) -> Result<Self> {
         match addresses {
             [address] => Self::to(address, roots, None),
-            _ => Ok(Self::Several(Arc::new(several::Dialer::new(addresses, roots)?))),
+            _ => Ok(Self::Several(Arc::new(failover::Dialer::new(addresses, roots)?))),
         }
     }
 

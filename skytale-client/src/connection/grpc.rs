@@ -13,7 +13,8 @@ use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 
-use super::{Link, Liveness, OUTGOING, Roots, unreachable};
+use super::trust_roots::Roots;
+use super::{Link, Liveness, OUTGOING, unreachable};
 use crate::error::{Error, Result};
 
 const METHOD: &str = "/dataplane.proto.v1.DataPlaneService/OpenChannel";

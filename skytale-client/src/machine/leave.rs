@@ -2,8 +2,10 @@
 
 use skytale_core::extension::{self, Content, Refused, Submit};
 
-use super::relay::Asked;
-use super::{Link, Machine, Now, Phase, Ticket, id_of};
+use super::effects::Ticket;
+use super::responses::Asked;
+use super::stored::Phase;
+use super::{Link, Machine, Now, id_of};
 use crate::error::{Error, Result};
 
 /// Who waits to be told, and how far it is. It is in memory alone: an agent that starts again has to be told again.

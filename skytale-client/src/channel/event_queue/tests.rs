@@ -4,8 +4,9 @@ use futures::poll;
 use rusqlite::Connection;
 
 use super::*;
-use crate::machine::{Change, Kind, put};
-use crate::state::State;
+use crate::machine::effects::{Change, Kind};
+use crate::machine::stored::put;
+use crate::state::location::State;
 
 const SCOPE: &str = "acme/research/room";
 

@@ -1,5 +1,9 @@
 //! A channel, as an agent uses it.
 
+pub(crate) mod event_queue;
+pub(crate) mod pending_calls;
+pub(crate) mod task;
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -11,15 +15,16 @@ use skytale_core::extension::Durability as ArchiveDurability;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::api::Api;
-use crate::desk::Desk;
+use crate::credentials::http_api::Api;
+use crate::directory::Desk;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::group::Member;
-use crate::inbox::Inbox;
-use crate::machine::{EventKey, Intent, Phase};
-use crate::tickets::Waiting;
-use crate::worker::{Command, View};
+use crate::machine::effects::EventKey;
+use crate::machine::stored::{Intent, Phase};
+use event_queue::Inbox;
+use pending_calls::Waiting;
+use task::{Command, View};
 
 /// An end-to-end-encrypted channel that the agent is a member of. Clones are the same channel.
 #[derive(Clone)]

@@ -3,9 +3,11 @@
 use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::*;
 
-use super::{Built, Group, Records, join_config};
+use super::commit::Built;
+use super::identity::capabilities;
+use super::records::Records;
+use super::{Group, join_config};
 use crate::error::{Error, Result};
-use crate::identity::capabilities;
 
 impl Group {
     /// Builds the group as it is after this agent's external commit, and the commit. The agent's old leaf, known by its

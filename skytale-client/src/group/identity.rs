@@ -10,9 +10,9 @@ use openmls_basic_credential::SignatureKeyPair;
 use serde::{Deserialize, Serialize};
 use skytale_core::ChannelName;
 
+use super::slot::SLOT_KEY;
+use crate::cipher_suite::Suite;
 use crate::error::{Error, Result};
-use crate::group::SLOT_KEY;
-use crate::suite::Suite;
 
 /// An agent's name and signature key. Clones are the same identity.
 #[derive(Clone)]

@@ -1,5 +1,8 @@
 //! An agent: its identity, its relay, its channels.
 
+pub(crate) mod builder;
+mod invites;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -10,22 +13,25 @@ use skytale_core::ChannelName;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::builder::ClientBuilder;
 use crate::channel::Channel;
+use crate::channel::event_queue::Inbox;
+use crate::channel::pending_calls::Tickets;
+use crate::channel::task::{Command, View, Worker};
+use crate::cipher_suite::Suite;
+use crate::connection::Dialer;
 use crate::crash;
 use crate::credentials::Tokens;
-use crate::desk::Desk;
+use crate::directory::Desk;
+use crate::directory::key_package_pool::{self, key_package_changes};
 use crate::error::{Error, Result};
-use crate::group::{Group, KeyPackages};
-use crate::identity::Identity;
-use crate::inbox::Inbox;
-use crate::machine::{Change, Kind, Machine, ONLY, Options};
+use crate::group::Group;
+use crate::group::identity::Identity;
+use crate::group::key_package::KeyPackages;
+use crate::machine::effects::{Change, Kind};
+use crate::machine::stored::ONLY;
+use crate::machine::{Machine, Options};
 use crate::state::{AGENT, Records};
-use crate::stock::{self, key_package_changes};
-use crate::suite::Suite;
-use crate::tickets::Tickets;
-use crate::transport::Dialer;
-use crate::worker::{Command, View, Worker};
+use builder::ClientBuilder;
 
 /// An agent that is connected to a relay. Clones are the same agent.
 #[derive(Clone)]
@@ -125,7 +131,7 @@ impl Client {
     }
 
     /// Joins a channel that this agent was added to; waits until it is. After a removal it is added again like anybody, and
-    /// after [`Event::Forked`](crate::Event::Forked), too, where a member has done so.
+    /// after [`Event::Forked`](crate::event::Event::Forked), too, where a member has done so.
     ///
     /// # Errors
     ///
@@ -301,7 +307,7 @@ impl Client {
 /// Loads the agent's identity, or makes it, and tells since when all key packages at the relay are of this state.
 pub(crate) async fn identity(records: &Records, name: &ChannelName) -> Result<(Identity, KeyPackages, u64)> {
     let mut stored = records.load(AGENT).await?;
-    let stocked_since = stock::since(&stored);
+    let stocked_since = key_package_pool::since(&stored);
     let key_packages = KeyPackages::restore(stored.remove(&Kind::KeyPackage).unwrap_or_default());
     if let Some(known) = stored.get(&Kind::Identity).and_then(|records| records.get(ONLY)) {
         let identity = Identity::restore(known)?;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::{Cipher, Records};
+use super::Records;
+use super::cipher::Cipher;
+use super::file::File;
 use crate::error::{Error, Result};
-use crate::state::file::File;
 
 /// Where an agent's state is kept: its keys, its groups, and messages on their way.
 #[derive(Clone)]

@@ -8,7 +8,8 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use rand::RngExt;
 
-use super::{Link, Roots, WATCHFUL};
+use super::trust_roots::Roots;
+use super::{Link, WATCHFUL};
 use crate::error::{Error, Result};
 
 #[derive(Debug)]

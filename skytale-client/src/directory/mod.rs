@@ -1,5 +1,7 @@
 //! The agent's own stream to the relay: key packages, Welcomes, and being told of both.
 
+pub(crate) mod key_package_pool;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +17,10 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::connection::open;
+use crate::connection::reconnect::open;
+use crate::connection::{Dialer, Link};
 use crate::credentials::Tokens;
 use crate::error::{Error, Result};
-use crate::transport::{Dialer, Link};
 
 /// Asks the relay for an agent. Clones share one stream.
 #[derive(Clone, Debug)]

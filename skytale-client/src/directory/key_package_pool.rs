@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::Hints;
 use crate::backoff::Backoff;
 use crate::client::Inner;
 use crate::crash;
-use crate::desk::Hints;
 use crate::error::{Error, Result};
-use crate::group::{KeyPackages, Uses};
-use crate::machine::{Change, Kind, ONLY, Stored};
+use crate::group::key_package::{KeyPackages, Uses};
+use crate::machine::effects::{Change, Kind};
+use crate::machine::stored::{ONLY, Stored};
 use crate::state::AGENT;
 
 /// How long a key package of last resort, which others may use again and again, is left at the relay.
@@ -154,8 +155,9 @@ mod tests {
     use skytale_store::Directory;
 
     use super::*;
-    use crate::state::State;
-    use crate::{Client, LocalRelay};
+    use crate::client::Client;
+    use crate::connection::local::LocalRelay;
+    use crate::state::location::State;
 
     const BOB: &str = "globex/agents/bob";
 

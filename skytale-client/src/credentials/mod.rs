@@ -1,5 +1,7 @@
 //! What an agent shows the relay: a token, which it gets for its API key and renews in time.
 
+pub(crate) mod http_api;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,9 +17,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use crate::api::Api;
 use crate::crash;
 use crate::error::{Error, Result};
+use http_api::Api;
 
 /// What an agent shows the relay.
 #[derive(Clone)]
@@ -39,7 +41,7 @@ impl Credentials {
         Self(Kind::None)
     }
 
-    /// Shows a token. When it expires, the agent is told ([`Event::Unauthorized`](crate::Event::Unauthorized)).
+    /// Shows a token. When it expires, the agent is told ([`Event::Unauthorized`](crate::event::Event::Unauthorized)).
     pub fn token(token: impl Into<String>) -> Self {
         Self(Kind::Token(Zeroizing::new(token.into())))
     }

@@ -2,9 +2,10 @@
 
 use skytale_core::extension::{self, Content as Request, Submit};
 
-use super::record::{Outgoing, Sealed, put};
-use super::relay::Asked;
-use super::{Change, Kind, Link, Machine, Now, Ticket, id_of};
+use super::effects::{Change, Kind, Ticket};
+use super::responses::Asked;
+use super::stored::{Outgoing, Sealed, put};
+use super::{Link, Machine, Now, id_of};
 use crate::content::{self, Content};
 use crate::error::{Error, Result};
 use crate::event::{Event, Unsent};
@@ -109,7 +110,7 @@ impl Machine {
 
     /// Sends what waits, in order: what was encrypted in a past epoch is answered before anything follows it.
     pub(super) fn flush_outbox(&mut self) -> Result<()> {
-        if !matches!(self.phase, super::Phase::Member) {
+        if !matches!(self.phase, super::stored::Phase::Member) {
             return Ok(());
         }
         let epoch = self.group.epoch();

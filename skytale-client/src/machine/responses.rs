@@ -4,7 +4,8 @@ use bytes::Bytes;
 use skytale_core::extension::{Accepted, Code, Content, Durability, Extension, Refused};
 use skytale_core::{Dialect, Envelope, FrameLimits};
 
-use super::{CommitState, Link, Machine, Phase};
+use super::stored::Phase;
+use super::{CommitState, Link, Machine};
 use crate::error::{Error, Result};
 
 /// What a request was about.
