@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{second, unique};
-use crate::accounts::{Account, Accounts, ApiKey, Revocation, Revoked};
+use crate::contract::accounts::{Account, Accounts, ApiKey, Revocation, Revoked};
 
 /// Runs every check of [`Accounts`].
 pub async fn accounts(accounts: &Arc<dyn Accounts>) {

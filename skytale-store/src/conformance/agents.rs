@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{second, unique};
-use crate::agents::{Agent, AgentQuery, Agents};
+use crate::contract::agents::{Agent, AgentQuery, Agents};
 
 /// Runs every check of [`Agents`].
 pub async fn agents(agents: &Arc<dyn Agents>) {

@@ -9,7 +9,7 @@ use futures::stream::BoxStream;
 use skytale_core::Dialect;
 
 use super::channel;
-use crate::backplane::{Backplane, Parcel, Reach, Topic};
+use crate::contract::backplane::{Backplane, Parcel, Reach, Topic};
 
 /// How long a parcel may take.
 const SOON: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use skytale_core::ChannelName;
 
 use super::{channel, second, unique};
-use crate::channels::{ChannelEntry, Channels, Invite, NewRequest, Request, Role};
+use crate::contract::channels::{ChannelEntry, Channels, Invite, NewRequest, Request, Role};
 
 /// Runs every check of [`Channels`].
 pub async fn channels(channels: &Arc<dyn Channels>) {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use skytale_core::{ChannelName, SequenceNumber};
 
 use super::{channel, id};
-use crate::directory::{Bundle, Directory, GROUP_INFOS};
+use crate::contract::directory::{Bundle, Directory, GROUP_INFOS};
 
 /// Runs every check of [`Directory`].
 pub async fn directory(directory: &Arc<dyn Directory>) {

@@ -8,8 +8,8 @@ use futures::{StreamExt, TryStreamExt};
 use skytale_core::{ChannelName, Dialect, Epoch, SequenceNumber};
 
 use super::{channel, id};
+use crate::contract::store::{GroupEpoch, GroupId, NewRecord, Outcome, Precondition, Record, Store};
 use crate::error::StoreError;
-use crate::store::{GroupEpoch, GroupId, NewRecord, Outcome, Precondition, Record, Store};
 
 /// Runs every check.
 pub async fn all(store: &Arc<dyn Store>) {

@@ -24,7 +24,7 @@ pub use directory::*;
 pub use log::*;
 pub use usage::*;
 
-use crate::store::MessageId;
+use crate::contract::store::MessageId;
 
 /// Makes a channel that no other check uses.
 fn channel() -> ChannelName {

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use skytale_core::Dialect;
 
 use super::{channel, id, unique};
-use crate::store::{NewRecord, Precondition, Store};
-use crate::usage::{Day, DayUsage, Usage, Used};
+use crate::contract::store::{NewRecord, Precondition, Store};
+use crate::contract::usage::{Day, DayUsage, Usage, Used};
 
 /// Runs every check of [`Usage`]; both arguments are the same storage.
 pub async fn usage(usage: &Arc<dyn Usage>, store: &Arc<dyn Store>) {

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 use super::MemoryStore;
-use crate::accounts::{Account, Accounts, ApiKey, Revocation, Revoked};
+use crate::contract::accounts::{Account, Accounts, ApiKey, Revocation, Revoked};
 use crate::error::Result;
 
 #[derive(Debug, Default)]

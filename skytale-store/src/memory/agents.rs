@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::MemoryStore;
-use crate::agents::{Agent, AgentQuery, Agents};
+use crate::contract::agents::{Agent, AgentQuery, Agents};
 use crate::error::Result;
 
 /// Agents by DID, each with whether it is active.

@@ -11,7 +11,7 @@ use futures::stream::{self, BoxStream};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::backplane::{Backplane, Parcel, Reach, Topic};
+use crate::contract::backplane::{Backplane, Parcel, Reach, Topic};
 use crate::error::Result;
 
 /// A [`Backplane`] between relays of one process, for tests and for hosts that mount several relays.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use skytale_core::ChannelName;
 
 use super::MemoryStore;
-use crate::channels::{ChannelEntry, Channels, Invite, Member, NewRequest, Request, Role};
+use crate::contract::channels::{ChannelEntry, Channels, Invite, Member, NewRequest, Request, Role};
 use crate::error::Result;
 
 #[derive(Debug, Default)]

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use skytale_core::{ChannelName, SequenceNumber};
 
 use super::MemoryStore;
-use crate::directory::{Bundle, ClaimedKeyPackage, Deposit, Directory, GROUP_INFOS};
+use crate::contract::directory::{Bundle, ClaimedKeyPackage, Deposit, Directory, GROUP_INFOS};
+use crate::contract::store::MessageId;
 use crate::error::Result;
-use crate::store::MessageId;
 
 #[derive(Debug, Default)]
 pub(super) struct Shelves(Mutex<Content>);

@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use skytale_core::{Epoch, SequenceNumber};
 
 use super::MemoryCapacity;
+use crate::contract::store::{
+    Appended, GroupId, Head, MessageId, NewRecord, Outcome, Precondition, Record, Unmet,
+};
 use crate::error::{Result, StoreError};
-use crate::store::{Appended, GroupId, Head, MessageId, NewRecord, Outcome, Precondition, Record, Unmet};
 
 /// Records, epochs and message ids of one channel.
 #[derive(Debug, Default)]

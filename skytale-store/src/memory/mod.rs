@@ -2,7 +2,7 @@
 
 mod accounts;
 mod agents;
-mod backplane;
+pub(crate) mod backplane;
 mod channels;
 mod directory;
 mod log;
@@ -19,9 +19,9 @@ use futures::stream::{self, BoxStream};
 use skytale_core::{ChannelName, SequenceNumber};
 use tokio::sync::watch;
 
+use crate::contract::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
 use crate::error::Result;
-use crate::meters::{Countable, Meters};
-use crate::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
+use crate::usage_counts::{Countable, Meters};
 pub use backplane::MemoryBackplane;
 use log::Log;
 

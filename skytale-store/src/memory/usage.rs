@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::MemoryStore;
+use crate::contract::usage::{Day, DayUsage, Usage, Used};
 use crate::error::Result;
-use crate::usage::{Day, DayUsage, Usage, Used};
 
 #[async_trait]
 impl Usage for MemoryStore {

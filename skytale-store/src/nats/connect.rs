@@ -8,14 +8,14 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, Republish, RetentionP
 use async_nats::{Client, ConnectOptions, Event};
 use tokio::sync::watch;
 
-use super::log::Log;
+use super::endpoints::Servers;
 use super::options::NatsOptions;
-use super::persist::TRY;
-use super::servers::Servers;
-use super::subjects::Subjects;
-use super::sync;
+use super::stream::Log;
+use crate::contract::store::Durability;
 use crate::error::{Result, StoreError};
-use crate::store::Durability;
+use crate::nats::stream::retry::TRY;
+use crate::nats::stream::subjects::Subjects;
+use crate::nats::stream::sync_policy;
 
 /// A connection to servers that have the stream.
 #[derive(Debug)]
@@ -174,7 +174,7 @@ async fn durability(client: &Client, options: &NatsOptions) -> Result<Durability
     if options.durability <= Durability::Process {
         return Ok(Durability::Process);
     }
-    match sync::is_always(client, options.replicas).await {
+    match sync_policy::is_always(client, options.replicas).await {
         Ok(true) => return Ok(Durability::Disk),
         _ if options.accepts_relaxed_sync => return Ok(Durability::Process),
         told => told?,

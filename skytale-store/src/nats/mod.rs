@@ -1,32 +1,18 @@
 //! A store in NATS JetStream, and a backplane on core NATS.
 //!
-//! One stream holds all channels, each under a subject of its own; one message is one [`Block`](block::Block): the records of one
+//! One stream holds all channels, each under a subject of its own; one message is one [`Block`](crate::nats::stream::block::Block): the records of one
 //! append, or of several that came at the same time, and where the channel stands after them. A server keeps a block only
 //! right after the one that it names, so there is one order whoever appends.
 
-mod backplane;
-mod block;
-mod channel;
+mod append;
+pub(crate) mod backplane;
+mod cache;
 mod connect;
-mod draft;
-mod feed;
-mod follow;
-mod groups;
-mod index;
-mod list;
-mod log;
-mod options;
-mod pages;
-mod parcel;
-mod peers;
-mod persist;
-mod publish;
-mod search;
-mod servers;
-mod subjects;
-mod sync;
+mod endpoints;
+pub(crate) mod options;
+mod read;
+mod stream;
 mod trim;
-mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,17 +23,17 @@ use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use skytale_core::{ChannelName, SequenceNumber};
 
+use crate::contract::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
 use crate::error::{Result, StoreError};
-use crate::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
+use crate::nats::append::batch::Wish;
+use crate::nats::append::writer::Writer;
+use crate::nats::cache::channels::{Channel, Channels};
+use crate::nats::read::reader::Reader;
+use crate::nats::read::tail::Feeds;
 pub use backplane::NatsBackplane;
-use channel::{Channel, Channels};
 use connect::Connected;
-use draft::Wish;
-use feed::Feeds;
-use follow::Reader;
-use log::Log;
 pub use options::NatsOptions;
-use writer::Writer;
+use stream::Log;
 
 /// A [`Store`] in NATS JetStream, for several relays in one or more places.
 ///
@@ -61,7 +47,7 @@ use writer::Writer;
 /// record, and no other limits than those of size: a full stream refuses appends with [`StoreError::Full`], and loses nothing.
 /// An append has at most 2,048 message ids.
 ///
-/// The store keeps no [`Usage`](crate::Usage): where that is wanted, a [`CountedStore`](crate::CountedStore) wraps it.
+/// The store keeps no [`Usage`](crate::contract::usage::Usage): where that is wanted, a [`CountedStore`](crate::metered_log::CountedStore) wraps it.
 #[derive(Debug)]
 pub struct NatsStore {
     log: Log,
@@ -118,7 +104,7 @@ impl Store for NatsStore {
         precondition: Precondition,
     ) -> Result<Appended> {
         let ids = records.iter().filter(|record| record.message_id.is_some()).count();
-        if ids > block::MOST_IDS {
+        if ids > crate::nats::stream::block::MOST_IDS {
             return Err(StoreError::Invalid { what: "an append has at most 2,048 message ids" });
         }
         let text = channel.text().map(Into::into);

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::store::Durability;
+use crate::contract::store::Durability;
 
-/// How a [`NatsStore`](crate::NatsStore) connects, and what it asks of the servers.
+/// How a [`NatsStore`](super::NatsStore) connects, and what it asks of the servers.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NatsOptions {

@@ -6,12 +6,12 @@ use std::time::SystemTime;
 use skytale_core::SequenceNumber;
 
 use super::NatsStore;
-use super::block::millis;
-use super::channel::Channel;
-use super::draft::Wish;
-use super::log::{Log, Placed};
+use super::stream::{Log, Placed};
+use crate::contract::store::{Head, Precondition};
 use crate::error::{Result, StoreError};
-use crate::store::{Head, Precondition};
+use crate::nats::append::batch::Wish;
+use crate::nats::cache::channels::Channel;
+use crate::nats::stream::block::millis;
 
 impl NatsStore {
     /// Drops a channel's records up to a number, which its next block tells from then on.

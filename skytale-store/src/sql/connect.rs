@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 
-use super::broken::Broken;
-use super::checkpoint::{self, Checkpoint, DatabaseFile};
-use super::held::Held;
-use super::listen::{self, Grown};
-use super::passage::Passage;
-use super::statement::Statements;
-use super::syncing::{SyncLog, Syncing};
-use super::transaction::Target;
-use super::unsynced::Unsynced;
+use super::statements::Statements;
 use super::usage::MeterId;
-use super::writer::{Work, Writer};
 use super::{SqlStore, migration};
+use crate::contract::store::Durability;
 use crate::error::{Result, StoreError};
-use crate::store::Durability;
+use crate::sql::append::transaction::Target;
+use crate::sql::append::writer::{Work, Writer};
+use crate::sql::postgres::nodelay_proxy::Passage;
+use crate::sql::read::append_notifier::{self, Grown};
+use crate::sql::sqlite::dedicated_connection::Held;
+use crate::sql::sqlite::poison::Broken;
+use crate::sql::sqlite::sync_horizon::Unsynced;
+use crate::sql::sqlite::sync_thread::{SyncLog, Syncing};
+use crate::sql::sqlite::wal_checkpoint::{self, Checkpoint, DatabaseFile};
 
 /// How a [`SqlStore`] works.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ impl SqlStore {
         let (broken, unsynced, grown) = (Broken::default(), Unsynced::default(), Grown::default());
         let syncing = match durability {
             Durability::Disk => {
-                checkpoint::grow_log(&db).await.map_err(StoreError::unavailable)?;
+                wal_checkpoint::grow_log(&db).await.map_err(StoreError::unavailable)?;
                 let log = open_existing(&beside(path, "-wal"))?;
                 log.sync_data().map_err(StoreError::unavailable)?;
                 let thread = Syncing::start(syncing(log), unsynced.clone(), grown.clone(), broken.clone());
@@ -148,7 +148,7 @@ impl SqlStore {
         let db = connected(connect).await?;
         migration::migrate(&db).await.map_err(StoreError::unavailable)?;
         let durability = postgres_durability(&db, options.durability).await?;
-        let grown = listen::start(db.get_postgres_connection_pool().clone());
+        let grown = append_notifier::start(db.get_postgres_connection_pool().clone());
         // Each process counts in rows of its own, so that none waits for another's.
         let (statements, meter) = (Statements::new(DbBackend::Postgres), MeterId::random());
         let (target, broken) = (Target::Shared(db.clone(), meter), Broken::default());

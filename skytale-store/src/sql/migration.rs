@@ -80,7 +80,7 @@ fn advance_on_postgres() -> String {
          WHERE id = NEW.channel_id RETURNING components INTO grown; \
          PERFORM pg_notify('{}', encode(grown, 'hex')); RETURN NULL; END $$; \
          CREATE TRIGGER blocks_advance AFTER INSERT ON blocks FOR EACH ROW EXECUTE FUNCTION blocks_advance()",
-        super::listen::PG_CHANNEL
+        crate::sql::read::append_notifier::PG_CHANNEL
     )
 }
 
@@ -220,7 +220,11 @@ impl MigrationTrait for OwnIndices {
         if manager.get_database_backend() == DbBackend::Postgres {
             return Ok(());
         }
-        manager.get_connection().execute_unprepared(&super::blocks::lay_out_sqlite()).await.map(drop)
+        manager
+            .get_connection()
+            .execute_unprepared(&crate::sql::append::block_statements::lay_out_sqlite())
+            .await
+            .map(drop)
     }
 }
 
@@ -238,7 +242,11 @@ impl MigrationTrait for Parcels {
         if manager.get_database_backend() != DbBackend::Postgres {
             return Ok(());
         }
-        manager.get_connection().execute_unprepared(super::backplane::CREATE_PARCELS).await.map(drop)
+        manager
+            .get_connection()
+            .execute_unprepared(crate::sql::backplane::stored_messages::CREATE)
+            .await
+            .map(drop)
     }
 }
 

@@ -1,30 +1,17 @@
 //! A store in SQLite or PostgreSQL, through sea-orm.
 
-mod accounts;
-mod agents;
-mod backplane;
-mod block;
-mod blocks;
-mod broken;
-mod channels;
-mod checkpoint;
-mod connect;
-mod directory;
-mod held;
-mod known;
-mod listen;
+mod append;
+pub(crate) mod backplane;
+pub(crate) mod connect;
 mod migration;
-mod page;
-mod passage;
-mod plan;
-mod statement;
-mod syncing;
+mod postgres;
+mod read;
+mod sqlite;
+mod statements;
+mod tables;
 #[cfg(test)]
 mod tests;
-mod transaction;
-mod unsynced;
 mod usage;
-mod writer;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -37,17 +24,17 @@ use sea_orm::{
 };
 use skytale_core::{ChannelName, SequenceNumber};
 
+use crate::contract::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
 use crate::error::{Result, StoreError};
-use crate::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
+use crate::sql::append::writer::Writer;
+use crate::sql::read::append_notifier::Grown;
+use crate::sql::read::pages::ChannelRow;
+use crate::sql::sqlite::sync_horizon::Unsynced;
 pub use backplane::PgBackplane;
 use connect::FileLock;
 pub use connect::SqlOptions;
-use listen::Grown;
-use page::ChannelRow;
-use statement::Statements;
-use unsynced::Unsynced;
+use statements::Statements;
 use usage::MeterId;
-use writer::Writer;
 
 /// A [`Store`] in a SQL database.
 ///
@@ -70,14 +57,14 @@ pub struct SqlStore {
 const TRIM_STEP: u64 = 1_000;
 
 impl SqlStore {
-    fn pages(&self, channel: &ChannelName, after: SequenceNumber) -> page::Pages {
+    fn pages(&self, channel: &ChannelName, after: SequenceNumber) -> crate::sql::read::pages::Pages {
         let (db, unsynced) = (self.db.clone(), self.unsynced.clone());
-        page::Pages::new(db, self.statements, unsynced, channel.clone(), after)
+        crate::sql::read::pages::Pages::new(db, self.statements, unsynced, channel.clone(), after)
     }
 
     /// Returns a channel's row without what is not durable yet.
     async fn find_channel(&self, channel: &ChannelName) -> Result<Option<ChannelRow>> {
-        let mut row = page::find_channel(&self.db, &self.statements, channel).await?;
+        let mut row = crate::sql::read::pages::find_channel(&self.db, &self.statements, channel).await?;
         if let Some(row) = &mut row {
             row.head.last = self.unsynced.cap(channel, row.head.last).max(row.head.floor);
         }
@@ -201,9 +188,10 @@ impl Store for SqlStore {
 
     async fn expire(&self, before: SystemTime) -> Result<u64> {
         let mut expired = 0;
-        for (id, _, head) in page::all_channels(&self.db, &self.statements).await? {
+        for (id, _, head) in crate::sql::read::pages::all_channels(&self.db, &self.statements).await? {
             let mut floor = head.floor.0 as i64;
-            let oldest = || page::oldest_expired(&self.db, &self.statements, id, before, TRIM_STEP);
+            let oldest =
+                || crate::sql::read::pages::oldest_expired(&self.db, &self.statements, id, before, TRIM_STEP);
             while let Some(through) = oldest().await? {
                 self.trim_channel(id, through).await?;
                 expired += through.saturating_sub(floor).max(0) as u64;
@@ -219,7 +207,7 @@ impl Store for SqlStore {
             head.last = unsynced.cap(&name, head.last).max(head.floor);
             (head.last > SequenceNumber::START).then_some(Ok((name, head)))
         };
-        stream::once(async move { page::all_channels(&db, &statements).await })
+        stream::once(async move { crate::sql::read::pages::all_channels(&db, &statements).await })
             .flat_map(move |channels| match channels {
                 Ok(channels) => stream::iter(channels.into_iter().filter_map(&listed).collect::<Vec<_>>()),
                 Err(error) => stream::iter(vec![Err(error)]),
@@ -256,10 +244,10 @@ fn column<T: TryGetable>(row: &QueryResult, name: &str) -> Result<T> {
 
 /// Reads a column that holds a time.
 fn time_column(row: &QueryResult, name: &str) -> Result<SystemTime> {
-    column(row, name).map(statement::time)
+    column(row, name).map(statements::time)
 }
 
 /// Reads a column that may hold a time.
 fn optional_time(row: &QueryResult, name: &str) -> Result<Option<SystemTime>> {
-    Ok(column::<Option<i64>>(row, name)?.map(statement::time))
+    Ok(column::<Option<i64>>(row, name)?.map(statements::time))
 }

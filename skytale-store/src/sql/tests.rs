@@ -10,12 +10,13 @@ use futures::{StreamExt, TryStreamExt};
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement, Value};
 use skytale_core::{ChannelName, Dialect, Epoch, SequenceNumber};
 
-use super::block::Block;
-use super::statement::key;
-use super::syncing::SyncLog;
-use super::{SqlOptions, SqlStore, migration};
+use super::connect::SqlOptions;
+use super::statements::key;
+use super::{SqlStore, migration};
+use crate::contract::store::{GroupEpoch, GroupId, Head, MessageId, NewRecord, Outcome, Precondition, Store};
 use crate::error::StoreError;
-use crate::store::{GroupEpoch, GroupId, Head, MessageId, NewRecord, Outcome, Precondition, Store};
+use crate::sql::append::block::Block;
+use crate::sql::sqlite::sync_thread::SyncLog;
 
 const ID: MessageId = MessageId([7; 16]);
 

@@ -6,13 +6,13 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use sea_orm::{Statement, Value};
 
-use super::statement::Statements;
-use super::writer::Append;
+use super::statements::Statements;
 use super::{SqlStore, column};
+use crate::contract::store::{Appended, Outcome};
+use crate::contract::usage::{Day, DayUsage, Usage, Used};
 use crate::error::Result;
-use crate::meters::Amounts;
-use crate::store::{Appended, Outcome};
-use crate::usage::{Day, DayUsage, Usage, Used};
+use crate::sql::append::writer::Append;
+use crate::usage_counts::Amounts;
 
 /// The rows that one process counts in, so that no process waits for another's.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::backplane::Parcel;
+use crate::contract::backplane::Parcel;
 
 /// The most parcels, and bytes of them, that wait in one mailbox; further ones are lost.
 const PARCELS: usize = 4_096;
@@ -68,7 +68,7 @@ mod tests {
     use tokio::task::unconstrained;
 
     use super::*;
-    use crate::backplane::Topic;
+    use crate::contract::backplane::Topic;
 
     fn parcel(body: Bytes) -> Parcel {
         Parcel { topic: Topic { channel: [1, 2, 3], dialect: Dialect::Slim3, instance: None }, body }

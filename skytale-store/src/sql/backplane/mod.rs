@@ -1,11 +1,11 @@
 //! A backplane over PostgreSQL's LISTEN and NOTIFY.
 
-mod incoming;
-mod line;
+mod connection;
 mod mailboxes;
-mod notice;
-mod outgoing;
-mod parcels;
+mod notification;
+mod receiver;
+mod sender;
+pub(crate) mod stored_messages;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -15,16 +15,15 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use super::SqlStore;
-use crate::backplane::{Backplane, Parcel, Reach, Topic};
+use crate::contract::backplane::{Backplane, Parcel, Reach, Topic};
 use crate::error::Result;
-use incoming::Incoming;
 use mailboxes::Mailboxes;
-use outgoing::Outgoing;
-pub(super) use parcels::CREATE as CREATE_PARCELS;
+use receiver::Incoming;
+use sender::Outgoing;
 
 /// A [`Backplane`] between the relays of one PostgreSQL database, made by [`SqlStore::backplane`].
 ///
-/// It has three connections of its own, beside [`SqlOptions::connections`](super::SqlOptions::connections), and makes
+/// It has three connections of its own, beside [`SqlOptions::connections`](super::connect::SqlOptions::connections), and makes
 /// them again when they break; what others send meanwhile is lost. Parcels of up to 5,900 bytes for all travel in
 /// notifications, others by a table, where they can be fetched for a minute. At most 512 parcels or 16 MiB wait to be sent, further
 /// senders wait; at most 4,096 parcels or 64 MiB wait for a reader of [`received`](Backplane::received), further parcels
@@ -42,7 +41,7 @@ impl SqlStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable) where the server cannot be reached.
+    /// [`StoreError::Unavailable`](crate::error::StoreError::Unavailable) where the server cannot be reached.
     pub async fn backplane(&self) -> Result<Option<PgBackplane>> {
         if !self.statements.is_postgres() {
             return Ok(None);

@@ -1,0 +1,188 @@
+//! The one task that appends: it gathers what callers want and commits it in groups.
+
+use sea_orm::DbErr;
+use skytale_core::ChannelName;
+use tokio::sync::{mpsc, oneshot};
+
+use super::channel_cache::ChannelCache;
+use super::transaction::Target;
+use crate::contract::store::{Appended, NewRecord, Precondition};
+use crate::error::{Result, StoreError};
+use crate::sql::read::append_notifier::Grown;
+use crate::sql::sqlite::poison::Broken;
+use crate::sql::sqlite::sync_thread::{Committed, Syncing, refuse};
+use crate::sql::sqlite::wal_checkpoint::Checkpoint;
+use crate::sql::statements::Statements;
+
+/// What one caller wants appended.
+pub(crate) struct Append {
+    pub channel: ChannelName,
+    pub records: Vec<NewRecord>,
+    pub precondition: Precondition,
+    reply: oneshot::Sender<Result<Appended>>,
+}
+
+/// The most records and bytes of one transaction.
+const GROUP_RECORDS: usize = 1024;
+const GROUP_BYTES: usize = 8 * 1024 * 1024;
+
+/// How often a transaction is tried that lost against another process.
+const TRIES: usize = 5;
+
+/// The callers' end of the task.
+#[derive(Debug)]
+pub(crate) struct Writer(mpsc::Sender<Append>);
+
+/// What the task works with.
+pub(crate) struct Work {
+    pub target: Target,
+    pub statements: Statements,
+    pub grown: Grown,
+    /// Only where the target may leave the sync of its commits to it.
+    pub syncing: Option<Syncing>,
+    /// Only where the log is moved by the writer.
+    pub checkpoint: Option<Checkpoint>,
+    pub broken: Broken,
+}
+
+/// After how many commits in a row that speak for it the sync changes its place.
+const STREAK: u32 = 16;
+
+impl Writer {
+    /// Starts the task; at most `waiting` appends wait for it.
+    pub fn spawn(work: Work, waiting: usize) -> Self {
+        let (sender, receiver) = mpsc::channel(waiting.max(1));
+        tokio::spawn(work.run(Gathering { receiver, held: None }));
+        Self(sender)
+    }
+
+    pub async fn append(
+        &self,
+        channel: ChannelName,
+        records: Vec<NewRecord>,
+        precondition: Precondition,
+    ) -> Result<Appended> {
+        let (reply, appended) = oneshot::channel();
+        let stopped = || StoreError::unavailable("the store's writer has stopped");
+        self.0.send(Append { channel, records, precondition, reply }).await.map_err(|_| stopped())?;
+        appended.await.map_err(|_| stopped())?
+    }
+}
+
+impl Append {
+    /// Tells the caller what became of it.
+    pub fn answer(self, outcome: Result<Appended>) {
+        let _ = self.reply.send(outcome);
+    }
+}
+
+impl Work {
+    async fn run(mut self, mut gathering: Gathering) {
+        let (mut cache, mut streak) = (ChannelCache::default(), 0);
+        while let Some(group) = gathering.next().await {
+            if let Some(why) = self.broken.reason() {
+                refuse(group, || StoreError::unavailable(why));
+                continue;
+            }
+            let outcome = commit(&self.target, &self.statements, &mut cache, &group).await;
+            if outcome.is_err() {
+                cache.clear();
+            }
+            let bytes = group.iter().map(|append| size(append).1).sum();
+            let others_wait = gathering.has_more();
+            self.answer(Committed { group, outcome }).await;
+            if let Some(checkpoint) = &mut self.checkpoint {
+                checkpoint.committed(bytes).await;
+            }
+            self.place_sync(others_wait, &mut streak).await;
+        }
+    }
+
+    async fn answer(&self, committed: Committed) {
+        match &self.syncing {
+            Some(syncing) if self.target.hides() => syncing.answer(committed).await,
+            _ => committed.answer(&self.grown, &self.broken),
+        }
+    }
+
+    /// Has commits synced beside the next ones while there are next ones, else inside, which is two changes of threads
+    /// less.
+    async fn place_sync(&mut self, others_wait: bool, streak: &mut u32) {
+        let Some(syncing) = &self.syncing else { return };
+        *streak = if others_wait == self.target.hides() { 0 } else { *streak + 1 };
+        if *streak < STREAK {
+            return;
+        }
+        *streak = 0;
+        // Answers stay in order.
+        syncing.reach().await;
+        if let Err(error) = self.target.hide(others_wait.then(|| syncing.unsynced())).await {
+            tracing::warn!(%error, "the place of the sync could not be changed");
+        }
+    }
+}
+
+/// Commits a group, again where another process got in the way.
+async fn commit(
+    target: &Target,
+    statements: &Statements,
+    cache: &mut ChannelCache,
+    group: &[Append],
+) -> Result<Vec<Result<Appended>>, DbErr> {
+    let mut tries = 0;
+    loop {
+        match target.commit(statements, cache, group).await {
+            Err(error) if tries < TRIES && is_contention(&error) => {
+                cache.clear();
+                tries += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Tells a lost race (PostgreSQL 40001 and 40P01, a unique violation, SQLite's busy) from a real failure, and so a process
+/// that was silent for too long (25P03): the server has ended what it had begun.
+fn is_contention(error: &DbErr) -> bool {
+    let text = error.to_string();
+    ["deadlock", "could not serialize", "duplicate key", "database is locked", "idle-in-transaction timeout"]
+        .iter()
+        .any(|sign| text.contains(sign))
+}
+
+/// Takes what waits, up to the bounds of one transaction.
+struct Gathering {
+    receiver: mpsc::Receiver<Append>,
+    held: Option<Append>,
+}
+
+impl Gathering {
+    /// Tells whether somebody waits already.
+    fn has_more(&self) -> bool {
+        self.held.is_some() || !self.receiver.is_empty()
+    }
+
+    async fn next(&mut self) -> Option<Vec<Append>> {
+        let first = match self.held.take() {
+            Some(held) => held,
+            None => self.receiver.recv().await?,
+        };
+        let (mut records, mut bytes) = size(&first);
+        let mut group = vec![first];
+        while let Ok(append) = self.receiver.try_recv() {
+            let (more_records, more_bytes) = size(&append);
+            if records + more_records > GROUP_RECORDS || bytes + more_bytes > GROUP_BYTES {
+                self.held = Some(append);
+                break;
+            }
+            records += more_records;
+            bytes += more_bytes;
+            group.push(append);
+        }
+        Some(group)
+    }
+}
+
+fn size(append: &Append) -> (usize, usize) {
+    (append.records.len(), append.records.iter().map(|record| record.body.len()).sum())
+}

@@ -1,0 +1,3 @@
+//! PostgreSQL: connections to the server.
+
+pub(crate) mod nodelay_proxy;

@@ -1,0 +1,148 @@
+//! Noticing that a channel has grown: by our own appends, and by those of other processes through LISTEN.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+use tokio::sync::watch;
+
+/// PostgreSQL's name for our notifications.
+pub(crate) const PG_CHANNEL: &str = "skytale_appended";
+
+/// How long a follower trusts that it would have been woken.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long to wait before listening again after the connection broke.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Wakes the followers of channels that have grown. A wake-up is a hint, never data.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Grown(Arc<Mutex<Followed>>);
+
+/// The channels that somebody follows.
+type Followed = HashMap<[u64; 3], Followers>;
+
+#[derive(Debug, Default)]
+struct Followers {
+    count: usize,
+    wakes: watch::Sender<()>,
+}
+
+/// One follower's wake-ups.
+#[derive(Debug)]
+pub(crate) struct Growth {
+    grown: Grown,
+    components: [u64; 3],
+    wakes: watch::Receiver<()>,
+}
+
+impl Grown {
+    pub fn subscribe(&self, components: [u64; 3]) -> Growth {
+        let mut followed = self.followed();
+        let followers = followed.entry(components).or_default();
+        followers.count += 1;
+        Growth { grown: self.clone(), components, wakes: followers.wakes.subscribe() }
+    }
+
+    pub fn wake(&self, components: [u64; 3]) {
+        if let Some(followers) = self.followed().get(&components) {
+            followers.wakes.send_replace(());
+        }
+    }
+
+    fn wake_all(&self) {
+        for followers in self.followed().values() {
+            followers.wakes.send_replace(());
+        }
+    }
+
+    fn followed(&self) -> MutexGuard<'_, Followed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Growth {
+    /// Waits until the channel has grown since the last time, or long enough that it may have grown unnoticed.
+    pub async fn wait(&mut self) {
+        let _ = tokio::time::timeout(POLL_INTERVAL, self.wakes.changed()).await;
+    }
+}
+
+impl Drop for Growth {
+    fn drop(&mut self) {
+        let mut followed = self.grown.followed();
+        let Some(followers) = followed.get_mut(&self.components) else { return };
+        followers.count -= 1;
+        if followers.count == 0 {
+            followed.remove(&self.components);
+        }
+    }
+}
+
+/// Listens until the pool closes.
+pub(crate) fn start(pool: PgPool) -> Grown {
+    let grown = Grown::default();
+    let wakes = grown.clone();
+    tokio::spawn(async move {
+        while !pool.is_closed() {
+            if let Err(error) = listen(&pool, &wakes).await {
+                tracing::warn!(%error, "not listening for appends of other processes; followers poll");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    });
+    grown
+}
+
+async fn listen(pool: &PgPool, grown: &Grown) -> Result<(), sqlx::Error> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.listen(PG_CHANNEL).await?;
+    // What was appended while nobody listened woke nobody.
+    grown.wake_all();
+    loop {
+        match listener.try_recv().await? {
+            Some(notification) => {
+                parse(notification.payload()).into_iter().for_each(|channel| grown.wake(channel))
+            }
+            // The connection was lost, and there is another one.
+            None => grown.wake_all(),
+        }
+    }
+}
+
+fn parse(payload: &str) -> Option<[u64; 3]> {
+    let component = |index: usize| u64::from_str_radix(payload.get(index * 16..index * 16 + 16)?, 16).ok();
+    Some([component(0)?, component(1)?, component(2)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_follower_is_woken_by_its_own_channel_and_no_wake_is_lost() {
+        let grown = Grown::default();
+        let (mut first, mut second) = (grown.subscribe([1; 3]), grown.subscribe([2; 3]));
+        grown.wake([1; 3]);
+        grown.wake([1; 3]);
+        assert!(first.wait().now_or_never().is_some(), "woken before it waited");
+        assert!(first.wait().now_or_never().is_none(), "two wakes are one");
+        assert!(second.wait().now_or_never().is_none(), "another one's channel");
+        grown.wake_all();
+        assert!(first.wait().now_or_never().is_some() && second.wait().now_or_never().is_some());
+    }
+
+    #[test]
+    fn what_nobody_follows_is_forgotten() {
+        let grown = Grown::default();
+        let (first, other) = (grown.subscribe([1; 3]), grown.subscribe([1; 3]));
+        drop(first);
+        assert_eq!(grown.followed().len(), 1);
+        drop(other);
+        assert!(grown.followed().is_empty());
+    }
+}

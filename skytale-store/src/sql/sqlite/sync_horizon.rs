@@ -1,0 +1,75 @@
+//! What is committed but not yet on stable storage: no reader may see it, because a power failure could take it back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use skytale_core::{ChannelName, SequenceNumber};
+
+/// The channels that have such records; few, and none at rest.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unsynced(Arc<Mutex<HashMap<[u64; 3], Edge>>>);
+
+/// Where a channel's synced records end, and where its written ones do.
+#[derive(Clone, Copy, Debug)]
+struct Edge {
+    synced: SequenceNumber,
+    written: SequenceNumber,
+}
+
+impl Unsynced {
+    /// Hides a channel's records after `synced`, unless it has hidden ones already; before they are committed.
+    pub fn hide(&self, channel: [u64; 3], synced: SequenceNumber, written: SequenceNumber) {
+        self.edges().entry(channel).or_insert(Edge { synced, written }).written = written;
+    }
+
+    /// Shows the records of channels up to numbers.
+    pub fn show(&self, channels: impl Iterator<Item = ([u64; 3], SequenceNumber)>) {
+        let mut edges = self.edges();
+        for (channel, synced) in channels {
+            let Some(edge) = edges.get_mut(&channel) else { continue };
+            edge.synced = synced;
+            if edge.written == synced {
+                edges.remove(&channel);
+            }
+        }
+    }
+
+    /// Shows everything, also what failed commits had hidden.
+    pub fn show_all(&self) {
+        self.edges().clear();
+    }
+
+    /// Returns what of a channel may be seen, whose last number was read from the database before.
+    pub fn cap(&self, channel: &ChannelName, last: SequenceNumber) -> SequenceNumber {
+        self.edges().get(&channel.components()).map_or(last, |edge| edge.synced.min(last))
+    }
+
+    fn edges(&self) -> MutexGuard<'_, HashMap<[u64; 3], Edge>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: [u64; 3] = [1, 2, 3];
+
+    fn seen(unsynced: &Unsynced, last: u64) -> u64 {
+        unsynced.cap(&ChannelName::from_components(KEY), SequenceNumber(last)).0
+    }
+
+    #[test]
+    fn a_channel_is_seen_up_to_its_last_sync() {
+        let unsynced = Unsynced::default();
+        assert_eq!(seen(&unsynced, 5), 5);
+        unsynced.hide(KEY, SequenceNumber(5), SequenceNumber(7));
+        unsynced.hide(KEY, SequenceNumber(7), SequenceNumber(9));
+        assert_eq!((seen(&unsynced, 9), seen(&unsynced, 4)), (5, 4));
+        unsynced.show([(KEY, SequenceNumber(7))].into_iter());
+        assert_eq!(seen(&unsynced, 9), 7);
+        unsynced.show([(KEY, SequenceNumber(9))].into_iter());
+        assert_eq!(seen(&unsynced, 11), 11);
+        assert!(unsynced.edges().is_empty());
+    }
+}

@@ -1,0 +1,155 @@
+//! Making commits durable while the next ones are written.
+//!
+//! While appends wait for each other, SQLite commits with `synchronous = NORMAL`: a commit writes its pages to the log and
+//! leaves the sync to this thread. A lone append is quicker with `FULL`, in which the commit itself syncs.
+//!
+//! Callers are answered, and readers shown their records, after a sync that began after their commit; one sync covers every
+//! group that was committed before it began.
+//!
+//! This survives a power failure as `FULL` does. The log's frames are chained by checksums, so recovery keeps every
+//! transaction up to the first that is not whole on the disk, and a sync makes all before it whole. What `NORMAL` still
+//! syncs by itself is what the rest needs: the log before any of it is moved into the database, the database before the log
+//! starts again, and the log's new header before its first frame. The log's file exists since the database was opened,
+//! is overwritten in place and is deleted only with the last connection, so the descriptor opened once stays right.
+
+use std::io;
+use std::sync::Arc;
+
+use sea_orm::DbErr;
+use skytale_core::SequenceNumber;
+use tokio::sync::{mpsc, oneshot};
+
+use super::poison::Broken;
+use super::sync_horizon::Unsynced;
+use crate::contract::store::{Appended, Outcome};
+use crate::error::{Result, StoreError};
+use crate::sql::Shared;
+use crate::sql::append::writer::Append;
+use crate::sql::read::append_notifier::Grown;
+
+/// How many groups are synced at once, and how many more may wait meanwhile.
+const GROUPS: usize = 2;
+
+/// A group of appends and what the database made of it.
+pub(crate) struct Committed {
+    pub group: Vec<Append>,
+    pub outcome: Result<Vec<Result<Appended>>, DbErr>,
+}
+
+/// Makes the log durable.
+pub(crate) type SyncLog = Box<dyn FnMut() -> io::Result<()> + Send>;
+
+/// The writer's end of the thread.
+#[derive(Debug)]
+pub(crate) struct Syncing {
+    turns: mpsc::Sender<Turn>,
+    unsynced: Unsynced,
+}
+
+enum Turn {
+    Answer(Committed),
+    Reached(oneshot::Sender<()>),
+}
+
+impl Syncing {
+    pub fn start(sync: SyncLog, unsynced: Unsynced, grown: Grown, broken: Broken) -> io::Result<Self> {
+        let (turns, receiver) = mpsc::channel(GROUPS);
+        let thread = std::thread::Builder::new().name("skytale-sync".into());
+        let shown = unsynced.clone();
+        thread.spawn(move || run(receiver, sync, &shown, &grown, &broken))?;
+        Ok(Self { turns, unsynced })
+    }
+
+    /// Returns where the records are hidden that wait for a sync.
+    pub fn unsynced(&self) -> Unsynced {
+        self.unsynced.clone()
+    }
+
+    /// Has a group answered when it is durable; waits while too many are not.
+    pub async fn answer(&self, committed: Committed) {
+        // The thread ends after the writer.
+        let _ = self.turns.send(Turn::Answer(committed)).await;
+    }
+
+    /// Waits until every group is answered, and shows every record.
+    pub async fn reach(&self) {
+        let (reached, wait) = oneshot::channel();
+        let _ = self.turns.send(Turn::Reached(reached)).await;
+        let _ = wait.await;
+    }
+}
+
+fn run(
+    mut receiver: mpsc::Receiver<Turn>,
+    mut sync: SyncLog,
+    unsynced: &Unsynced,
+    grown: &Grown,
+    broken: &Broken,
+) {
+    let mut turns = Vec::with_capacity(GROUPS);
+    while receiver.blocking_recv_many(&mut turns, GROUPS) > 0 {
+        let needed = turns.iter().any(|turn| matches!(turn, Turn::Answer(_)));
+        if needed
+            && broken.reason().is_none()
+            && let Err(error) = sync()
+        {
+            broken.set("the write-ahead log", &error);
+        }
+        for turn in turns.drain(..) {
+            match turn {
+                Turn::Answer(committed) => {
+                    if broken.reason().is_none() {
+                        unsynced.show(committed.synced());
+                    }
+                    committed.answer(grown, broken);
+                }
+                Turn::Reached(reached) => {
+                    if broken.reason().is_none() {
+                        unsynced.show_all();
+                    }
+                    let _ = reached.send(());
+                }
+            }
+        }
+    }
+}
+
+impl Committed {
+    /// Returns how far the group's channels are durable once it is.
+    fn synced(&self) -> impl Iterator<Item = ([u64; 3], SequenceNumber)> {
+        let outcomes = self.outcome.iter().flatten();
+        self.group.iter().zip(outcomes).filter_map(|(append, outcome)| {
+            let fresh = |outcome: &Outcome| matches!(outcome, Outcome::Fresh(_));
+            let last = outcome.as_ref().ok()?.iter().rfind(|outcome| fresh(outcome))?;
+            Some((append.channel.components(), last.sequence()))
+        })
+    }
+
+    /// Tells every caller what became of its append.
+    pub fn answer(self, grown: &Grown, broken: &Broken) {
+        if let Some(why) = broken.reason() {
+            return refuse(self.group, || StoreError::unavailable(why));
+        }
+        match self.outcome {
+            Ok(outcomes) => {
+                for (append, outcome) in self.group.into_iter().zip(outcomes) {
+                    if outcome.is_ok() {
+                        grown.wake(append.channel.components());
+                    }
+                    append.answer(outcome);
+                }
+            }
+            Err(error) => {
+                let shared = Shared(Arc::new(error));
+                refuse(self.group, || StoreError::unavailable(shared.clone()));
+            }
+        }
+    }
+}
+
+/// Tells every caller of a group why nothing was appended.
+pub(crate) fn refuse(group: Vec<Append>, error: impl Fn() -> StoreError) {
+    for append in group {
+        append.answer(Err(error()));
+    }
+}
