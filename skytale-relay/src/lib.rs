@@ -1,52 +1,40 @@
 #![doc = include_str!("../README.md")]
 
-mod access;
-mod allowance;
-pub mod auth;
+pub mod admission;
 mod channel;
-mod claims;
-mod close;
+mod close_reason;
 mod cluster;
-mod connect;
-mod cursors;
 mod drain;
 pub mod grpc;
 mod handling;
-mod handshakes;
-mod identity;
-mod in_flight;
-mod joins;
-mod key_packages;
 mod limits;
-mod link;
-mod meter;
 mod native;
-mod order;
+mod outbound;
 mod policy;
-mod publishing;
 pub mod quic;
-mod quotas;
+mod refusal;
 mod relay;
-mod routes;
 mod session;
-mod subscribing;
+mod telemetry;
 mod tls;
 
-pub use access::{Access, AccountAccess};
-pub use allowance::PlanLimits;
-pub use auth::{
-    AllowAnonymous, AllowAnyone, AuthError, Authenticate, AuthenticateLayer, Authenticator, JwtAuthenticator,
-    JwtError, Revocations,
-};
-pub use channel::{Frame, Outbound};
-pub use close::Close;
-pub use connect::{Connect, ConnectError, Credentials, Renewal, Token, Transport};
-pub use cursors::Replay;
+pub use admission::anonymous::{AllowAnonymous, AllowAnyone};
+pub use admission::authorizer::{Access, AccountAccess};
+pub use admission::connect::{Connect, ConnectError, Credentials, Renewal, Token, Transport};
+pub use admission::jwt::{JwtAuthenticator, JwtError};
+pub use admission::layer::{Authenticate, AuthenticateLayer};
+pub use admission::revocation::Revocations;
+pub use admission::{AuthError, Authenticator};
+pub use close_reason::Close;
 pub use drain::Drain;
 pub use handling::Handling;
-pub use key_packages::KeyPackageCheck;
 pub use limits::Limits;
+pub use limits::plan_quota::PlanLimits;
+pub use native::key_package_validator::KeyPackageCheck;
+pub use outbound::frame::Frame;
+pub use outbound::stream::Outbound;
 pub use policy::{Epochs, ExternalCommits};
 pub use relay::{PublishedSdkExpiry, Relay};
 pub use session::Session;
+pub use session::replay_cursors::Replay;
 pub use tls::{TlsCertificate, TlsError};

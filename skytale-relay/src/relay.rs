@@ -8,27 +8,28 @@ use skytale_core::Principal;
 use skytale_store::{Backplane, Directory, MemoryStore, Store};
 use tower::Service;
 
-use crate::access::Access;
-use crate::allowance::PlanLimits;
-use crate::auth::Revocations;
-use crate::channel::{Appending, Registry};
-use crate::claims::Claims;
+use crate::admission::authorizer::Access;
+use crate::admission::connect::{Connect, ConnectError};
+use crate::admission::revocation::Revocations;
+use crate::channel::registry::Registry;
+use crate::channel::sequencer::Appending;
 use crate::cluster::Cluster;
-use crate::connect::{Connect, ConnectError};
-use crate::cursors::{Cursors, Replay};
 use crate::drain::Drain;
-use crate::joins::Joins;
-use crate::key_packages::KeyPackageCheck;
 use crate::limits::Limits;
-use crate::meter::Meter;
+use crate::limits::external_joins::Joins;
+use crate::limits::key_package_claims::Claims;
+use crate::limits::per_account::Quotas;
+use crate::limits::plan_quota::PlanLimits;
+use crate::native::key_package_validator::KeyPackageCheck;
 use crate::policy::{Epochs, ExternalCommits};
-use crate::quotas::Quotas;
 use crate::session::Session;
+use crate::session::replay_cursors::{Cursors, Replay};
+use crate::telemetry::Meter;
 
 /// Routes, orders and archives what its sessions send. Clones are the same relay.
 ///
-/// It takes [`Connect<Principal>`], while transports give [`Connect<Credentials>`](crate::Credentials): a relay without
-/// an [`AuthenticateLayer`](crate::AuthenticateLayer) in front does not compile.
+/// It takes [`Connect<Principal>`], while transports give [`Connect<Credentials>`](crate::admission::connect::Credentials): a relay without
+/// an [`AuthenticateLayer`](crate::admission::layer::AuthenticateLayer) in front does not compile.
 #[derive(Clone, Debug)]
 pub struct Relay {
     shared: Arc<Shared>,

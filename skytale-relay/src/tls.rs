@@ -65,7 +65,7 @@ impl TlsCertificate {
         Ok(self)
     }
 
-    /// Makes a configuration of TLS 1.3 alone, as [`quic::server_config`](crate::quic::server_config) takes it.
+    /// Makes a configuration of TLS 1.3 alone, as [`quic::server_config`](crate::quic::config::server_config) takes it.
     pub fn tls13(&self) -> ServerConfig {
         self.config(&[&rustls::version::TLS13])
     }

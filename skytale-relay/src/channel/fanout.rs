@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use skytale_core::{Envelope, SequenceNumber};
 use smallvec::SmallVec;
 
-use super::{Channel, SessionId, Subscription};
+use super::Channel;
+use super::subscription::Subscription;
+use crate::outbound::queue::SessionId;
 
 /// SLIM's number for "any one receiver".
 const ANY_ONE: u32 = 1;
@@ -104,7 +106,7 @@ pub(super) fn is_for_any_one(envelope: &Envelope) -> bool {
 }
 
 /// Tells whether one of several receivers has to be chosen: one instance needs no choice.
-pub(super) fn is_for_any_instance(envelope: &Envelope) -> bool {
+pub(crate) fn is_for_any_instance(envelope: &Envelope) -> bool {
     let instance = envelope.publish().and_then(|publish| publish.header.destination.name.id);
     is_for_any_one(envelope) && instance.is_none()
 }

@@ -1,17 +1,15 @@
 //! Channels: who is subscribed, what is appended in which order, and what waits for whom.
 
-mod fanout;
-mod frame;
-mod held;
-mod membership;
-mod outbound;
-mod outbox;
-mod overlooked;
-mod proposals;
-mod registry;
-mod sequencer;
-mod subscription;
-mod turns;
+pub(crate) mod append_condition;
+mod commit_queue;
+pub(crate) mod fanout;
+pub(crate) mod proposals;
+mod recovery;
+pub(crate) mod registry;
+mod replication;
+mod send_fence;
+pub(crate) mod sequencer;
+pub(crate) mod subscription;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,18 +20,12 @@ use skytale_core::{ChannelName, Dialect, Envelope, FrameLimits, SequenceNumber};
 use skytale_store::MessageId;
 use tokio::sync::{Notify, OnceCell};
 
-pub use frame::Frame;
-pub use outbound::Outbound;
-pub(crate) use outbox::{Outbox, SessionId};
-pub(crate) use proposals::ProposalLimits;
-pub(crate) use registry::Registry;
-pub(crate) use sequencer::{Appending, Item};
-pub(crate) use subscription::{Start, Subscription};
+pub(crate) use subscription::Subscription;
 
 /// A channel that has subscribers, or messages on their way to the archive.
 #[derive(Debug)]
 pub(crate) struct Channel {
-    name: ChannelName,
+    pub(crate) name: ChannelName,
     /// Ordered by session, so that a session's subscriptions stand side by side.
     subscriptions: ArcSwap<Vec<Arc<Subscription>>>,
     /// The last number whose fan-out has begun.
@@ -43,17 +35,17 @@ pub(crate) struct Channel {
     /// Whose turn it is among those of whom one is enough.
     turn: AtomicUsize,
     /// Whose turn it is to commit.
-    turns: Mutex<turns::Turns>,
+    turns: Mutex<commit_queue::Turns>,
     /// What the epoch has of proposals.
     proposals: Mutex<proposals::Proposals>,
     waiting: Mutex<sequencer::Waiting>,
     /// Who has a message to send again first.
-    held: held::Held,
+    held: send_fence::Held,
     /// Told when so many wait that another append is worth its while.
     many_wait: Notify,
     appends: sequencer::Appends,
     /// Set where other relays share the channel.
-    membership: Option<membership::Membership>,
+    membership: Option<replication::Membership>,
 }
 
 impl Channel {
@@ -61,7 +53,7 @@ impl Channel {
         &self.name
     }
 
-    fn new(name: ChannelName, membership: Option<membership::Membership>) -> Self {
+    pub(crate) fn new(name: ChannelName, membership: Option<replication::Membership>) -> Self {
         Self {
             name,
             subscriptions: ArcSwap::default(),
@@ -71,7 +63,7 @@ impl Channel {
             turns: Mutex::default(),
             proposals: Mutex::default(),
             waiting: Mutex::default(),
-            held: held::Held::default(),
+            held: send_fence::Held::default(),
             many_wait: Notify::new(),
             appends: sequencer::Appends::default(),
             membership,
@@ -90,7 +82,7 @@ impl Channel {
 }
 
 /// Reads a message that was checked when it came in.
-fn reread(body: Bytes, dialect: Dialect, id: Option<MessageId>) -> Option<Envelope> {
+pub(crate) fn reread(body: Bytes, dialect: Dialect, id: Option<MessageId>) -> Option<Envelope> {
     let limits = FrameLimits::default().with_frame_bytes(usize::MAX).with_name_bytes(usize::MAX);
     let envelope = Envelope::parse(body, dialect, &limits.with_elements(usize::MAX)).ok()?;
     Some(match id {

@@ -8,7 +8,7 @@ use skytale_store::{GroupEpoch, Outcome, StoreError};
 
 use super::Channel;
 use super::sequencer::{Appending, Item};
-use crate::native::Refusal;
+use crate::refusal::Refusal;
 
 /// How many proposals of native agents are archived in one epoch.
 #[derive(Clone, Copy, Debug)]

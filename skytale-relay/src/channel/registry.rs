@@ -7,10 +7,11 @@ use dashmap::DashMap;
 use skytale_core::{ChannelName, SequenceNumber};
 use skytale_store::Topic;
 
-use super::membership::Membership;
-use super::{Channel, Subscription, reread};
+use super::replication::Membership;
+use super::subscription::Subscription;
+use super::{Channel, reread};
+use crate::admission::connect::ConnectError;
 use crate::cluster::Cluster;
-use crate::connect::ConnectError;
 
 /// Finds channels by name. A channel exists while somebody is subscribed or publishes to it.
 #[derive(Debug, Default)]

@@ -12,12 +12,14 @@ use skytale_core::Envelope;
 use skytale_store::{MessageId, NewRecord, Outcome, Precondition, Store, StoreError};
 use tokio::sync::{Notify, oneshot};
 
-use super::{Channel, Outbox, ProposalLimits};
-use crate::allowance::Counted;
-use crate::close::Close;
-use crate::meter::Meter;
-use crate::native::{self, Standing};
-use crate::order::Order;
+use super::Channel;
+use super::append_condition::Order;
+use super::proposals::ProposalLimits;
+use crate::close_reason::Close;
+use crate::limits::plan_quota::Counted;
+use crate::outbound::queue::Outbox;
+use crate::refusal::{Standing, archived, refused};
+use crate::telemetry::Meter;
 
 /// A message on its way to the archive.
 #[derive(Debug)]
@@ -277,7 +279,7 @@ impl Channel {
             };
             if let Some(request) = item.request {
                 let repeated = matches!(outcome, Outcome::Repeated(_));
-                item.publisher.answer(request, native::archived(number, repeated, durability));
+                item.publisher.answer(request, archived(number, repeated, durability));
             }
             if sessions == 0 {
                 meter.unroutable.increment(1);
@@ -304,7 +306,7 @@ impl Channel {
             }
             if let Some(request) = item.request {
                 let made_in = item.order.as_ref().and_then(Order::epoch);
-                item.publisher.answer(request, native::refused(&error, made_in));
+                item.publisher.answer(request, refused(&error, made_in));
             }
             if let (false, Some(id)) = (conflict, item.in_turn()) {
                 self.held.hold(item.publisher.session(), id);

@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 
 use skytale_core::{Dialect, Envelope, SequenceNumber};
 
-use super::{Channel, Outbox, SessionId};
+use super::Channel;
+use crate::outbound::queue::{Outbox, SessionId};
 
 /// A cursor on a channel: live while its session keeps up, else reading the archive.
 ///
@@ -71,7 +72,7 @@ impl Subscription {
     }
 
     /// Returns the channel, unless the subscription has ended.
-    pub(super) fn channel(&self) -> Option<Arc<Channel>> {
+    pub(crate) fn channel(&self) -> Option<Arc<Channel>> {
         self.channel.upgrade().filter(|_| !self.ended.load(Ordering::Relaxed))
     }
 
@@ -103,27 +104,27 @@ impl Subscription {
     }
 
     /// Tells whether it still reads what was archived before it began.
-    pub(super) fn is_replaying(&self) -> bool {
+    pub(crate) fn is_replaying(&self) -> bool {
         self.replaying.load(Ordering::Relaxed)
     }
 
-    pub(super) fn reach(&self, number: SequenceNumber) {
+    pub(crate) fn reach(&self, number: SequenceNumber) {
         self.last.fetch_max(number.0, Ordering::Relaxed);
     }
 
     /// Notes that a message is on its way, and returns the number of the one before.
-    pub(super) fn give(&self, number: SequenceNumber) -> SequenceNumber {
+    pub(crate) fn give(&self, number: SequenceNumber) -> SequenceNumber {
         SequenceNumber(self.given.swap(number.0, Ordering::Relaxed))
     }
 
     /// Falls back to the archive, from before `missed` on.
-    pub(super) fn fall_behind(&self, missed: SequenceNumber) {
+    pub(crate) fn fall_behind(&self, missed: SequenceNumber) {
         self.reach(SequenceNumber(missed.0.saturating_sub(1)));
         self.behind.store(true, Ordering::Relaxed);
     }
 
     /// Goes live again, if nothing was fanned out beyond what this subscription has read.
-    pub(super) fn rejoin(&self, channel: &Channel) -> bool {
+    pub(crate) fn rejoin(&self, channel: &Channel) -> bool {
         let current = self.last().0 >= channel.delivered().0;
         if current {
             self.behind.store(false, Ordering::Relaxed);

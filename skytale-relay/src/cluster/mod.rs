@@ -4,9 +4,9 @@
 //! not goes over the backplane, to those that have subscribers of it, and is only ever handed to these: a relay sends
 //! nothing on that another one sent, so that nothing goes round.
 
-mod interest;
-mod letter;
-mod lines;
+mod message;
+mod sender;
+mod topic_interest;
 
 use std::sync::{Arc, Weak};
 
@@ -15,12 +15,12 @@ use futures::StreamExt;
 use skytale_core::{ChannelName, Dialect, Envelope, SequenceNumber};
 use skytale_store::{Backplane, Parcel, Reach, StoreError, Topic};
 
-use crate::channel::Registry;
-use crate::cursors::{Cursors, Subscriber};
-use crate::meter::Meter;
-use interest::Interest;
-use letter::Letter;
-use lines::Outgoing;
+use crate::channel::registry::Registry;
+use crate::session::replay_cursors::{Cursors, Subscriber};
+use crate::telemetry::Meter;
+use message::Letter;
+use sender::Outgoing;
+use topic_interest::Interest;
 
 /// A relay's way to the others.
 #[derive(Clone, Debug)]

@@ -6,8 +6,8 @@ use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-use crate::channel::Frame;
-use crate::publishing::DETACH_BELOW;
+use crate::outbound::frame::Frame;
+use crate::session::publisher::DETACH_BELOW;
 
 /// A codec whose messages are frames as they are.
 #[derive(Clone, Copy, Debug, Default)]

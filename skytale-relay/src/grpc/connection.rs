@@ -14,7 +14,7 @@ use tonic::service::Routes;
 use tower::Service;
 
 use super::listener::{Connection, ConnectionLimits};
-use super::settled::{Settled, SettledExecutor};
+use super::repolling::{Settled, SettledExecutor};
 
 /// How long a peer may take to answer a probe.
 const PROBE_TIME: Duration = Duration::from_secs(20);

@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::handshakes::handshakes;
+use crate::limits::handshakes::handshakes;
 use crate::tls::TlsCertificate;
 
 /// What one listener allows.

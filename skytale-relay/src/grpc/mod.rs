@@ -3,9 +3,9 @@
 mod codec;
 mod connection;
 mod listener;
-mod serve;
+mod repolling;
+mod server;
 mod service;
-mod settled;
 mod status;
 
 use std::convert::Infallible;
@@ -15,11 +15,11 @@ use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 use tower::Service;
 
-use crate::connect::{Connect, ConnectError, Credentials};
+use crate::admission::connect::{Connect, ConnectError, Credentials};
 use crate::session::Session;
 pub use crate::tls::{TlsCertificate, TlsError};
 pub use listener::{ConnectionLimits, Listener};
-pub use serve::Server;
+pub use server::Server;
 pub use service::DataPlane;
 
 /// Mounts the three gRPC services over a relay: `DataPlaneService`, health, and reflection (v1 and v1alpha).

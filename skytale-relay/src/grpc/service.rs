@@ -16,8 +16,8 @@ use tower::{Service, ServiceExt};
 use super::codec::FrameCodec;
 use super::listener::Peer;
 use super::status;
-use crate::channel::Frame;
-use crate::connect::{Connect, ConnectError, Credentials, Transport};
+use crate::admission::connect::{Connect, ConnectError, Credentials, Transport};
+use crate::outbound::frame::Frame;
 use crate::session::Session;
 
 /// The gRPC service that gives every `OpenChannel` stream a session of the relay behind it.

@@ -2,9 +2,9 @@
 
 use tonic::{Code, Status};
 
-use crate::auth::AuthError;
-use crate::close::Close;
-use crate::connect::ConnectError;
+use crate::admission::AuthError;
+use crate::admission::connect::ConnectError;
+use crate::close_reason::Close;
 
 /// Makes the status a stream ends with.
 ///

@@ -7,10 +7,11 @@ use skytale_core::{ChannelName, Envelope, SequenceNumber, Verb};
 use skytale_store::{Bundle, MessageId, Outcome, StoreError};
 use tokio::time::Instant;
 
-use super::{Native, Refusal, Submission, archived};
+use super::{Native, Submission};
 use crate::channel::Channel;
-use crate::close::Close;
-use crate::joins::Ticket;
+use crate::close_reason::Close;
+use crate::limits::external_joins::Ticket;
+use crate::refusal::{Refusal, archived};
 
 /// The most bytes of missed messages in a refusal.
 const MISSED_BYTES: usize = 64 * 1024;

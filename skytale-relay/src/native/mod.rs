@@ -3,9 +3,9 @@
 //! A frame that carries the native extension comes here. What it asks is answered under its request number; what the
 //! relay refuses is a typed answer, never the end of the stream.
 
-mod answer;
 mod commit;
-mod desk;
+mod directory;
+pub(crate) mod key_package_validator;
 
 use std::sync::Arc;
 
@@ -14,17 +14,16 @@ use skytale_core::mls::{ContentType, MlsHeader, SenderKind};
 use skytale_core::{Body, ChannelName, Envelope, SequenceNumber, Verb};
 use skytale_store::{GroupEpoch, GroupId, MessageId, Precondition};
 
-pub(crate) use answer::{Refusal, Standing, accepted, archived, refused};
-
-use crate::auth::AuthError;
-use crate::channel::Start;
-use crate::close::Close;
-use crate::connect::Credentials;
-use crate::order::Order;
+use crate::admission::AuthError;
+use crate::admission::connect::Credentials;
+use crate::channel::append_condition::Order;
+use crate::channel::subscription::Start;
+use crate::close_reason::Close;
 use crate::policy::ExternalCommits;
-use crate::publishing::Publishing;
+pub(crate) use crate::refusal::{Refusal, archived};
 use crate::session::Context;
-use crate::subscribing::Subscribing;
+use crate::session::publisher::Publishing;
+use crate::session::subscriber::Subscribing;
 
 /// A session's parts, for one native frame.
 pub(crate) struct Native<'a> {

@@ -3,8 +3,8 @@
 //! An agent opens a bidirectional stream for each channel, so that none waits for another. The first frame of a stream
 //! presents the token; frames are length-delimited ([`skytale_core::frame`]).
 
-mod arrival;
-mod config;
+pub(crate) mod config;
+mod gate;
 mod stream;
 
 use std::future::Future;
@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use crate::connect::{Connect, ConnectError, Credentials};
-use crate::handshakes::handshakes;
+use crate::admission::connect::{Connect, ConnectError, Credentials};
+use crate::limits::handshakes::handshakes;
 use crate::session::Session;
-use arrival::Arrival;
 pub use config::{ALPN, QuicConfigError, QuicLimits, server_config};
+use gate::Arrival;
 
 /// How long peers may take to learn that the endpoint has closed.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// [`QuicLimits::grace`] to end.
 ///
 /// Whether clients have to present certificates is the endpoint's business; who they are is the service's. The host
-/// starts the relay's [`Drain`](crate::Drain) when `shutdown` completes, so that agents are told when to come back.
+/// starts the relay's [`Drain`](crate::drain::Drain) when `shutdown` completes, so that agents are told when to come back.
 pub async fn serve<S>(
     endpoint: Endpoint,
     service: S,

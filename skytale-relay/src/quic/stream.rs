@@ -12,11 +12,11 @@ use skytale_core::extension::{Accepted, Code, Content, Extension, Refused};
 use skytale_core::{Envelope, FrameLimits, frame};
 use tower::{Service, ServiceExt};
 
-use super::QuicLimits;
-use super::arrival::Arrival;
-use crate::channel::Outbound;
-use crate::close::Close;
-use crate::connect::{Connect, ConnectError, Credentials, Transport};
+use super::config::QuicLimits;
+use super::gate::Arrival;
+use crate::admission::connect::{Connect, ConnectError, Credentials, Transport};
+use crate::close_reason::Close;
+use crate::outbound::stream::Outbound;
 use crate::session::Session;
 
 /// How many frames are written at once.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use skytale_core::{Name, SequenceNumber};
 
-use crate::cursors::Subscriber;
+use crate::session::replay_cursors::Subscriber;
 
 /// What one relay sends to others.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 
-use crate::connect::ConnectError;
-use crate::limits::Limits;
+use super::Limits;
+use crate::admission::connect::ConnectError;
 
 /// What all accounts hold.
 #[derive(Debug, Default)]

@@ -11,8 +11,10 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::Service;
 
-use super::{DataPlane, Listener, connection, routes};
-use crate::connect::{Connect, ConnectError, Credentials};
+use super::listener::Listener;
+use super::service::DataPlane;
+use super::{connection, routes};
+use crate::admission::connect::{Connect, ConnectError, Credentials};
 use crate::drain::Drain;
 use crate::session::Session;
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Channel, Outbox, SessionId};
-use crate::native::Standing;
+use super::Channel;
+use crate::outbound::queue::{Outbox, SessionId};
+use crate::refusal::Standing;
 
 /// The sessions that lost a commit, first come, first served.
 ///
@@ -133,7 +134,7 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::close::Close;
+    use crate::close_reason::Close;
     use crate::limits::Limits;
 
     fn outbox() -> Arc<Outbox> {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use skytale_core::{Body, Dialect, Envelope, Header, LinkKey, LinkOffer, Tagger, compose};
 
-use crate::close::Close;
+use crate::close_reason::Close;
 
 /// What the first frame fixed, and what the link offer agreed on.
 #[derive(Debug)]

@@ -1,10 +1,16 @@
 //! What a relay allows.
 
+pub(crate) mod external_joins;
+pub(crate) mod handshakes;
+pub(crate) mod key_package_claims;
+pub(crate) mod per_account;
+pub(crate) mod plan_quota;
+
 use std::time::Duration;
 
 use skytale_core::FrameLimits;
 
-use crate::channel::ProposalLimits;
+use crate::channel::proposals::ProposalLimits;
 
 /// Every limit of a relay. A peer that meets one is told which, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]

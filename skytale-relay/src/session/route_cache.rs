@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use skytale_core::{Envelope, Publish, Verb};
 
+use super::Context;
 use crate::channel::Channel;
-use crate::close::Close;
-use crate::session::Context;
+use crate::close_reason::Close;
 
 /// A session's ways to its last channels.
 #[derive(Debug, Default)]

@@ -1,5 +1,13 @@
 //! One admitted peer: reads what it sends, until it ends, its credentials expire, or the relay drains.
 
+mod in_flight;
+mod link;
+mod principal;
+pub(crate) mod publisher;
+pub(crate) mod replay_cursors;
+mod route_cache;
+pub(crate) mod subscriber;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,17 +18,18 @@ use futures::{Stream, StreamExt};
 use skytale_core::extension::Extension;
 use skytale_core::{Body, ChannelName, Dialect, Envelope, Header, Principal, Verb};
 
-use crate::auth::AuthError;
-use crate::channel::{Outbound, Outbox, SessionId};
-use crate::close::Close;
-use crate::connect::{Connect, ConnectError};
-use crate::identity::Identity;
-use crate::link::Link;
+use crate::admission::AuthError;
+use crate::admission::connect::{Connect, ConnectError};
+use crate::close_reason::Close;
+use crate::limits::per_account::Share;
 use crate::native::Native;
-use crate::publishing::Publishing;
-use crate::quotas::Share;
+use crate::outbound::queue::{Outbox, SessionId};
+use crate::outbound::stream::Outbound;
 use crate::relay::{PublishedSdkExpiry, Shared};
-use crate::subscribing::Subscribing;
+use link::Link;
+use principal::Identity;
+use publisher::Publishing;
+use subscriber::Subscribing;
 
 /// One admitted connection.
 ///

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use skytale_core::Principal;
 use tower::{Layer, Service};
 
+use super::connect::{Connect, Credentials, Renewal};
 use super::{AuthError, Authenticator};
-use crate::connect::{Connect, Credentials, Renewal};
 
 /// Puts an [`Authenticator`] in front of a relay.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use skytale_store::{Backplane, Reach, Topic};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::meter::Meter;
+use crate::telemetry::Meter;
 
 /// The bounded queue to the backplane. Offering never waits.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use skytale_store::MessageId;
 use tokio::time::Instant;
 
-use super::SessionId;
+use crate::outbound::queue::SessionId;
 
 /// Sessions that have a message to send again before anything else that they send to the channel is archived.
 ///

@@ -9,7 +9,7 @@ use skytale_core::Principal;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::auth::AuthError;
+use super::AuthError;
 
 /// A peer that wants a session; `P` is its [`Credentials`] before authentication and its principal after.
 #[derive(Clone, Debug)]

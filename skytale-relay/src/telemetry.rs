@@ -2,7 +2,7 @@
 
 use metrics::{Counter, Gauge, counter, gauge};
 
-use crate::close::Close;
+use crate::close_reason::Close;
 
 /// The handles of every metric, made once with the recorder that is installed then.
 #[derive(Clone)]

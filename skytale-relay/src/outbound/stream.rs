@@ -13,11 +13,13 @@ use skytale_core::{Envelope, Hop, SequenceNumber, Tagger, extension};
 use skytale_store::{Record, Store, StoreError};
 use tokio::time::{Sleep, sleep};
 
-use super::fanout::is_for_any_instance;
-use super::outbox::Queued;
-use super::{Frame, Outbox, Subscription, reread};
-use crate::close::Close;
-use crate::meter::Meter;
+use super::frame::Frame;
+use super::queue::{Outbox, Queued};
+use crate::channel::fanout::is_for_any_instance;
+use crate::channel::reread;
+use crate::channel::subscription::Subscription;
+use crate::close_reason::Close;
+use crate::telemetry::Meter;
 
 /// The frames for one peer, as a stream that its transport reads at its own pace.
 ///

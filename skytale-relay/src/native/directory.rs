@@ -8,8 +8,9 @@ use skytale_core::mls::MlsHeader;
 use skytale_core::{ChannelName, SequenceNumber, Verb};
 use skytale_store::{Deposit, MessageId};
 
-use super::{Native, Refusal, accepted};
-use crate::claims::TooMany;
+use super::Native;
+use crate::limits::key_package_claims::TooMany;
+use crate::refusal::{Refusal, accepted};
 
 /// How many key packages of an agent the relay keeps, and at how many it asks for more.
 const STOCK: u32 = 100;

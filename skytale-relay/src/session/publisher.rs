@@ -7,14 +7,15 @@ use skytale_core::{Dialect, Envelope, MessageKind, Publish, SequenceNumber, Verb
 use skytale_store::{Outcome, StoreError};
 use tokio::sync::oneshot;
 
-use crate::allowance::{Balance, Counted};
-use crate::channel::{Channel, Item};
-use crate::close::Close;
+use super::Context;
+use super::in_flight::InFlight;
+use super::route_cache::Routes;
+use crate::channel::Channel;
+use crate::channel::append_condition::Order;
+use crate::channel::sequencer::Item;
+use crate::close_reason::Close;
 use crate::handling::Handling;
-use crate::in_flight::InFlight;
-use crate::order::Order;
-use crate::routes::Routes;
-use crate::session::Context;
+use crate::limits::plan_quota::{Balance, Counted};
 
 /// Sends a session's messages on. What is not archived never overtakes what was sent before it and is.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use skytale_core::mls::{ContentType, MlsHeader};
 use skytale_core::{Envelope, MlsContent};
 use skytale_store::{GroupEpoch, GroupId, MessageId, Precondition};
 
-use crate::close::Close;
+use crate::close_reason::Close;
 
 /// What must hold for a group command, and by what its repetition is recognised.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use arc_swap::ArcSwap;
 use skytale_core::Principal;
 use tokio::sync::Notify;
 
-use crate::auth::AuthError;
-use crate::connect::{Credentials, Renewal};
+use crate::admission::AuthError;
+use crate::admission::connect::{Credentials, Renewal};
 
 /// A session's principal, and how the next one is verified.
 #[derive(Debug)]

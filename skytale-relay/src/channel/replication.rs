@@ -11,12 +11,14 @@ use skytale_store::{Reach, Record, Store, StoreError};
 use tokio::task::AbortHandle;
 
 use super::fanout::{is_for_any_instance, is_for_any_one};
-use super::{Channel, Registry, SessionId, reread};
+use super::registry::Registry;
+use super::{Channel, reread};
 use crate::cluster::Cluster;
+use crate::outbound::queue::SessionId;
 
 /// A channel's part in a cluster.
 #[derive(Debug)]
-pub(super) struct Membership {
+pub(crate) struct Membership {
     cluster: Cluster,
     state: Mutex<State>,
     starting: tokio::sync::Mutex<()>,

@@ -8,7 +8,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use skytale_core::ChannelName;
 
-use crate::limits::Limits;
+use super::Limits;
 
 /// Counts what was claimed, by the agents whose they are and the accounts that claimed them.
 #[derive(Debug)]

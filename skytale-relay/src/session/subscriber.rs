@@ -8,11 +8,12 @@ use skytale_core::{ChannelName, Envelope, Header, Name, Principal, SequenceNumbe
 
 use skytale_store::StoreError;
 
-use crate::channel::{Channel, Start, Subscription};
-use crate::close::Close;
-use crate::cursors::{Replay, Subscriber};
-use crate::quotas::Share;
-use crate::session::Context;
+use super::Context;
+use super::replay_cursors::{Replay, Subscriber};
+use crate::channel::Channel;
+use crate::channel::subscription::{Start, Subscription};
+use crate::close_reason::Close;
+use crate::limits::per_account::Share;
 
 /// What a session is subscribed to, each name with the requests that hold it.
 ///

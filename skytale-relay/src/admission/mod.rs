@@ -1,17 +1,19 @@
 //! Who may connect: a seam, a layer, and two implementations.
 
-mod anyone;
-mod jwt;
-mod layer;
-mod revocation;
+pub(crate) mod anonymous;
+pub(crate) mod authorizer;
+pub(crate) mod connect;
+pub(crate) mod jwt;
+pub(crate) mod layer;
+pub(crate) mod revocation;
 
 use std::future::Future;
 
 use skytale_core::Principal;
 use thiserror::Error;
 
-use crate::connect::Credentials;
-pub use anyone::{AllowAnonymous, AllowAnyone};
+pub use anonymous::{AllowAnonymous, AllowAnyone};
+use connect::Credentials;
 pub use jwt::{JwtAuthenticator, JwtError, MIN_SECRET};
 pub use layer::{Authenticate, AuthenticateLayer};
 pub use revocation::Revocations;

@@ -11,8 +11,8 @@ use skytale_core::extension::{Content, Drain, Extension};
 use skytale_core::{Envelope, LinkKey, MessageKind, Name, SequenceNumber};
 use tokio_util::sync::CancellationToken;
 
-use super::Subscription;
-use crate::close::Close;
+use crate::channel::subscription::Subscription;
+use crate::close_reason::Close;
 use crate::limits::{Limits, UNARCHIVED_BYTES_FACTOR};
 
 /// One session, unique within the process.
@@ -485,8 +485,8 @@ mod tests {
     fn what_was_not_sent_is_known_after_the_session_was_closed_for_it() {
         let outbox = Arc::new(outbox(|limits| limits.queued_unarchived = 1));
         let name = skytale_core::ChannelName::from_strings(["org", "ns", "room"]);
-        let channel = Arc::new(super::super::Channel::new(name, None));
-        let (start, head) = (super::super::Start::Live, SequenceNumber::START);
+        let channel = Arc::new(crate::channel::Channel::new(name, None));
+        let (start, head) = (crate::channel::subscription::Start::Live, SequenceNumber::START);
         let dialect = skytale_core::Dialect::Slim1;
         let subscription = Subscription::new(outbox.clone(), &channel, dialect, None, start, head);
         let subscription = Arc::new(subscription);

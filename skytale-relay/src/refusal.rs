@@ -6,7 +6,7 @@ use skytale_core::SequenceNumber;
 use skytale_core::extension::{self, Accepted, Code, Content, Missed, Refused};
 use skytale_store::{Durability, StoreError};
 
-use crate::close::Close;
+use crate::close_reason::Close;
 
 /// Why a native agent's request was refused.
 #[derive(Debug)]
