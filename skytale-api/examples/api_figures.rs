@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use skytale_api::{Api, Issuer, Rate, Rates};
+use skytale_api::{Api, Rate, RateLimits, TokenIssuer};
 use skytale_store::{SqlOptions, SqlStore};
 
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
@@ -52,9 +52,9 @@ async fn postgres(url: &str) -> Result<Arc<SqlStore>> {
 /// Serves an API; returns where.
 async fn serve(store: Arc<SqlStore>, pepper: &[u8]) -> Result<SocketAddr> {
     let plenty = Rate::new(u32::MAX, u32::MAX, Duration::from_secs(1));
-    let rates = Rates::default().with_per_key(plenty).with_per_stranger(plenty).with_sign_ups(plenty);
-    let issuer = Issuer::hs256(b"a secret of at least 32 bytes, for figures")?;
-    let app = Api::new(store, issuer, pepper)?.with_rates(rates).into_router();
+    let rates = RateLimits::default().with_per_key(plenty).with_per_stranger(plenty).with_sign_ups(plenty);
+    let issuer = TokenIssuer::hs256(b"a secret of at least 32 bytes, for figures")?;
+    let app = Api::new(store, issuer, pepper)?.with_rate_limits(rates).into_router();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let service = app.into_make_service_with_connect_info::<SocketAddr>();

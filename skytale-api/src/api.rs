@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use skytale_store::{Accounts, Agents, Channels, Directory, Store, Usage};
+use skytale_store::{Accounts, AgentRegistry, ChannelRegistry, KeyPackageDirectory, Store, Usage};
 use thiserror::Error;
 use tokio::sync::Notify;
 use tower_http::cors::CorsLayer;
@@ -15,14 +15,14 @@ use zeroize::Zeroizing;
 
 use crate::limiter::{Limiter, Rate};
 use crate::router;
-use crate::token_issuer::Issuer;
+use crate::token_issuer::TokenIssuer;
 
 /// The HTTP API over a store: made with [`new`](Api::new), set with `with_*`, and nested as a router.
 pub struct Api {
     pub(crate) state: State,
     pub(crate) cors: Option<CorsLayer>,
     pub(crate) body_bytes: usize,
-    rates: Rates,
+    rates: RateLimits,
 }
 
 /// What all requests share.
@@ -31,11 +31,11 @@ pub(crate) struct State(pub Arc<Inner>);
 
 pub(crate) struct Inner {
     pub accounts: Arc<dyn Accounts>,
-    pub agents: Arc<dyn Agents>,
-    pub channels: Arc<dyn Channels>,
-    pub directory: Arc<dyn Directory>,
+    pub agents: Arc<dyn AgentRegistry>,
+    pub channels: Arc<dyn ChannelRegistry>,
+    pub directory: Arc<dyn KeyPackageDirectory>,
     pub usage: Arc<dyn Usage>,
-    pub issuer: Issuer,
+    pub issuer: TokenIssuer,
     pub pepper: Zeroizing<Vec<u8>>,
     pub plans: BTreeMap<String, Option<u64>>,
     pub limits: Limiters,
@@ -46,7 +46,7 @@ pub(crate) struct Inner {
 /// How often callers may ask. A caller that asks too often is told when to ask again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Rates {
+pub struct RateLimits {
     /// Requests with one API key, or its tokens. Default: 200 at once, 100 a second.
     pub per_key: Rate,
     /// Requests with credentials that are not valid, from one address. Default: 50 at once, 10 a second.
@@ -59,7 +59,7 @@ pub struct Rates {
     pub claims_per_agent: Rate,
 }
 
-impl Default for Rates {
+impl Default for RateLimits {
     fn default() -> Self {
         const SECOND: Duration = Duration::from_secs(1);
         const MINUTE: Duration = Duration::from_secs(60);
@@ -73,7 +73,7 @@ impl Default for Rates {
     }
 }
 
-impl Rates {
+impl RateLimits {
     /// Sets how often new accounts may be made from one address.
     pub fn with_sign_ups(mut self, rate: Rate) -> Self {
         self.sign_ups = rate;
@@ -103,7 +103,7 @@ pub(crate) struct Limiters {
 }
 
 impl Limiters {
-    fn new(rates: Rates) -> Self {
+    fn new(rates: RateLimits) -> Self {
         Self {
             per_key: Limiter::new(rates.per_key),
             per_stranger: Limiter::new(rates.per_stranger),
@@ -139,14 +139,14 @@ impl Api {
     /// # Errors
     ///
     /// [`ApiError::ShortPepper`] for a pepper of less than 32 bytes.
-    pub fn new<S>(store: Arc<S>, issuer: Issuer, pepper: &[u8]) -> Result<Self, ApiError>
+    pub fn new<S>(store: Arc<S>, issuer: TokenIssuer, pepper: &[u8]) -> Result<Self, ApiError>
     where
-        S: Store + Accounts + Agents + Channels + Directory + Usage,
+        S: Store + Accounts + AgentRegistry + ChannelRegistry + KeyPackageDirectory + Usage,
     {
         if pepper.len() < MIN_PEPPER {
             return Err(ApiError::ShortPepper { bytes: pepper.len() });
         }
-        let rates = Rates::default();
+        let rates = RateLimits::default();
         let inner = Inner {
             accounts: store.clone(),
             agents: store.clone(),
@@ -171,8 +171,8 @@ impl Api {
         self
     }
 
-    /// Sets how often callers may ask. Default: [`Rates::default`].
-    pub fn with_rates(mut self, rates: Rates) -> Self {
+    /// Sets how often callers may ask. Default: [`RateLimits::default`].
+    pub fn with_rate_limits(mut self, rates: RateLimits) -> Self {
         self.rates = rates;
         self.inner().limits = Limiters::new(rates);
         self

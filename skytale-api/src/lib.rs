@@ -14,11 +14,11 @@ mod router;
 mod routes;
 mod token_issuer;
 
-pub use api::{Api, ApiError, Rates};
+pub use api::{Api, ApiError, RateLimits};
 pub use error::Problem;
 pub use key_package::{UnusableKeyPackage, check_key_package};
 pub use limiter::Rate;
-pub use token_issuer::{Issuer, IssuerError, MIN_SECRET};
+pub use token_issuer::{MIN_SECRET, TokenIssuer, TokenIssuerError};
 
 /// Returns the OpenAPI 3.1 description of the API, as it is served at `/openapi.json`.
 pub fn openapi() -> utoipa::openapi::OpenApi {

@@ -25,7 +25,7 @@ const SKEW: u64 = 15;
 const MAX_TOKEN: usize = 8 * 1024;
 
 /// Signs tokens, and checks those it has signed.
-pub struct Issuer {
+pub struct TokenIssuer {
     algorithm: Algorithm,
     kid: Option<String>,
     signing: EncodingKey,
@@ -38,7 +38,7 @@ pub struct Issuer {
 /// Why an issuer cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum IssuerError {
+pub enum TokenIssuerError {
     /// The secret is too short to withstand guessing.
     #[error("the JWT secret has {bytes} bytes; at least {MIN_SECRET} random bytes are needed")]
     ShortSecret {
@@ -50,15 +50,15 @@ pub enum IssuerError {
     NotEd25519,
 }
 
-impl Issuer {
+impl TokenIssuer {
     /// Signs with HS256, and a secret that relays have as well.
     ///
     /// # Errors
     ///
-    /// [`IssuerError::ShortSecret`] for a secret of less than [`MIN_SECRET`] bytes.
-    pub fn hs256(secret: &[u8]) -> Result<Self, IssuerError> {
+    /// [`TokenIssuerError::ShortSecret`] for a secret of less than [`MIN_SECRET`] bytes.
+    pub fn hs256(secret: &[u8]) -> Result<Self, TokenIssuerError> {
         if secret.len() < MIN_SECRET {
-            return Err(IssuerError::ShortSecret { bytes: secret.len() });
+            return Err(TokenIssuerError::ShortSecret { bytes: secret.len() });
         }
         let (signing, checking) = (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
         let (algorithm, lifetime) = (Algorithm::HS256, LIFETIME);
@@ -71,21 +71,21 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// [`IssuerError::NotEd25519`] for anything else.
-    pub fn ed25519(kid: impl Into<String>, pkcs8: &[u8]) -> Result<Self, IssuerError> {
-        let public = public_half(pkcs8).ok_or(IssuerError::NotEd25519)?;
+    /// [`TokenIssuerError::NotEd25519`] for anything else.
+    pub fn ed25519(kid: impl Into<String>, pkcs8: &[u8]) -> Result<Self, TokenIssuerError> {
+        let public = public_half(pkcs8).ok_or(TokenIssuerError::NotEd25519)?;
         let checking = DecodingKey::from_ed_components(&URL_SAFE_NO_PAD.encode(public));
         let issuer = Self {
             algorithm: Algorithm::EdDSA,
             kid: Some(kid.into()),
             signing: EncodingKey::from_ed_der(pkcs8),
-            checking: checking.map_err(|_| IssuerError::NotEd25519)?,
+            checking: checking.map_err(|_| TokenIssuerError::NotEd25519)?,
             public: Some(public),
             lifetime: LIFETIME,
         };
         // A key that cannot sign is found here, and not by the first caller.
         let probe = issuer.sign(&Claims::new("probe", 0, 1));
-        probe.map(|_| issuer).ok_or(IssuerError::NotEd25519)
+        probe.map(|_| issuer).ok_or(TokenIssuerError::NotEd25519)
     }
 
     /// Names the key in tokens (`kid`), so that it can be told from another one.
@@ -145,7 +145,7 @@ impl Issuer {
     }
 }
 
-impl fmt::Debug for Issuer {
+impl fmt::Debug for TokenIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Issuer")
             .field("algorithm", &self.algorithm)

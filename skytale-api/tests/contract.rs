@@ -10,9 +10,9 @@ use openmls::prelude::Lifetime;
 use reqwest::Method;
 use serde_json::{Value, json};
 use served::{Served, key_package, key_package_for};
-use skytale_api::{Issuer, Rate, Rates};
+use skytale_api::{Rate, RateLimits, TokenIssuer};
 use skytale_core::claims::{Claims, ISSUER};
-use skytale_store::Directory;
+use skytale_store::KeyPackageDirectory;
 
 const ROOM: &str = "acme/team/room";
 const BOB: &str = "globex/agents/bob";
@@ -170,7 +170,7 @@ async fn a_token_is_revoked_by_its_id() {
 #[tokio::test]
 async fn tokens_are_signed_with_eddsa_where_the_host_wants_it() {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
-    let issuer = Issuer::ed25519("k1", &key.serialize_der()).expect("a key with its public half");
+    let issuer = TokenIssuer::ed25519("k1", &key.serialize_der()).expect("a key with its public half");
     let api = Served::signed_by(issuer, |api| api).await;
     let ada = api.sign_up("ada@example.org").await;
     let token = api.token(&ada.key).await;
@@ -422,8 +422,9 @@ async fn a_key_with_scopes_is_kept_to_them() {
 #[tokio::test]
 async fn whoever_asks_too_often_is_told_when_to_ask_again() {
     let slow = Rate::new(3, 1, Duration::from_secs(60));
-    let rates = Rates::default().with_per_key(slow).with_sign_ups(Rate::new(2, 1, Duration::from_secs(60)));
-    let api = Served::with(|api| api.with_rates(rates)).await;
+    let rates =
+        RateLimits::default().with_per_key(slow).with_sign_ups(Rate::new(2, 1, Duration::from_secs(60)));
+    let api = Served::with(|api| api.with_rate_limits(rates)).await;
     let ada = api.sign_up("ada@example.org").await;
     for left in (0..3).rev() {
         let answer = api.get("/v1/accounts/me", &ada.key).await;

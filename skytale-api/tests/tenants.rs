@@ -9,7 +9,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use served::{Account, Served, key_package};
-use skytale_api::Issuer;
+use skytale_api::TokenIssuer;
 
 const ROOM: &str = "acme/team/room";
 const AGENT: &str = "acme/agents/ada";
@@ -33,8 +33,8 @@ impl World {
     async fn make() -> Self {
         // Tokens live for a second.
         let issuer =
-            Issuer::hs256(served::SECRET).expect("long enough").with_lifetime(Duration::from_secs(1));
-        let api = Served::signed_by(issuer, |api| api.with_rates(served::generous())).await;
+            TokenIssuer::hs256(served::SECRET).expect("long enough").with_lifetime(Duration::from_secs(1));
+        let api = Served::signed_by(issuer, |api| api.with_rate_limits(served::generous())).await;
         let owner = api.sign_up("owner@example.org").await;
         let invited = api.sign_up("invited@example.com").await;
         let other = api.sign_up("other@example.net").await;

@@ -72,7 +72,7 @@ async fn paced(alices: &Channel, bobs: &Channel) -> Vec<Duration> {
         join_all(sends).await;
     };
     let hearing = async {
-        let (mut messages, mut times) = (bobs.messages(), Vec::new());
+        let (mut messages, mut times) = (bobs.events(), Vec::new());
         while times.len() < count {
             let message = messages.next_message().await.expect("open").expect("readable");
             let sent = u64::from_be_bytes(*message.body.first_chunk().expect("a time"));
@@ -110,7 +110,7 @@ async fn commits(size: usize) {
     let names: Vec<String> = (2..size).map(|number| format!("figures/many/agent{number}")).collect();
     for name in &names {
         let agent = edge.agent(name, By::Quic).with_key_packages(1).start().await.expect("starts");
-        agent.left_key_packages().await.expect("left");
+        agent.wait_until_addable().await.expect("left");
         agent.close().await;
     }
     let began = Instant::now();
@@ -124,7 +124,7 @@ async fn commits(size: usize) {
     for _ in 0..20 {
         let began = Instant::now();
         let commit = alices.rotate().await.expect("rotated");
-        bobs.reached(commit).await.expect("reached");
+        bobs.wait_for(commit).await.expect("reached");
         times.push(began.elapsed());
     }
     times.sort();

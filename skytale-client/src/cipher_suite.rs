@@ -5,7 +5,7 @@ use openmls::prelude::Ciphersuite;
 /// How a channel is encrypted. Every member has to support it; it is chosen where the channel is created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Suite {
+pub enum CipherSuite {
     /// X25519, AES-128-GCM, SHA-256, Ed25519 (RFC 9420's suite 1).
     #[default]
     Classic,
@@ -14,7 +14,7 @@ pub enum Suite {
     PostQuantum,
 }
 
-impl Suite {
+impl CipherSuite {
     /// Every suite, in the order of preference of the agents that offer them.
     pub const ALL: [Self; 2] = [Self::Classic, Self::PostQuantum];
 

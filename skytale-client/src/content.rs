@@ -2,7 +2,7 @@
 //! few sizes.
 
 use crate::error::{Error, Result};
-use crate::machine::history::Mark;
+use crate::machine::history::HistoryDigest;
 
 /// The longest message, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 1024 * 1024;
@@ -56,7 +56,7 @@ impl Content {
     }
 
     /// Decodes what [`encode`](Self::encode) made; `None` for anything else.
-    pub fn decode(mut encoded: Vec<u8>) -> Option<(Self, Mark)> {
+    pub fn decode(mut encoded: Vec<u8>) -> Option<(Self, HistoryDigest)> {
         let header = encoded.first_chunk::<HEADER>()?;
         let (kind, length, mark) = (header[0], *header[1..].first_chunk()?, read_mark(header)?);
         let length = u32::from_be_bytes(length) as usize;
@@ -73,7 +73,7 @@ impl Content {
 }
 
 /// Writes what the sender has read into an encoded content.
-pub(crate) fn mark(encoded: &mut [u8], mark: &Mark) {
+pub(crate) fn mark(encoded: &mut [u8], mark: &HistoryDigest) {
     if let Some(header) = encoded.get_mut(MARK..HEADER) {
         header[..8].copy_from_slice(&mark.through.to_be_bytes());
         header[8..24].copy_from_slice(&mark.head);
@@ -81,10 +81,10 @@ pub(crate) fn mark(encoded: &mut [u8], mark: &Mark) {
     }
 }
 
-fn read_mark(header: &[u8; HEADER]) -> Option<Mark> {
+fn read_mark(header: &[u8; HEADER]) -> Option<HistoryDigest> {
     let (through, digests) = header[MARK..].split_first_chunk()?;
     let (head, before) = digests.split_first_chunk()?;
-    Some(Mark { through: u64::from_be_bytes(*through), head: *head, before: *before.first_chunk()? })
+    Some(HistoryDigest { through: u64::from_be_bytes(*through), head: *head, before: *before.first_chunk()? })
 }
 
 fn padded(length: usize, padding: Padding) -> usize {
@@ -115,8 +115,11 @@ mod tests {
                 let content = Content::Message(vec![7; length]);
                 let mut encoded = content.encode(padding).expect("fits");
                 assert_eq!(encoded.len(), padded(HEADER + length, padding));
-                assert_eq!(Content::decode(encoded.clone()), Some((content.clone(), Mark::default())));
-                let read = Mark { through: 7, head: [8; 16], before: [9; 16] };
+                assert_eq!(
+                    Content::decode(encoded.clone()),
+                    Some((content.clone(), HistoryDigest::default()))
+                );
+                let read = HistoryDigest { through: 7, head: [8; 16], before: [9; 16] };
                 mark(&mut encoded, &read);
                 assert_eq!(Content::decode(encoded), Some((content, read)));
             }

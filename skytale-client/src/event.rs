@@ -71,7 +71,7 @@ pub enum Event {
         epoch: u64,
     },
     /// This agent is back in the group, after [`Forked`](Self::Forked) or a gap. Messages between are lost to it.
-    Resynced {
+    Rejoined {
         /// The epoch it came back in.
         epoch: u64,
         /// The number of its commit.
@@ -102,7 +102,7 @@ pub enum Event {
     /// The relay is back, and what was missed comes.
     Reconnected,
     /// The relay does not accept the agent's credentials; it is asked again, later each time.
-    Unauthorized {
+    TokenRefused {
         /// What it said.
         reason: String,
     },

@@ -15,8 +15,8 @@ mod group;
 mod machine;
 mod state;
 
-pub use channel::{Channel, Messages};
-pub use cipher_suite::Suite;
+pub use channel::{Channel, Events};
+pub use cipher_suite::CipherSuite;
 pub use client::Client;
 pub use client::builder::ClientBuilder;
 #[cfg(feature = "local")]
@@ -26,6 +26,6 @@ pub use credentials::Credentials;
 pub use error::{Error, Result};
 pub use event::{Event, Message, Unsent};
 pub use group::Member;
-pub use machine::Resync;
+pub use machine::RejoinPolicy;
 pub use skytale_core::extension::Durability as ArchiveDurability;
 pub use state::{Durability, State};

@@ -28,7 +28,7 @@ async fn say(channel: &Channel, count: usize, length: usize) -> u64 {
 
 /// Reads on until so many messages were read, in order and each once; returns how many events waited at most.
 async fn read(channel: &Channel, next: &mut u64, count: u64) -> u64 {
-    let (mut events, mut waited) = (channel.messages(), 0);
+    let (mut events, mut waited) = (channel.events(), 0);
     while *next < count {
         match events.next().await.expect("open").expect("readable") {
             Event::Message(message) => {
@@ -64,8 +64,8 @@ async fn an_agent_that_was_away_catches_up_over_a_connection_that_breaks_again_a
     let bob = edge.kept("globex/agents/bob", By::Quic).start().await.expect("starts");
     let bobs = bob.open_channel(ROOM).await.expect("opened");
     let (began, mut broken) = (Instant::now(), 0);
-    while broken < breaks && bobs.position() < last {
-        bobs.reached(last.min(bobs.position() + 1)).await.expect("goes on");
+    while broken < breaks && bobs.last_applied() < last {
+        bobs.wait_for(last.min(bobs.last_applied() + 1)).await.expect("goes on");
         edge.stop().await;
         edge.run(AllowAnyone).await;
         broken += 1;
@@ -96,7 +96,7 @@ async fn a_slow_reader_loses_nothing_and_costs_no_memory() {
     let before = resident();
     let saying = async {
         let last = say(&alices, count, length).await;
-        bobs.reached(last).await.expect("it takes everything in");
+        bobs.wait_for(last).await.expect("it takes everything in");
     };
     let mut most = before;
     let watching = async {

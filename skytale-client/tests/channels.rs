@@ -5,7 +5,7 @@ mod edge;
 use std::time::Duration;
 
 use edge::{By, Edge, ROOM, copy, expect, gather, hear};
-use skytale_client::{ArchiveDurability, Error, Event, LocalRelay, State, Suite};
+use skytale_client::{ArchiveDurability, CipherSuite, Error, Event, LocalRelay, State};
 use skytale_store::Store;
 
 const ALICE: &str = "acme/agents/alice";
@@ -44,7 +44,7 @@ async fn an_agent_that_is_away_is_added_and_reads_what_came_after() {
     let bob = edge.kept(BOB, By::Grpc).start().await.expect("starts");
     let room = alice.create_channel(ROOM).await.expect("created");
     room.send("before").await.expect("sent");
-    bob.left_key_packages().await.expect("left");
+    bob.wait_until_addable().await.expect("left");
     bob.close().await;
     room.add(BOB).await.expect("added");
     room.send("after").await.expect("sent");
@@ -60,7 +60,7 @@ async fn an_agent_whose_key_packages_are_used_up_is_added_by_its_last_resort() {
     let edge = Edge::start().await;
     let alice = edge.agent(ALICE, By::Quic).start().await.expect("starts");
     let bob = edge.kept(BOB, By::Grpc).with_key_packages(1).start().await.expect("starts");
-    bob.left_key_packages().await.expect("left");
+    bob.wait_until_addable().await.expect("left");
     bob.close().await;
     let mut rooms = Vec::new();
     for number in 0..4 {
@@ -108,7 +108,7 @@ async fn an_agent_that_was_removed_can_be_added_again_and_misses_nothing_of_befo
         alices.send(format!("before {round}")).await.expect("sent");
         let removal = alices.remove(BOB).await.expect("removed");
         alices.send("not for Bob").await.expect("sent");
-        bobs.reached(removal).await.expect("reached");
+        bobs.wait_for(removal).await.expect("reached");
         alices.add(BOB).await.expect("added");
         bobs = bob.join_channel(ROOM).await.expect("joined again");
         alices.send(format!("after {round}")).await.expect("sent");
@@ -117,7 +117,7 @@ async fn an_agent_that_was_removed_can_be_added_again_and_misses_nothing_of_befo
         let heard = hear(&bobs, 2 + again).await;
         let heard: Vec<_> = heard[again..].iter().map(|message| message.text().into_owned()).collect();
         assert_eq!(heard, [format!("before {round}"), format!("after {round}")]);
-        assert_eq!(bobs.said(), 1, "it counts on");
+        assert_eq!(bobs.sent_count(), 1, "it counts on");
         assert_eq!(alices.epoch_authenticator(), bobs.epoch_authenticator());
     }
 }
@@ -165,13 +165,13 @@ async fn two_members_that_add_the_same_agent_at_once_both_succeed() {
         agents.push(edge.agent(name, By::Quic).start().await.expect("starts"));
     }
     let carol = agents.pop().expect("three");
-    carol.left_key_packages().await.expect("left");
+    carol.wait_until_addable().await.expect("left");
     let [alices, bobs] = gather(&agents).await.try_into().expect("two");
     let (first, second) = tokio::join!(alices.add(CAROL), bobs.add(CAROL));
     first.and(second).expect("both");
     let carols = carol.join_channel(ROOM).await.expect("joined");
     for channel in [&alices, &bobs, &carols] {
-        channel.reached(alices.position().max(bobs.position())).await.expect("reached");
+        channel.wait_for(alices.last_applied().max(bobs.last_applied())).await.expect("reached");
         assert_eq!(channel.members().len(), 3);
     }
 }
@@ -264,9 +264,9 @@ async fn an_agent_with_an_older_state_comes_back_by_an_external_commit() {
     let bob = edge.kept(BOB, By::Quic).start().await.expect("starts");
     let bobs = bob.open_channel(ROOM).await.expect("opened");
     expect(&bobs, |event| matches!(event, Event::Forked { .. })).await;
-    expect(&bobs, |event| matches!(event, Event::Resynced { .. })).await;
+    expect(&bobs, |event| matches!(event, Event::Rejoined { .. })).await;
     let number = bobs.send("as I am").await.expect("sent");
-    alices.reached(number).await.expect("reached");
+    alices.wait_for(number).await.expect("reached");
     let heard: Vec<_> = hear(&alices, 2).await.iter().map(|message| message.text().into_owned()).collect();
     assert_eq!(heard, ["as I was", "as I am"]);
     assert_eq!(alices.members().len(), 2, "never two leaves");
@@ -298,7 +298,7 @@ async fn a_forked_agent_is_let_in_again_where_no_external_commits_are_taken() {
 
     alices.remove(BOB).await.expect("removed");
     let addition = alices.add(BOB).await.expect("added");
-    bobs.reached(addition).await.expect("it reads on");
+    bobs.wait_for(addition).await.expect("it reads on");
     let bobs = bob.join_channel(ROOM).await.expect("joined again");
     alices.send("welcome back").await.expect("sent");
     expect(&bobs, |event| matches!(event, Event::Message(message) if message.text() == "welcome back")).await;
@@ -313,7 +313,7 @@ async fn what_the_archive_has_dropped_is_a_gap() {
     let alice = edge.kept(ALICE, By::Quic).start().await.expect("starts");
     let bob = edge.kept(BOB, By::Quic).start().await.expect("starts");
     let [alices, bobs] = gather(&[alice, bob.clone()]).await.try_into().expect("two");
-    let read = bobs.position();
+    let read = bobs.last_applied();
     bob.close().await;
     for number in 0..5 {
         alices.send(format!("{number}")).await.expect("sent");
@@ -331,7 +331,7 @@ async fn what_the_archive_has_dropped_is_a_gap() {
 #[tokio::test]
 async fn the_post_quantum_suite_works_the_same() {
     let relay = LocalRelay::start();
-    let agent = |name| relay.agent(name).with_suite(Suite::PostQuantum).with_key_packages(2);
+    let agent = |name| relay.agent(name).with_cipher_suite(CipherSuite::PostQuantum).with_key_packages(2);
     let (alice, bob) =
         (agent(ALICE).start().await.expect("starts"), agent(BOB).start().await.expect("starts"));
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
@@ -343,10 +343,15 @@ async fn the_post_quantum_suite_works_the_same() {
 async fn an_agent_of_another_suite_cannot_be_added() {
     let relay = LocalRelay::start();
     let alice = relay.agent(ALICE).start().await.expect("starts");
-    let bob =
-        relay.agent(BOB).with_suite(Suite::PostQuantum).with_key_packages(1).start().await.expect("starts");
+    let bob = relay
+        .agent(BOB)
+        .with_cipher_suite(CipherSuite::PostQuantum)
+        .with_key_packages(1)
+        .start()
+        .await
+        .expect("starts");
     let room = alice.create_channel(ROOM).await.expect("created");
-    bob.left_key_packages().await.expect("left");
+    bob.wait_until_addable().await.expect("left");
     assert!(room.add(BOB).await.is_err());
     room.send("the channel goes on").await.expect("sent");
     assert!(matches!(room.add("no/such/agent").await, Err(Error::NoKeyPackage { .. })));
@@ -365,7 +370,7 @@ async fn too_long_a_message_is_refused_and_nothing_is_lost() {
 #[tokio::test]
 async fn an_agent_that_says_much_gives_itself_new_keys() {
     let relay = LocalRelay::start();
-    let alice = relay.agent(ALICE).with_rotation_after(10).start().await.expect("starts");
+    let alice = relay.agent(ALICE).with_rekey_after(10).start().await.expect("starts");
     let bob = relay.agent(BOB).start().await.expect("starts");
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
     let before = alices.epoch();
@@ -386,8 +391,8 @@ async fn cover_is_nobody_s_message() {
         relay.agent(ALICE).with_cover_traffic(Duration::from_millis(5)).start().await.expect("starts");
     let bob = relay.agent(BOB).start().await.expect("starts");
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
-    let before = bobs.position();
-    bobs.reached(before + 5).await.expect("cover arrives");
+    let before = bobs.last_applied();
+    bobs.wait_for(before + 5).await.expect("cover arrives");
     alices.send("meant").await.expect("sent");
     assert_eq!(hear(&bobs, 1).await[0].text(), "meant");
 }

@@ -24,9 +24,9 @@ async fn agents(edge: &Edge, count: usize) -> Vec<Client> {
 
 /// Waits until all have read as far as the one that is ahead, and checks that they are in one group.
 async fn agree(channels: &[Channel]) {
-    let last = channels.iter().map(Channel::position).max().expect("some");
+    let last = channels.iter().map(Channel::last_applied).max().expect("some");
     for channel in channels {
-        channel.reached(last).await.expect("reached");
+        channel.wait_for(last).await.expect("reached");
     }
     let authenticators = channels.iter().map(Channel::epoch_authenticator);
     let distinct: std::collections::BTreeSet<_> = authenticators.collect();

@@ -91,8 +91,8 @@ async fn killed_while_talking(place: &str, passings: &[u32]) {
 async fn agrees(edge: &Edge, room: &skytale_client::Channel) {
     let client = edge.kept(VICTIM, By::Quic).start().await.expect("starts");
     let channel = client.open_channel(ROOM).await.expect("opened");
-    channel.reached(room.position()).await.expect("reached");
-    room.reached(channel.position()).await.expect("reached");
+    channel.wait_for(room.last_applied()).await.expect("reached");
+    room.wait_for(channel.last_applied()).await.expect("reached");
     assert_eq!(channel.epoch_authenticator(), room.epoch_authenticator(), "the group has forked");
     assert_eq!(room.members().len(), 2, "never two leaves");
     client.close().await;
@@ -149,7 +149,7 @@ async fn the_victim() {
         .expect("starts");
     match what.as_str() {
         "talk" => talk(&client, variable("SKYTALE_TOTAL").parse().expect("a number")).await,
-        "visit" => client.left_key_packages().await.expect("left"),
+        "visit" => client.wait_until_addable().await.expect("left"),
         "return" => come_back(&client, &variable("SKYTALE_TOTAL")).await,
         "count" => count(&client).await,
         "finish" => finish(&client).await,
@@ -163,7 +163,7 @@ async fn talk(client: &Client, total: u64) {
     let channel = client.open_channel(ROOM).await.expect("opened");
     let reader = channel.clone();
     let reading = tokio::spawn(async move {
-        let mut events = reader.messages();
+        let mut events = reader.events();
         while let Some(Ok(event)) = events.next().await {
             let fine = !matches!(
                 event,
@@ -175,7 +175,7 @@ async fn talk(client: &Client, total: u64) {
             assert!(fine, "{event:?}");
         }
     });
-    let first = channel.said() + 1;
+    let first = channel.sent_count() + 1;
     let says = (first..=total).map(|number| {
         let channel = channel.clone();
         async move {
@@ -194,14 +194,14 @@ async fn talk(client: &Client, total: u64) {
 /// Comes back into a group that it cannot follow, and says so.
 async fn come_back(client: &Client, token: &str) {
     let channel = client.open_channel(ROOM).await.expect("opened");
-    edge::expect(&channel, |event| matches!(event, Event::Resynced { .. })).await;
+    edge::expect(&channel, |event| matches!(event, Event::Rejoined { .. })).await;
     channel.send(token).await.expect("sent");
 }
 
 /// Counts aloud until it is killed.
 async fn count(client: &Client) {
     let channel = client.open_channel(ROOM).await.expect("opened");
-    for number in channel.said() + 1.. {
+    for number in channel.sent_count() + 1.. {
         channel.send(number.to_string()).await.expect("sent");
     }
 }

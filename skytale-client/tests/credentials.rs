@@ -51,7 +51,7 @@ async fn a_refused_token_is_told_and_no_message_is_lost() {
     let bob = edge.agent(BOB, By::Quic).with_credentials(always).start().await.expect("starts");
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
     good.store(false, Ordering::SeqCst);
-    expect(&alices, |event| matches!(event, Event::Unauthorized { .. })).await;
+    expect(&alices, |event| matches!(event, Event::TokenRefused { .. })).await;
     let late = alices.clone();
     let waiting = tokio::spawn(async move { late.send("said without a token").await });
     good.store(true, Ordering::SeqCst);
@@ -76,8 +76,8 @@ async fn a_token_that_is_revoked_ends_the_stream_and_no_message_is_lost() {
     // An API server signs nothing with a revoked key, this provider does: a token of the next second is to be void, too.
     let at = SystemTime::now() + Duration::from_secs(60);
     edge.revocations.add(Revocation { subject: Revoked::Key("k1".to_owned()), at });
-    let Event::Unauthorized { reason } =
-        expect(&alices, |event| matches!(event, Event::Unauthorized { .. })).await
+    let Event::TokenRefused { reason } =
+        expect(&alices, |event| matches!(event, Event::TokenRefused { .. })).await
     else {
         unreachable!()
     };

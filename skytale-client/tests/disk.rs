@@ -63,7 +63,7 @@ async fn an_agent_whose_disk_fails_goes_on_from_its_last_step() {
         }
     }
     let last = alices.rotate().await.expect("rotated");
-    bobs.reached(last).await.expect("reached");
+    bobs.wait_for(last).await.expect("reached");
     assert_eq!(alices.epoch_authenticator(), bobs.epoch_authenticator());
 }
 
@@ -72,7 +72,7 @@ async fn an_agent_is_told_that_its_state_fails_and_can_be_closed_all_the_same() 
     let edge = Edge::start().await;
     let alice = edge.kept(ALICE, By::Quic).start().await.expect("starts");
     let room = alice.create_channel(ROOM).await.expect("created");
-    let mut events = room.messages();
+    let mut events = room.events();
     let fail = "UPDATE records SET value = x'00' WHERE kind = 2; \
                 CREATE TRIGGER fails BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
     open(&edge.place(ALICE)).execute_batch(fail).expect("made");

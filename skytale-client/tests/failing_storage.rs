@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use skytale_client::{Channel, Client, Event, Messages};
+use skytale_client::{Channel, Client, Event, Events};
 use skytale_core::{ChannelName, SequenceNumber};
 use skytale_relay::grpc::{Listener, Server};
 use skytale_relay::{AllowAnyone, AuthenticateLayer, Relay};
@@ -125,7 +125,7 @@ async fn messages_keep_their_order_where_some_were_not_archived() {
     let bob = Client::builder("globex/agents/bob", relay).start().await.expect("starts");
     let room = alice.create_channel(ROOM).await.expect("created");
     room.add("globex/agents/bob").await.expect("added");
-    let mut heard = bob.join_channel(ROOM).await.expect("joined").messages();
+    let mut heard = bob.join_channel(ROOM).await.expect("joined").events();
 
     store.appends.store(2, Ordering::SeqCst);
     let sending = (0..SAID).map(|number| room.send(number.to_string()));
@@ -150,7 +150,7 @@ async fn messages_keep_their_order_where_some_were_not_archived() {
 }
 
 /// Starts agents of one room, the first of whom made it, with what each of them hears.
-async fn room_of<const N: usize>(relay: &str, names: [&str; N]) -> [(Channel, Messages); N] {
+async fn room_of<const N: usize>(relay: &str, names: [&str; N]) -> [(Channel, Events); N] {
     let mut agents = Vec::new();
     for name in names {
         agents.push(Client::builder(name, relay).start().await.expect("starts"));
@@ -164,14 +164,14 @@ async fn room_of<const N: usize>(relay: &str, names: [&str; N]) -> [(Channel, Me
             founded.add(name).await.expect("added");
             agent.join_channel(ROOM).await.expect("joined")
         };
-        let events = room.messages();
+        let events = room.events();
         rooms.push((room, events));
     }
     rooms.try_into().expect("as many as agents")
 }
 
 /// Reads so many messages.
-async fn read(events: &mut Messages, count: usize) -> Vec<String> {
+async fn read(events: &mut Events, count: usize) -> Vec<String> {
     let mut read = Vec::new();
     while read.len() < count {
         match events.next().await.expect("an event").expect("open") {

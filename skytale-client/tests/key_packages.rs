@@ -9,7 +9,7 @@ use std::sync::Arc;
 use edge::{By, Edge, hear};
 use skytale_client::Client;
 use skytale_core::ChannelName;
-use skytale_store::{Bundle, Directory, MessageId, SqlStore};
+use skytale_store::{CommitAttachments, KeyPackageDirectory, MessageId, SqlStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -121,7 +121,7 @@ async fn an_agent_whose_state_is_gone_is_added_by_a_key_package_of_its_new_one()
     let room = alice.create_channel(edge::ROOM).await.expect("created");
     for _ in 0..2 {
         let lost = edge.agent(BOB, By::Grpc).start().await.expect("starts");
-        lost.left_key_packages().await.expect("left");
+        lost.wait_until_addable().await.expect("left");
         lost.close().await;
     }
     let bob = edge.agent(BOB, By::Grpc).start().await.expect("starts");
@@ -139,7 +139,7 @@ async fn a_welcome_is_found_behind_any_number_of_others() {
     let alice = edge.agent(ALICE, By::Quic).start().await.expect("starts");
     let bob = edge.agent(BOB, By::Grpc).start().await.expect("starts");
     for number in 0..150 {
-        let bundle = Bundle {
+        let bundle = CommitAttachments {
             channel: ChannelName::parse("acme/research/other").expect("a name"),
             commit: MessageId([number; 16]),
             welcomes: vec![(bob.name().clone(), vec![number; 9].into())],
@@ -175,7 +175,7 @@ async fn an_upload_whose_answer_is_lost_is_not_repeated() {
     assert_eq!(claim(&store, &bobs_name).await, None);
     way.state.send_replace(State::Cut);
 
-    bob.left_key_packages().await.expect("left");
+    bob.wait_until_addable().await.expect("left");
     assert!(held(&store, &bobs_name).await >= STOCK, "he has left others");
     for number in 2..4 {
         let room = alice.create_channel(&format!("acme/research/room{number}")).await.expect("created");

@@ -51,7 +51,7 @@ async fn agent(name: &str, relay: &str, state: &Path) -> Client {
 
 /// Reads until the last message, and returns the texts and whoever has told of another history.
 async fn hear(room: &Channel, last: &str) -> (Vec<String>, Vec<(String, u64)>) {
-    let (mut events, mut heard, mut told) = (room.messages(), Vec::new(), Vec::new());
+    let (mut events, mut heard, mut told) = (room.events(), Vec::new(), Vec::new());
     while heard.last().is_none_or(|text| text != last) {
         match events.next().await.expect("an event").expect("open") {
             Event::Message(message) => heard.push(message.text().into_owned()),
@@ -74,7 +74,7 @@ async fn a_member_that_is_shown_another_order_is_told() {
     let room = alice.create_channel(ROOM).await.expect("created");
     for name in [BOB, CAROL] {
         let member = agent(name, &honest, state.path()).await;
-        member.left_key_packages().await.expect("left");
+        member.wait_until_addable().await.expect("left");
         room.add(name).await.expect("added");
         member.join_channel(ROOM).await.expect("joined");
         member.close().await;

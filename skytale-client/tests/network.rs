@@ -117,10 +117,10 @@ async fn cut(edge: &Edge, network: &Network, alice: ClientBuilder) {
         bobs.send(format!("{number}")).await.expect("sent");
     }
     tokio::time::sleep(Duration::from_secs(cut)).await;
-    let (ended, before) = (talking.is_finished(), alices.position());
+    let (ended, before) = (talking.is_finished(), alices.last_applied());
     network.flows.send_replace(true);
     let began = Instant::now();
-    assert!(!ended && before < bobs.position(), "it was no cut");
+    assert!(!ended && before < bobs.last_applied(), "it was no cut");
     for channel in [&alices, &bobs] {
         let heard: Vec<String> =
             hear(channel, 50).await.iter().map(|message| message.text().into_owned()).collect();

@@ -46,7 +46,7 @@ async fn nothing_is_lost_and_nothing_forks_when_the_relay_is_killed() {
     let alice = agent(ALICE, By::Grpc).await.expect("starts");
     let bob = agent(BOB, By::Grpc).await.expect("starts");
     let carol = agent(CAROL, By::Grpc).await.expect("starts");
-    carol.left_key_packages().await.expect("left");
+    carol.wait_until_addable().await.expect("left");
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
     let (over, goes_on) = watch::channel(true);
 
@@ -61,7 +61,7 @@ async fn nothing_is_lost_and_nothing_forks_when_the_relay_is_killed() {
     let expected: Vec<_> = (0..said).map(|number| number.to_string()).collect();
     assert_eq!(heard, expected, "each message once, in order");
     let last = alices.rotate().await.expect("rotated");
-    bobs.reached(last).await.expect("reached");
+    bobs.wait_for(last).await.expect("reached");
     assert_eq!(alices.epoch_authenticator(), bobs.epoch_authenticator(), "the group has forked");
     println!("killed {} times during {said} messages, {rotated} commits and {joined} agents added", kills());
     drop(relay);
@@ -128,9 +128,9 @@ async fn come_and_go(channel: &Channel, agent: &Client, goes_on: watch::Receiver
     while *goes_on.borrow() {
         let added = again(|| channel.add(&name)).await;
         let theirs = again(|| agent.join_channel(ROOM)).await;
-        theirs.reached(added).await.expect("reached");
+        theirs.wait_for(added).await.expect("reached");
         let removed = channel.remove(&name).await.expect("removed");
-        theirs.reached(removed).await.expect("reached");
+        theirs.wait_for(removed).await.expect("reached");
         assert!(!theirs.is_member());
         joined += 1;
     }

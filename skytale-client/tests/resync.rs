@@ -140,7 +140,7 @@ impl World {
             self.owners.send("missed").await.expect("sent");
             self.owners.rotate().await.expect("rotated");
         }
-        let last = self.owners.position();
+        let last = self.owners.last_applied();
         let through = if loss == Loss::FarBehind { last } else { self.random.random_range(first..last) };
         let store = self.edge.store();
         store.trim(self.owners.name(), SequenceNumber(through)).await.expect("trimmed");
@@ -152,7 +152,7 @@ impl World {
         std::fs::remove_dir_all(self.place()).expect("removed");
         let began = Instant::now();
         self.agent = start(&self.edge, &self.starts).await;
-        self.agent.left_key_packages().await.expect("left");
+        self.agent.wait_until_addable().await.expect("left");
         self.owners.remove(AGENT).await.expect("removed");
         self.owners.add(AGENT).await.expect("added");
         self.agents = self.agent.join_channel(ROOM).await.expect("joined");
@@ -165,9 +165,9 @@ impl World {
         heard(&self.owners, &format!("back {round}")).await;
         self.owners.send(format!("seen {round}")).await.expect("sent");
         heard(&self.agents, &format!("seen {round}")).await;
-        let last = self.owners.position().max(self.agents.position());
+        let last = self.owners.last_applied().max(self.agents.last_applied());
         for channel in [&self.owners, &self.agents] {
-            channel.reached(last).await.expect("reached");
+            channel.wait_for(last).await.expect("reached");
             assert_eq!(channel.members().len(), 2, "never two leaves");
         }
         assert_eq!(self.owners.epoch_authenticator(), self.agents.epoch_authenticator());
@@ -182,8 +182,8 @@ async fn start(edge: &Edge, starts: &AtomicU32) -> Client {
 
 /// Waits until the agent is told that it is back, and returns the number of its commit.
 async fn resynced(channel: &Channel) -> u64 {
-    match edge::expect(channel, |event| matches!(event, Event::Resynced { .. })).await {
-        Event::Resynced { sequence, .. } => sequence,
+    match edge::expect(channel, |event| matches!(event, Event::Rejoined { .. })).await {
+        Event::Rejoined { sequence, .. } => sequence,
         event => unreachable!("{event:?}"),
     }
 }

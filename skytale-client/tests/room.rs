@@ -53,7 +53,7 @@ async fn messages_of_callers_that_turned_away_take_up_room_until_they_are_sent()
         };
         let turned_away = futures::future::join_all((0..calls).map(call)).await;
         assert!(turned_away.iter().all(Result::is_err), "nobody answers");
-        assert_eq!(alices.said(), most, "{length} bytes each");
+        assert_eq!(alices.sent_count(), most, "{length} bytes each");
         edge.run(AllowAnyone).await;
         assert_eq!(hear(&bobs, most as usize).await.len(), most as usize);
         alices.send("there is room again").await.expect("sent");
@@ -67,7 +67,7 @@ async fn an_agent_that_is_added_very_often_is_added_a_little_later() {
     let edge = Edge::start().await;
     let alice = edge.agent(ALICE, By::Quic).start().await.expect("starts");
     let bob = edge.agent(BOB, By::Grpc).with_key_packages(20).start().await.expect("starts");
-    bob.left_key_packages().await.expect("left");
+    bob.wait_until_addable().await.expect("left");
     for number in 0..11 {
         let room = alice.create_channel(&format!("{ROOM}{number}")).await.expect("created");
         room.add(BOB).await.expect("added");

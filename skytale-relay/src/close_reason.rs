@@ -8,7 +8,7 @@ use thiserror::Error;
 /// Why a relay ends a session. The text is for the peer: it says what was wrong and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum Close {
+pub enum CloseReason {
     /// The peer ended it.
     #[error("the peer ended the session")]
     ByPeer,
@@ -102,7 +102,7 @@ pub enum Close {
     },
 }
 
-impl Close {
+impl CloseReason {
     /// Returns a short word for metrics and logs.
     pub const fn word(&self) -> &'static str {
         match self {

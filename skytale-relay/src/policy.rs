@@ -17,7 +17,7 @@ pub enum ExternalCommits {
 
 /// Which epochs native agents may send application messages in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Epochs {
+pub enum EpochPolicy {
     /// The current one alone, so that a member that was removed is not heard again.
     #[default]
     Strict,
@@ -26,7 +26,7 @@ pub enum Epochs {
     Lenient,
 }
 
-impl Epochs {
+impl EpochPolicy {
     /// Returns what must hold for an application message.
     pub(crate) fn precondition(self, made_in: GroupEpoch) -> Precondition {
         match self {

@@ -6,7 +6,7 @@ use skytale_core::SequenceNumber;
 use skytale_core::extension::{self, Accepted, Code, Content, Missed, Refused};
 use skytale_store::{Durability, StoreError};
 
-use crate::close_reason::Close;
+use crate::close_reason::CloseReason;
 
 /// Why a native agent's request was refused.
 #[derive(Debug)]
@@ -94,17 +94,17 @@ impl Refusal {
     }
 }
 
-impl From<Close> for Refusal {
-    fn from(close: Close) -> Self {
+impl From<CloseReason> for Refusal {
+    fn from(close: CloseReason) -> Self {
         let code = match close {
-            Close::Forbidden { .. } => Code::NotAuthorized,
-            Close::QuotaExceeded { .. } => Code::Quota,
-            Close::NotMls => Code::NotMls,
+            CloseReason::Forbidden { .. } => Code::NotAuthorized,
+            CloseReason::QuotaExceeded { .. } => Code::Quota,
+            CloseReason::NotMls => Code::NotMls,
             _ => Code::Unavailable,
         };
         let refusal = Self::new(code, close.to_string());
         match close {
-            Close::QuotaExceeded { resets_in, .. } => refusal.retry_after(resets_in),
+            CloseReason::QuotaExceeded { resets_in, .. } => refusal.retry_after(resets_in),
             _ => refusal,
         }
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use skytale_core::Principal;
-use skytale_store::{Backplane, Directory, MemoryStore, Store};
+use skytale_store::{Backplane, KeyPackageDirectory, MemoryStore, Store};
 use tower::Service;
 
-use crate::admission::authorizer::Access;
+use crate::admission::authorizer::Authorizer;
 use crate::admission::connect::{Connect, ConnectError};
 use crate::admission::revocation::Revocations;
 use crate::channel::registry::Registry;
@@ -16,14 +16,14 @@ use crate::channel::sequencer::Appending;
 use crate::cluster::Cluster;
 use crate::drain::Drain;
 use crate::limits::Limits;
-use crate::limits::external_joins::Joins;
-use crate::limits::key_package_claims::Claims;
-use crate::limits::per_account::Quotas;
+use crate::limits::external_joins::ExternalJoins;
+use crate::limits::key_package_claims::KeyPackageClaims;
+use crate::limits::per_account::SessionQuotas;
 use crate::limits::plan_quota::PlanLimits;
-use crate::native::key_package_validator::KeyPackageCheck;
-use crate::policy::{Epochs, ExternalCommits};
+use crate::native::key_package_validator::KeyPackageValidator;
+use crate::policy::{EpochPolicy, ExternalCommits};
 use crate::session::Session;
-use crate::session::replay_cursors::{Cursors, Replay};
+use crate::session::replay_cursors::{ReplayCursors, ReplayPolicy};
 use crate::telemetry::Meter;
 
 /// Routes, orders and archives what its sessions send. Clones are the same relay.
@@ -39,19 +39,19 @@ pub struct Relay {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub limits: Limits,
-    pub replay: Replay,
-    pub published_sdk_expiry: PublishedSdkExpiry,
+    pub replay: ReplayPolicy,
+    pub published_sdk_expiry: LegacySdkExpiry,
     pub external_commits: ExternalCommits,
-    pub epochs: Epochs,
-    pub joins: Joins,
+    pub epochs: EpochPolicy,
+    pub joins: ExternalJoins,
     pub registry: Arc<Registry>,
     pub appending: Appending,
-    pub directory: Arc<dyn Directory>,
-    pub key_package_check: Option<Arc<dyn KeyPackageCheck>>,
-    pub cursors: Arc<Cursors>,
-    pub quotas: Quotas,
-    pub claims: Claims,
-    pub access: Option<Arc<dyn Access>>,
+    pub directory: Arc<dyn KeyPackageDirectory>,
+    pub key_package_check: Option<Arc<dyn KeyPackageValidator>>,
+    pub cursors: Arc<ReplayCursors>,
+    pub quotas: SessionQuotas,
+    pub claims: KeyPackageClaims,
+    pub access: Option<Arc<dyn Authorizer>>,
     pub revocations: Revocations,
     pub plans: Option<PlanLimits>,
     pub drain: Drain,
@@ -59,7 +59,7 @@ pub(crate) struct Shared {
 
 /// Whether sessions in the profile of the published SDK, which cannot refresh a token, end when their token does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PublishedSdkExpiry {
+pub enum LegacySdkExpiry {
     /// They go on; the token counts when the stream is opened.
     #[default]
     GoOn,
@@ -74,19 +74,19 @@ impl Relay {
         let appending = Appending { store, meter: Meter::new(), proposals: limits.proposals() };
         Self {
             shared: Arc::new(Shared {
-                claims: Claims::new(&limits),
+                claims: KeyPackageClaims::new(&limits),
                 limits,
-                replay: Replay::Off,
-                published_sdk_expiry: PublishedSdkExpiry::default(),
+                replay: ReplayPolicy::Off,
+                published_sdk_expiry: LegacySdkExpiry::default(),
                 external_commits: ExternalCommits::default(),
-                epochs: Epochs::default(),
-                joins: Joins::default(),
+                epochs: EpochPolicy::default(),
+                joins: ExternalJoins::default(),
                 registry: Arc::default(),
                 appending,
                 directory: Arc::new(MemoryStore::new()),
                 key_package_check: None,
                 cursors: Arc::default(),
-                quotas: Quotas::default(),
+                quotas: SessionQuotas::default(),
                 access: None,
                 revocations: Revocations::new(),
                 plans: None,
@@ -100,13 +100,13 @@ impl Relay {
     /// # Panics
     ///
     /// If the relay was cloned already, as for every `with_*`.
-    pub fn with_directory(mut self, directory: Arc<dyn Directory>) -> Self {
+    pub fn with_directory(mut self, directory: Arc<dyn KeyPackageDirectory>) -> Self {
         self.configure().directory = directory;
         self
     }
 
     /// Sets who says whether a native agent's key package can be used. Default: nobody, all are kept.
-    pub fn with_key_package_check(mut self, check: impl KeyPackageCheck) -> Self {
+    pub fn with_key_package_validator(mut self, check: impl KeyPackageValidator) -> Self {
         self.configure().key_package_check = Some(Arc::new(check));
         self
     }
@@ -119,19 +119,19 @@ impl Relay {
     pub fn with_limits(mut self, limits: Limits) -> Self {
         let shared = self.configure();
         shared.appending.proposals = limits.proposals();
-        shared.claims = Claims::new(&limits);
+        shared.claims = KeyPackageClaims::new(&limits);
         shared.limits = limits;
         self
     }
 
-    /// Sets what SLIM agents that subscribe are given of the archive. Default: [`Replay::Off`].
-    pub fn with_replay(mut self, replay: Replay) -> Self {
+    /// Sets what SLIM agents that subscribe are given of the archive. Default: [`ReplayPolicy::Off`].
+    pub fn with_replay(mut self, replay: ReplayPolicy) -> Self {
         self.configure().replay = replay;
         self
     }
 
     /// Sets whether sessions of the published SDK end with their token. Default: they go on.
-    pub fn with_published_sdk_expiry(mut self, expiry: PublishedSdkExpiry) -> Self {
+    pub fn with_published_sdk_expiry(mut self, expiry: LegacySdkExpiry) -> Self {
         self.configure().published_sdk_expiry = expiry;
         self
     }
@@ -142,14 +142,14 @@ impl Relay {
         self
     }
 
-    /// Sets which epochs native agents may send application messages in. Default: [`Epochs::Strict`].
-    pub fn with_epochs(mut self, epochs: Epochs) -> Self {
+    /// Sets which epochs native agents may send application messages in. Default: [`EpochPolicy::Strict`].
+    pub fn with_epochs(mut self, epochs: EpochPolicy) -> Self {
         self.configure().epochs = epochs;
         self
     }
 
     /// Sets who decides which channels a principal may touch, beside its permissions. Default: nobody.
-    pub fn with_access(mut self, access: impl Access) -> Self {
+    pub fn with_access(mut self, access: impl Authorizer) -> Self {
         self.configure().access = Some(Arc::new(access));
         self
     }

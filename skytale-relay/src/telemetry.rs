@@ -2,7 +2,7 @@
 
 use metrics::{Counter, Gauge, counter, gauge};
 
-use crate::close_reason::Close;
+use crate::close_reason::CloseReason;
 
 /// The handles of every metric, made once with the recorder that is installed then.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ impl Meter {
         }
     }
 
-    pub fn closed(&self, close: &Close) {
+    pub fn closed(&self, close: &CloseReason) {
         counter!("skytale_sessions_closed_total", "reason" => close.word()).increment(1);
     }
 }

@@ -10,7 +10,7 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use prost::Message as _;
 use skytale_core::generated::slim1;
 use skytale_core::{Claims, Dialect, Grant, MessageKind, Verb};
-use skytale_relay::{JwtAuthenticator, Limits, PublishedSdkExpiry, Replay};
+use skytale_relay::{JwtAuthenticator, LegacySdkExpiry, Limits, ReplayPolicy};
 use skytale_store::{MemoryStore, SqlOptions, SqlStore};
 use tonic::Code;
 use wire::{Agent, Content, Running, Say, room};
@@ -87,7 +87,7 @@ async fn a_session_that_lets_unarchived_messages_pile_up_is_closed_with_a_reason
 }
 
 async fn replay_since_last_delivery(dialect: Dialect) {
-    let relay = Running::with(|relay| relay.with_replay(Replay::SinceLastDelivery)).await;
+    let relay = Running::with(|relay| relay.with_replay(ReplayPolicy::SinceLastDelivery)).await;
     let sender = relay.agent(dialect, "sender", 1).await;
     sender.say(Say::msg(room(), "before it came")).await;
     relay.archives(["org", "ns", "room"], 1).await;
@@ -116,7 +116,7 @@ async fn an_agent_that_comes_back_is_given_what_it_missed() {
 #[tokio::test]
 async fn the_last_records_are_replayed_and_ones_own_are_not() {
     for dialect in [Dialect::Slim1, Dialect::Slim3] {
-        let relay = Running::with(|relay| relay.with_replay(Replay::Last(3))).await;
+        let relay = Running::with(|relay| relay.with_replay(ReplayPolicy::Last(3))).await;
         let sender = relay.agent(dialect, "sender", 1).await;
         let mut agent = relay.agent(dialect, "agent", 2).await;
         for text in ["1", "2", "3"] {
@@ -254,7 +254,7 @@ async fn published_sdk_gets_the_sequence_number_appended_and_slim_agents_do_not(
 
 #[tokio::test]
 async fn published_sdk_is_replayed_what_others_of_its_kind_said() {
-    let relay = Running::with(|relay| relay.with_replay(Replay::Last(100))).await;
+    let relay = Running::with(|relay| relay.with_replay(ReplayPolicy::Last(100))).await;
     let mut witness = sdk(&relay, None).await;
     let writer = sdk(&relay, None).await;
     for _ in 0..40 {
@@ -269,7 +269,7 @@ async fn published_sdk_is_replayed_what_others_of_its_kind_said() {
 
 #[tokio::test]
 async fn published_sdk_outlives_its_token_only_by_setting() {
-    for (expiry, ends) in [(PublishedSdkExpiry::GoOn, false), (PublishedSdkExpiry::End, true)] {
+    for (expiry, ends) in [(LegacySdkExpiry::GoOn, false), (LegacySdkExpiry::End, true)] {
         let tokens = JwtAuthenticator::new(SECRET).expect("long enough").with_leeway(Duration::ZERO);
         let relay = Running::assembled(
             Arc::new(MemoryStore::new()),

@@ -7,7 +7,7 @@ use thiserror::Error;
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// A cause from below the store.
-pub type Source = Box<dyn std::error::Error + Send + Sync>;
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, Error)]
@@ -37,7 +37,7 @@ pub enum StoreError {
     Unavailable {
         /// Why.
         #[source]
-        source: Source,
+        source: BoxError,
     },
     /// The storage has no room; nothing was appended. The same call may succeed once something was trimmed.
     #[error("the storage is full: {what}")]
@@ -67,7 +67,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Wraps a failure of the storage.
-    pub fn unavailable(source: impl Into<Source>) -> Self {
+    pub fn unavailable(source: impl Into<BoxError>) -> Self {
         Self::Unavailable { source: source.into() }
     }
 

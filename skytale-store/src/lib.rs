@@ -15,18 +15,22 @@ mod sql;
 mod usage_counts;
 
 pub use contract::accounts::{Account, Accounts, ApiKey, Revocation, Revoked};
-pub use contract::agents::{Agent, AgentQuery, Agents};
-pub use contract::backplane::{Backplane, Parcel, Reach, Topic};
-pub use contract::channels::{ChannelEntry, Channels, Invite, Member, NewRequest, Request, Role};
-pub use contract::directory::{Bundle, ClaimedKeyPackage, Deposit, Directory, GROUP_INFOS};
+pub use contract::agents::{Agent, AgentQuery, AgentRegistry};
+pub use contract::backplane::{Backplane, BackplaneMessage, Delivery, Topic};
+pub use contract::channels::{
+    ChannelEntry, ChannelRegistry, Invite, JoinRequest, Member, NewJoinRequest, Role,
+};
+pub use contract::directory::{
+    Attachment, ClaimedKeyPackage, CommitAttachments, KeyPackageDirectory, MAX_GROUP_INFOS,
+};
 pub use contract::store::{
-    Appended, Durability, GroupEpoch, GroupId, Head, MessageId, NewRecord, Outcome, Precondition, Record,
-    Store, Unmet,
+    AppendOutcome, Appended, Durability, GroupEpoch, GroupId, Head, MessageId, NewRecord, Precondition,
+    PreconditionFailed, Record, Store,
 };
 pub use contract::usage::{Day, DayUsage, Usage, Used};
-pub use error::{Result, Source, StoreError};
+pub use error::{BoxError, Result, StoreError};
 pub use memory::{MemoryBackplane, MemoryCapacity, MemoryStore};
-pub use metered_log::CountedStore;
+pub use metered_log::MeteredLog;
 #[cfg(feature = "nats")]
 pub use nats::{NatsBackplane, NatsOptions, NatsStore};
 #[cfg(feature = "sql")]

@@ -17,7 +17,7 @@ use crate::usage_counts::{Countable, Meters};
 /// Counts are handed over every second, and by [`flush`](Self::flush): a process that is killed loses the last second's.
 /// Clones count together.
 #[derive(Clone, Debug)]
-pub struct CountedStore {
+pub struct MeteredLog {
     log: Arc<dyn Store>,
     counts: Arc<Counts>,
 }
@@ -33,7 +33,7 @@ struct Counts {
 /// How often counts are handed over.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-impl CountedStore {
+impl MeteredLog {
     /// Counts what is appended to a log.
     ///
     /// # Panics
@@ -83,7 +83,7 @@ async fn hand_over(counts: Weak<Counts>) {
 }
 
 #[async_trait]
-impl Usage for CountedStore {
+impl Usage for MeteredLog {
     async fn count(&self, account: &str, day: Day, used: Used) -> Result<()> {
         self.counts.usage.count(account, day, used).await
     }
@@ -95,7 +95,7 @@ impl Usage for CountedStore {
 }
 
 #[async_trait]
-impl Store for CountedStore {
+impl Store for MeteredLog {
     async fn append(
         &self,
         channel: &ChannelName,
@@ -140,7 +140,7 @@ impl Store for CountedStore {
         self.log.durability()
     }
 
-    fn keeps_call_order(&self) -> bool {
-        self.log.keeps_call_order()
+    fn preserves_append_order(&self) -> bool {
+        self.log.preserves_append_order()
     }
 }

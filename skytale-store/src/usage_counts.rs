@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::contract::store::{NewRecord, Outcome};
+use crate::contract::store::{AppendOutcome, NewRecord};
 use crate::contract::usage::{Day, DayUsage, Used};
 
 /// What each account used on each day.
@@ -28,10 +28,10 @@ impl Countable {
 
 impl Meters {
     /// Counts what was appended just now, and not before.
-    pub fn count(&self, records: Countable, appended: &[Outcome]) {
+    pub fn count(&self, records: Countable, appended: &[AppendOutcome]) {
         let today = Day::of(SystemTime::now());
         for ((account, bytes), outcome) in records.0.into_iter().zip(appended) {
-            if let (Some(account), Outcome::Fresh(_)) = (account, outcome) {
+            if let (Some(account), AppendOutcome::Appended(_)) = (account, outcome) {
                 self.add(account, today, Used { messages: 1, bytes, tokens: 0 });
             }
         }

@@ -10,19 +10,19 @@ use futures::future::try_join_all;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use skytale_core::Dialect;
-use skytale_store::{Backplane, Parcel, PgBackplane, Reach, SqlOptions, SqlStore, Topic};
+use skytale_store::{Backplane, BackplaneMessage, Delivery, PgBackplane, SqlOptions, SqlStore, Topic};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::task::unconstrained;
 
 const SOON: Duration = Duration::from_secs(20);
 const TOPIC: Topic = Topic { channel: [1, 2, 3], dialect: Dialect::Slim3, instance: None };
 
-async fn next(received: &mut BoxStream<'static, Parcel>) -> Bytes {
+async fn next(received: &mut BoxStream<'static, BackplaneMessage>) -> Bytes {
     tokio::time::timeout(SOON, received.next()).await.expect("a parcel in time").expect("open").body
 }
 
 /// Returns an end that listens to the topic, and what it receives.
-async fn listening(database: &postgres::Database) -> (PgBackplane, BoxStream<'static, Parcel>) {
+async fn listening(database: &postgres::Database) -> (PgBackplane, BoxStream<'static, BackplaneMessage>) {
     let end = database.backplane().await;
     let received = end.received();
     end.listen(TOPIC).await.expect("listen");
@@ -34,7 +34,7 @@ async fn parcels_that_are_the_same_are_not_taken_for_one() {
     let Some(database) = postgres::Database::create().await else { return };
     let (_end, mut received) = listening(&database).await;
     let sender = database.backplane().await;
-    let sends = (0..200).map(|_| sender.send(TOPIC, Reach::All, "the same".into()));
+    let sends = (0..200).map(|_| sender.send(TOPIC, Delivery::All, "the same".into()));
     try_join_all(sends).await.expect("send");
     for _ in 0..200 {
         assert_eq!(next(&mut received).await, "the same");
@@ -54,7 +54,7 @@ async fn parcels_of_all_sizes_stay_in_order() {
         Bytes::from(number.iter().copied().chain(std::iter::repeat_n(0, size)).collect::<Vec<_>>())
     };
     let mut waiting = Vec::new();
-    for mut send in (0..300).map(|number| sender.send(TOPIC, Reach::All, body(number))) {
+    for mut send in (0..300).map(|number| sender.send(TOPIC, Delivery::All, body(number))) {
         match unconstrained(&mut send).now_or_never() {
             Some(sent) => sent.expect("send"),
             None => waiting.push(send),
@@ -80,7 +80,7 @@ async fn whatever_all_send_for_one_is_taken_once_by_another() {
     }
     let sends = (0..900).map(|number| {
         let sender = number % 3;
-        ends[sender].0.send(TOPIC, Reach::AnyOne, format!("{sender} {number}").into())
+        ends[sender].0.send(TOPIC, Delivery::AnyOne, format!("{sender} {number}").into())
     });
     try_join_all(sends).await.expect("send");
     let mut taken = BTreeMap::new();
@@ -113,7 +113,7 @@ async fn a_backplane_goes_on_when_its_connections_are_cut() {
         let heard = async {
             loop {
                 // While the connections are cut nothing arrives, and a sender may be told so.
-                let _ = sender.send(TOPIC, Reach::All, large.clone()).await;
+                let _ = sender.send(TOPIC, Delivery::All, large.clone()).await;
                 if let Ok(parcel) = tokio::time::timeout(Duration::from_millis(200), received.next()).await {
                     return parcel.expect("open").body;
                 }
@@ -134,7 +134,7 @@ async fn a_reader_that_does_not_read_keeps_nobody_waiting() {
     let sender = database.backplane().await;
     for number in 0..60_u32 {
         let body: Vec<u8> = number.to_be_bytes().repeat(300_000);
-        sender.send(TOPIC, Reach::All, body.clone().into()).await.expect("send");
+        sender.send(TOPIC, Delivery::All, body.clone().into()).await.expect("send");
         assert!(next(&mut received).await == body, "beside the unread stream");
         assert!(next(&mut other_received).await == body, "at another relay");
     }
@@ -146,7 +146,7 @@ async fn parcels_that_nobody_fetched_are_deleted() {
     let Some(database) = postgres::Database::create().await else { return };
     let sender = database.backplane().await;
     for body in ["old", "new"] {
-        sender.send(TOPIC, Reach::AnyOne, body.into()).await.expect("send");
+        sender.send(TOPIC, Delivery::AnyOne, body.into()).await.expect("send");
     }
     sender.flush().await.expect("flush");
     let mut connection = PgConnection::connect(&database.url).await.expect("connect");
@@ -175,7 +175,7 @@ async fn parcels_that_wait_for_the_database_are_sent_together() {
     let mut connection = PgConnection::connect(&database.url).await.expect("connect");
     connection.execute("BEGIN; LOCK TABLE parcels IN EXCLUSIVE MODE").await.expect("lock");
     for number in 0..200 {
-        sender.send(TOPIC, Reach::AnyOne, number.to_string().into()).await.expect("send");
+        sender.send(TOPIC, Delivery::AnyOne, number.to_string().into()).await.expect("send");
     }
     let mut flush = sender.flush();
     let early = tokio::time::timeout(Duration::from_millis(200), &mut flush).await;
@@ -196,7 +196,7 @@ async fn what_could_not_be_sent_is_told_once_by_the_next_send_or_flush() {
     let sender = database.backplane().await;
     let mut connection = PgConnection::connect(&database.url).await.expect("connect");
     connection.execute("ALTER TABLE parcels RENAME TO hidden").await.expect("rename");
-    let send = |body: &'static str| sender.send(TOPIC, Reach::AnyOne, body.into());
+    let send = |body: &'static str| sender.send(TOPIC, Delivery::AnyOne, body.into());
     let told = match send("lost").await {
         Err(told) => told,
         Ok(()) => sender.flush().await.expect_err("it was lost"),
@@ -204,7 +204,7 @@ async fn what_could_not_be_sent_is_told_once_by_the_next_send_or_flush() {
     assert!(told.is_retryable(), "{told:?}");
     sender.flush().await.expect("told already");
     let told = async {
-        while sender.send(TOPIC, Reach::All, "kept".into()).await.is_ok() {
+        while sender.send(TOPIC, Delivery::All, "kept".into()).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use skytale_core::{ChannelName, Dialect};
 use skytale_store::{
-    Accounts, Agents, Backplane, Channels, CountedStore, Directory, MemoryBackplane, MemoryStore, NewRecord,
-    Precondition, SqlOptions, SqlStore, Store, Usage, conformance,
+    Accounts, AgentRegistry, Backplane, ChannelRegistry, KeyPackageDirectory, MemoryBackplane, MemoryStore,
+    MeteredLog, NewRecord, Precondition, SqlOptions, SqlStore, Store, Usage, conformance,
 };
 
-async fn check(store: Arc<impl Store + Directory + Accounts + Channels + Agents + Usage>) {
+async fn check(
+    store: Arc<impl Store + KeyPackageDirectory + Accounts + ChannelRegistry + AgentRegistry + Usage>,
+) {
     conformance::all(&(store.clone() as Arc<dyn Store>)).await;
-    conformance::directory(&(store.clone() as Arc<dyn Directory>)).await;
+    conformance::directory(&(store.clone() as Arc<dyn KeyPackageDirectory>)).await;
     conformance::accounts(&(store.clone() as Arc<dyn Accounts>)).await;
-    conformance::channels(&(store.clone() as Arc<dyn Channels>)).await;
-    conformance::agents(&(store.clone() as Arc<dyn Agents>)).await;
+    conformance::channels(&(store.clone() as Arc<dyn ChannelRegistry>)).await;
+    conformance::agents(&(store.clone() as Arc<dyn AgentRegistry>)).await;
     conformance::usage(&(store.clone() as Arc<dyn Usage>), &(store as Arc<dyn Store>)).await;
 }
 
@@ -27,7 +29,7 @@ async fn memory() {
 #[tokio::test(flavor = "multi_thread")]
 async fn counted_beside_the_log() {
     let (log, usage) = (Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new()));
-    let counted = Arc::new(CountedStore::new(log, usage.clone()));
+    let counted = Arc::new(MeteredLog::new(log, usage.clone()));
     conformance::all(&(counted.clone() as Arc<dyn Store>)).await;
     conformance::usage(&(counted.clone() as Arc<dyn Usage>), &(counted as Arc<dyn Store>)).await;
 }

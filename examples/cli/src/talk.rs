@@ -37,14 +37,14 @@ async fn say(channel: &Channel, out: Output, text: String) -> Result<()> {
 pub async fn receive(home: &Home, out: Output, wanted: Receive) -> Result<()> {
     let client = agent::start(home).await?;
     let channel = client.open_channel(&wanted.channel).await?;
-    channel.keep_admitting();
+    channel.auto_admit();
     let outcome = print_events(&channel, out, wanted.count).await;
     client.close().await;
     outcome
 }
 
 async fn print_events(channel: &Channel, out: Output, count: Option<u64>) -> Result<()> {
-    let mut events = channel.messages();
+    let mut events = channel.events();
     let mut heard = 0;
     while count.is_none_or(|count| heard < count) {
         let event = tokio::select! {
@@ -54,7 +54,7 @@ async fn print_events(channel: &Channel, out: Output, count: Option<u64>) -> Res
         let Some(event) = event.transpose()? else { return Ok(()) };
         heard += u64::from(matches!(event, Event::Message(_)));
         print(out, &event);
-        if let Event::Unauthorized { reason } = event {
+        if let Event::TokenRefused { reason } = event {
             bail!("cut off: {reason}");
         }
     }
@@ -82,7 +82,7 @@ fn describe(event: &Event) -> Value {
         Event::Epoch { epoch, sequence } => json!({ "event": "epoch", "epoch": epoch, "sequence": sequence }),
         Event::Evicted { sequence } => json!({ "event": "evicted", "sequence": sequence }),
         Event::Gap { from, to } => json!({ "event": "gap", "from": from, "to": to }),
-        Event::Unauthorized { reason } => json!({ "event": "unauthorized", "reason": reason }),
+        Event::TokenRefused { reason } => json!({ "event": "unauthorized", "reason": reason }),
         Event::Disconnected => json!({ "event": "disconnected" }),
         Event::Reconnected => json!({ "event": "reconnected" }),
         other => json!({ "event": "other", "what": format!("{other:?}") }),

@@ -33,7 +33,7 @@ pub async fn start(load: &Load, number: usize, directory: &Path) -> Result<Clien
         builder = builder.with_trusted_certificates(&std::fs::read(pem)?);
     }
     let state = State::directory(directory.join(format!("agent-{number}")));
-    Ok(builder.with_state(state).with_key_packages(5).with_attempts(1_000).start().await?)
+    Ok(builder.with_state(state).with_key_packages(5).with_max_commit_attempts(1_000).start().await?)
 }
 
 impl Agent {
@@ -65,7 +65,7 @@ impl Agent {
 
     /// Waits until the agent has noted everything up to a number.
     pub async fn has_read(&self, last: u64) {
-        let _ = self.channel.reached(last).await;
+        let _ = self.channel.wait_for(last).await;
         while !self.reading.is_finished() && self.history.lacks(self.number) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -73,7 +73,7 @@ impl Agent {
 }
 
 async fn read(number: usize, channel: Channel, history: Arc<History>) {
-    let mut events = channel.messages();
+    let mut events = channel.events();
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Message(message)) => history.hear(number, message.sequence, &message.text()),

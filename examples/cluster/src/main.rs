@@ -98,15 +98,15 @@ async fn gather(load: &Load, directory: &std::path::Path, history: &Arc<History>
     let founded = first.create_channel(agent::ROOM).await?;
     let mut agents = Vec::new();
     for (number, client) in clients {
-        client.left_key_packages().await?;
+        client.wait_until_addable().await?;
         founded.add(&client.name().to_string()).await?;
         let channel = client.join_channel(agent::ROOM).await?;
         agents.push(Agent::new(number, client, channel, history.clone()));
     }
     agents.insert(0, Agent::new(0, first, founded, history.clone()));
-    let last = agents[0].channel.position();
+    let last = agents[0].channel.last_applied();
     for agent in &agents {
-        agent.channel.reached(last).await?;
+        agent.channel.wait_for(last).await?;
     }
     Ok(agents)
 }
@@ -148,7 +148,7 @@ async fn change_keys(agents: &[Agent], load: &Load, until: Instant) -> Commits {
 
 /// Waits until everybody has everything, and nobody has another group.
 async fn settle(agents: &[Agent], load: &Load) -> Result<()> {
-    let last = agents.iter().map(|agent| agent.channel.position()).max().unwrap_or_default();
+    let last = agents.iter().map(|agent| agent.channel.last_applied()).max().unwrap_or_default();
     let all = futures::future::join_all(agents.iter().map(|agent| agent.has_read(last)));
     let settled = tokio::time::timeout(Duration::from_secs_f64(load.settle), all).await;
     ensure!(settled.is_ok(), "not everybody has everything {} s after the end", load.settle);

@@ -93,10 +93,10 @@ async fn talk(address: SocketAddr) -> Result<()> {
     let alice = start("acme/agents/alice", "cookie-of-alice").await?;
     let bob = start("acme/agents/bob", "cookie-of-bob").await?;
     let eve = start("evil/agents/eve", "cookie-of-eve").await?;
-    bob.left_key_packages().await?;
+    bob.wait_until_addable().await?;
     let room = alice.create_channel("acme/team/room").await?;
     room.add("acme/agents/bob").await?;
-    let mut heard = bob.join_channel("acme/team/room").await?.messages();
+    let mut heard = bob.join_channel("acme/team/room").await?.events();
     room.send("only for acme").await?;
     loop {
         if let Event::Message(message) = heard.next().await.context("the channel was closed")?? {

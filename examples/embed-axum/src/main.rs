@@ -15,11 +15,11 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::serve::ListenerExt;
 use serde_json::{Value, json};
-use skytale_api::{Api, Issuer};
+use skytale_api::{Api, TokenIssuer};
 use skytale_client::{Client, Credentials, Event};
 use skytale_core::{ChannelName, FrameLimits};
 use skytale_relay::{
-    AccountAccess, AuthenticateLayer, JwtAuthenticator, PlanLimits, Relay, Revocations, grpc,
+    AccountAuthorizer, AuthenticateLayer, JwtAuthenticator, PlanLimits, Relay, Revocations, grpc,
 };
 use skytale_store::{SqlOptions, SqlStore};
 use tokio::net::TcpListener;
@@ -49,7 +49,7 @@ async fn run() -> Result<()> {
 
 /// The host's app, with Skytale in it.
 async fn app(store: Arc<SqlStore>) -> Result<Router> {
-    let api = Api::new(store.clone(), Issuer::hs256(TOKEN_SECRET)?, KEY_PEPPER)?;
+    let api = Api::new(store.clone(), TokenIssuer::hs256(TOKEN_SECRET)?, KEY_PEPPER)?;
     let (revocations, mut plans) = (Revocations::new(), PlanLimits::new(store.clone()));
     for (plan, messages) in api.plans() {
         if let Some(messages) = messages {
@@ -60,10 +60,10 @@ async fn app(store: Arc<SqlStore>) -> Result<Router> {
     tokio::spawn(revocations.clone().follow(store.clone(), Duration::from_secs(1)));
     let relay = Relay::new(store.clone())
         .with_directory(store.clone())
-        .with_key_package_check(|key_package: &[u8], agent: &ChannelName| {
+        .with_key_package_validator(|key_package: &[u8], agent: &ChannelName| {
             skytale_api::check_key_package(key_package, &agent.to_string()).map_err(|why| why.to_string())
         })
-        .with_access(AccountAccess::new(store))
+        .with_access(AccountAuthorizer::new(store))
         .with_revocations(revocations)
         .with_plan_limits(plans);
     let service = AuthenticateLayer::new(JwtAuthenticator::new(TOKEN_SECRET)?).layer(relay);
@@ -88,7 +88,7 @@ async fn talk(address: SocketAddr) -> Result<()> {
     let bob = agent(address, "globex/agents/bob").await?;
     let room = alice.create_channel("acme/team/room").await?;
     let invite = room.invite(1, Duration::from_secs(60)).await?;
-    let mut heard = bob.join("acme/team/room", &invite).await?.messages();
+    let mut heard = bob.join("acme/team/room", &invite).await?.events();
     let sequence = room.send("hello from alice").await?;
     let message = loop {
         match heard.next().await.context("the channel was closed")?? {

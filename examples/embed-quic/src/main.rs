@@ -57,10 +57,10 @@ async fn talk(address: SocketAddr, trusted: &[u8]) -> Result<()> {
         builder.with_trusted_certificates(trusted).start().await
     };
     let (alice, bob) = (start("acme/agents/alice").await?, start("acme/agents/bob").await?);
-    bob.left_key_packages().await?;
+    bob.wait_until_addable().await?;
     let room = alice.create_channel("acme/team/room").await?;
     room.add("acme/agents/bob").await?;
-    let mut heard = bob.join_channel("acme/team/room").await?.messages();
+    let mut heard = bob.join_channel("acme/team/room").await?.events();
     room.send("hello over QUIC").await?;
     loop {
         if let Event::Message(message) = heard.next().await.context("the channel was closed")?? {

@@ -39,7 +39,7 @@ pub async fn gathered(channel: &Channel, members: usize) {
 
 /// Says what has not been said yet of `count` messages.
 pub async fn say(channel: &Channel, name: &str, count: u64) -> Result<()> {
-    let first = channel.said() + 1;
+    let first = channel.sent_count() + 1;
     let sends = (first..=count).map(|number| {
         let channel = channel.clone();
         let text = format!("{name} says its secret number {number}");
@@ -56,7 +56,7 @@ pub async fn read(
     mut known: BTreeSet<u64>,
     mut note: impl FnMut(u64) -> Result<()>,
 ) -> Result<BTreeSet<u64>> {
-    let mut events = channel.messages();
+    let mut events = channel.events();
     while known.len() < count {
         match events.next().await.context("the channel was closed")?? {
             Event::Message(message) => {
@@ -75,7 +75,7 @@ pub async fn read(
 
 /// Waits until the agent is removed, and returns how many messages it could read until then.
 pub async fn evicted(channel: &Channel) -> Result<u64> {
-    let mut events = channel.messages();
+    let mut events = channel.events();
     let mut read = 0;
     loop {
         match events.next().await.context("the channel was closed")?? {

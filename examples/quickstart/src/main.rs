@@ -114,7 +114,7 @@ async fn part(
     let text =
         format!("{BOB} is removed by commit {removed}, and of the 10 messages after it has read {after}.");
     println!("{:5.2} s  {text}", began.elapsed().as_secs_f64());
-    carols.reached(room.position()).await?;
+    carols.wait_for(room.last_applied()).await?;
     ensure!(room.epoch_authenticator() == carols.epoch_authenticator(), "the group has forked");
     Ok(())
 }
@@ -132,7 +132,7 @@ async fn add(room: &Channel, agent: &str) -> Result<u64> {
 /// An agent comes, leaves key packages, and goes; then it is added.
 async fn visit(setup: &Setup, room: &Channel) -> Result<()> {
     let client: Client = setup.start().await?;
-    client.left_key_packages().await?;
+    client.wait_until_addable().await?;
     client.close().await;
     room.add(&setup.name).await?;
     Ok(())

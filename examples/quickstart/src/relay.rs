@@ -9,7 +9,7 @@ use skytale_core::SequenceNumber;
 use skytale_relay::grpc::{Listener, Server};
 use skytale_relay::quic::{self, QuicLimits};
 use skytale_relay::{AllowAnyone, AuthenticateLayer, Relay};
-use skytale_store::{Directory, SqlOptions, SqlStore, Store};
+use skytale_store::{KeyPackageDirectory, SqlOptions, SqlStore, Store};
 use tokio::net::TcpListener;
 use tower::Layer;
 
@@ -35,7 +35,7 @@ pub struct Archive {
 impl Running {
     pub async fn start(directory: &Path) -> Result<Self> {
         let store = Arc::new(SqlStore::open_sqlite(directory.join("relay.db"), SqlOptions::default()).await?);
-        let (log, shelves): (Arc<dyn Store>, Arc<dyn Directory>) = (store.clone(), store.clone());
+        let (log, shelves): (Arc<dyn Store>, Arc<dyn KeyPackageDirectory>) = (store.clone(), store.clone());
         let relay = Relay::new(log).with_directory(shelves);
         let drain = relay.drain();
         let service = AuthenticateLayer::new(AllowAnyone).layer(relay);

@@ -8,9 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{KeyPair, PKCS_ED25519};
 use secrecy::ExposeSecret;
-use skytale_api::{Api, ApiError, Issuer};
+use skytale_api::{Api, ApiError, TokenIssuer};
 use skytale_relay::{JwtAuthenticator, Revocations};
-use skytale_store::{Accounts, Channels};
+use skytale_store::{Accounts, ChannelRegistry};
 
 use crate::config::{Config, ServerConfig};
 use crate::{kept, secret};
@@ -26,11 +26,12 @@ const REVOCATIONS: Duration = Duration::from_secs(2 * 86_400);
 const EDDSA_KEY: &str = "eddsa-1";
 
 /// Makes an API over the storage that was opened.
-pub type Make = Box<dyn FnOnce(Issuer, &[u8]) -> Result<Api, ApiError> + Send>;
+pub type Make = Box<dyn FnOnce(TokenIssuer, &[u8]) -> Result<Api, ApiError> + Send>;
 
 /// Makes the API that is configured.
 pub fn make(config: &Config, make: Make) -> Result<Api> {
-    let mut api = make(issuer(&config.server)?, &pepper(&config.server)?)?.with_rates(config.limits.api());
+    let mut api =
+        make(issuer(&config.server)?, &pepper(&config.server)?)?.with_rate_limits(config.limits.api());
     for (plan, messages) in &config.plans {
         api = api.with_plan(plan, Some(*messages).filter(|messages| *messages > 0));
     }
@@ -38,10 +39,10 @@ pub fn make(config: &Config, make: Make) -> Result<Api> {
 }
 
 /// Makes what signs tokens.
-fn issuer(config: &ServerConfig) -> Result<Issuer> {
+fn issuer(config: &ServerConfig) -> Result<TokenIssuer> {
     let issuer = match config.signs_with_eddsa()? {
-        true => Issuer::ed25519(EDDSA_KEY, &eddsa_key(config)?)?,
-        false => Issuer::hs256(secret::signing(config)?.expose_secret().as_bytes())?,
+        true => TokenIssuer::ed25519(EDDSA_KEY, &eddsa_key(config)?)?,
+        false => TokenIssuer::hs256(secret::signing(config)?.expose_secret().as_bytes())?,
     };
     Ok(issuer.with_lifetime(Duration::from_secs(config.token_ttl_seconds.unwrap_or(900))))
 }
@@ -72,7 +73,7 @@ pub fn follow(accounts: Arc<dyn Accounts>) -> Revocations {
 }
 
 /// Forgets what nobody asks for any more.
-pub async fn forget(accounts: &dyn Accounts, channels: &dyn Channels) {
+pub async fn forget(accounts: &dyn Accounts, channels: &dyn ChannelRegistry) {
     let now = SystemTime::now();
     if let Err(error) = channels.expire_requests(now - REQUESTS).await {
         tracing::error!(error = &error as &dyn std::error::Error, "old requests could not be dropped");

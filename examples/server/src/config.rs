@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use skytale_api::{Rate, Rates};
+use skytale_api::{Rate, RateLimits};
 use skytale_relay::grpc::ConnectionLimits;
 use skytale_relay::quic::QuicLimits;
-use skytale_relay::{Epochs, ExternalCommits, Limits, Replay};
+use skytale_relay::{EpochPolicy, ExternalCommits, Limits, ReplayPolicy};
 
 /// Everything a TOML file may say. Every key is optional.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -180,12 +180,12 @@ impl ServerConfig {
     }
 
     /// Returns what an agent that subscribes is given.
-    pub fn replay(&self) -> Result<Replay> {
+    pub fn replay(&self) -> Result<ReplayPolicy> {
         let text = self.replay_on_subscribe.as_deref().unwrap_or("off");
         Ok(match text.split_once(':') {
-            None if text == "off" => Replay::Off,
-            None if text == "since-last-delivery" => Replay::SinceLastDelivery,
-            Some(("last", count)) if count.parse::<u64>().is_ok() => Replay::Last(count.parse()?),
+            None if text == "off" => ReplayPolicy::Off,
+            None if text == "since-last-delivery" => ReplayPolicy::SinceLastDelivery,
+            Some(("last", count)) if count.parse::<u64>().is_ok() => ReplayPolicy::Last(count.parse()?),
             _ => bail!("replay_on_subscribe is {text:?}; it may be off, since-last-delivery, or last:N"),
         })
     }
@@ -199,10 +199,10 @@ impl ServerConfig {
     }
 
     /// Returns which epochs native agents may send messages in.
-    pub fn epochs(&self) -> Result<Epochs> {
+    pub fn epochs(&self) -> Result<EpochPolicy> {
         Ok(match self.epochs.as_deref().unwrap_or("strict") {
-            "strict" => Epochs::Strict,
-            "lenient" => Epochs::Lenient,
+            "strict" => EpochPolicy::Strict,
+            "lenient" => EpochPolicy::Lenient,
             other => bail!("epochs is {other:?}; it may be strict or lenient"),
         })
     }
@@ -329,10 +329,10 @@ impl LimitsConfig {
     }
 
     /// Returns how often the API may be asked: its defaults, where nothing is set. Twice a rate is allowed at once.
-    pub fn api(&self) -> Rates {
+    pub fn api(&self) -> RateLimits {
         const SECOND: Duration = Duration::from_secs(1);
         let rate = |count: u32, period| Rate::new(count.saturating_mul(2), count, period);
-        let mut rates = Rates::default();
+        let mut rates = RateLimits::default();
         if let Some(count) = self.max_api_rate {
             rates = rates.with_per_key(rate(count, SECOND));
         }

@@ -82,8 +82,8 @@ impl Store for Metered {
         self.0.durability()
     }
 
-    fn keeps_call_order(&self) -> bool {
-        self.0.keeps_call_order()
+    fn preserves_append_order(&self) -> bool {
+        self.0.preserves_append_order()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skytale_core::ChannelName;
-use skytale_store::{Directory, Store};
+use skytale_store::{KeyPackageDirectory, Store};
 use tokio::sync::watch;
 
 /// How long the storage may take to show that it can be used, and how often it is asked.
@@ -15,7 +15,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Probe {
     pub store: Arc<dyn Store>,
-    pub directory: Arc<dyn Directory>,
+    pub directory: Arc<dyn KeyPackageDirectory>,
 }
 
 impl Probe {

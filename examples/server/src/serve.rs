@@ -12,8 +12,8 @@ use skytale_core::ChannelName;
 use skytale_relay::grpc::{Listener, Server};
 use skytale_relay::quic;
 use skytale_relay::{
-    AccountAccess, AllowAnonymous, AuthenticateLayer, Authenticator, JwtAuthenticator, PlanLimits,
-    PublishedSdkExpiry, Relay,
+    AccountAuthorizer, AllowAnonymous, AuthenticateLayer, Authenticator, JwtAuthenticator, LegacySdkExpiry,
+    PlanLimits, Relay,
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -126,7 +126,7 @@ impl Edges {
 
 fn relay(config: &Config, parts: &Parts, api: Option<&Api>) -> Result<Relay> {
     let outlives = config.server.published_sdk_outlives_token.unwrap_or(true);
-    let expiry = if outlives { PublishedSdkExpiry::GoOn } else { PublishedSdkExpiry::End };
+    let expiry = if outlives { LegacySdkExpiry::GoOn } else { LegacySdkExpiry::End };
     let mut plans = PlanLimits::new(parts.usage.clone());
     for (plan, messages) in api.into_iter().flat_map(Api::plans) {
         if let Some(messages) = messages {
@@ -135,10 +135,10 @@ fn relay(config: &Config, parts: &Parts, api: Option<&Api>) -> Result<Relay> {
     }
     let relay = Relay::new(parts.store.clone())
         .with_directory(parts.directory.clone())
-        .with_key_package_check(|key_package: &[u8], agent: &ChannelName| {
+        .with_key_package_validator(|key_package: &[u8], agent: &ChannelName| {
             skytale_api::check_key_package(key_package, &agent.to_string()).map_err(|why| why.to_string())
         })
-        .with_access(AccountAccess::new(parts.channels.clone()))
+        .with_access(AccountAuthorizer::new(parts.channels.clone()))
         .with_revocations(api::follow(parts.accounts.clone()))
         .with_plan_limits(plans)
         .with_external_commits(config.server.external_commits())

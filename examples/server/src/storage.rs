@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use secrecy::ExposeSecret;
 use skytale_api::Api;
 use skytale_store::{
-    Accounts, Agents, Backplane, Channels, CountedStore, Directory, Durability, MemoryStore, NatsOptions,
-    NatsStore, SqlOptions, SqlStore, Store, Usage,
+    Accounts, AgentRegistry, Backplane, ChannelRegistry, Durability, KeyPackageDirectory, MemoryStore,
+    MeteredLog, NatsOptions, NatsStore, SqlOptions, SqlStore, Store, Usage,
 };
 
 use crate::config::ServerConfig;
@@ -30,12 +30,12 @@ pub struct Opened {
 #[derive(Clone)]
 pub struct Parts {
     pub store: Arc<dyn Store>,
-    pub directory: Arc<dyn Directory>,
+    pub directory: Arc<dyn KeyPackageDirectory>,
     pub accounts: Arc<dyn Accounts>,
-    pub channels: Arc<dyn Channels>,
+    pub channels: Arc<dyn ChannelRegistry>,
     pub usage: Arc<dyn Usage>,
     /// What counts messages of a log that does not count them itself.
-    pub counted: Option<CountedStore>,
+    pub counted: Option<MeteredLog>,
     /// `None` where this relay is the only one.
     pub backplane: Option<Arc<dyn Backplane>>,
 }
@@ -43,7 +43,7 @@ pub struct Parts {
 impl Opened {
     fn new<S>(storage: S, place: impl Into<String>) -> Self
     where
-        S: Store + Directory + Accounts + Agents + Channels + Usage,
+        S: Store + KeyPackageDirectory + Accounts + AgentRegistry + ChannelRegistry + Usage,
     {
         let storage = Arc::new(storage);
         let parts = Parts {
@@ -65,7 +65,7 @@ impl Opened {
         if config.has_peers()? {
             self.parts.backplane = Some(Arc::new(store.backplane().await?));
         }
-        let counted = CountedStore::new(Arc::new(store), self.parts.usage);
+        let counted = MeteredLog::new(Arc::new(store), self.parts.usage);
         self.parts.usage = Arc::new(counted.clone());
         self.parts.store = Arc::new(Metered::new(Arc::new(counted.clone())));
         self.parts.counted = Some(counted);

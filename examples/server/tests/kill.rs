@@ -141,7 +141,7 @@ impl NativeAgents {
         let (alice, bob) = (alice.expect("starts"), bob.expect("starts"));
         let speaker = alice.create_channel(NATIVE_ROOM).await.expect("created");
         assert_eq!(speaker.durability(), Some(ArchiveDurability::Disk), "what may be asked of it");
-        bob.left_key_packages().await.expect("left");
+        bob.wait_until_addable().await.expect("left");
         speaker.add("acme/agents/bob").await.expect("added");
         let listener = bob.join_channel(NATIVE_ROOM).await.expect("joined");
         let stop = Arc::new(AtomicBool::new(false));
@@ -174,7 +174,7 @@ impl NativeAgents {
         self.stop.store(true, Ordering::Relaxed);
         let speaking = tokio::time::timeout(SOON, self.speaking).await;
         let acknowledged = speaking.expect("the last one is acknowledged in time").expect("the speaker ends");
-        let mut messages = self.listener.messages();
+        let mut messages = self.listener.events();
         for (message, sequence) in &acknowledged {
             let next = tokio::time::timeout(SOON, messages.next_message()).await.expect("in time");
             let heard = next.expect("open").expect("readable");

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use skytale_core::{ChannelName, Verb};
-use skytale_store::{NewRequest, Request};
+use skytale_store::{JoinRequest, NewJoinRequest};
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -141,7 +141,8 @@ pub(crate) async fn join(
     let id = request_id(&invite, &name, &caller.account, &key_package);
     let account = caller.account;
     let at = SystemTime::now();
-    let request = NewRequest { id: id.clone(), channel: name, invite, account, identity, key_package, at };
+    let request =
+        NewJoinRequest { id: id.clone(), channel: name, invite, account, identity, key_package, at };
     if !api.0.channels.join(request).await? {
         return Err(refused());
     }
@@ -258,7 +259,7 @@ pub(crate) async fn refuse(
 }
 
 /// Returns a request to a channel that the caller may answer for; any other looks unknown.
-async fn of_member(api: &State, caller: &Caller, id: &str) -> Result<Request> {
+async fn of_member(api: &State, caller: &Caller, id: &str) -> Result<JoinRequest> {
     let request = api.0.channels.request(id).await?.ok_or_else(unknown)?;
     let role = role(api, caller, Verb::Commit, &request.channel).await;
     role.map(|_| request).map_err(|_| unknown())
@@ -301,8 +302,8 @@ fn unknown() -> Problem {
     Problem::not_found("there is no such request")
 }
 
-impl From<Request> for RequestView {
-    fn from(request: Request) -> Self {
+impl From<JoinRequest> for RequestView {
+    fn from(request: JoinRequest) -> Self {
         Self {
             id: request.id,
             identity: request.identity,

@@ -15,7 +15,7 @@ use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use skytale_api::{Api, Issuer, Rate, Rates};
+use skytale_api::{Api, Rate, RateLimits, TokenIssuer};
 use skytale_store::MemoryStore;
 
 pub const SECRET: &[u8] = b"a secret of at least 32 bytes, for tests";
@@ -45,21 +45,21 @@ pub struct Account {
 }
 
 /// Rates at which tests do not wait.
-pub fn generous() -> Rates {
+pub fn generous() -> RateLimits {
     let plenty = Rate::new(1_000_000, 1_000_000, Duration::from_secs(1));
-    Rates::default().with_per_key(plenty).with_per_stranger(plenty).with_sign_ups(plenty)
+    RateLimits::default().with_per_key(plenty).with_per_stranger(plenty).with_sign_ups(plenty)
 }
 
 impl Served {
     pub async fn start() -> Self {
-        Self::with(|api| api.with_rates(generous())).await
+        Self::with(|api| api.with_rate_limits(generous())).await
     }
 
     pub async fn with(configure: impl FnOnce(Api) -> Api) -> Self {
-        Self::signed_by(Issuer::hs256(SECRET).expect("long enough"), configure).await
+        Self::signed_by(TokenIssuer::hs256(SECRET).expect("long enough"), configure).await
     }
 
-    pub async fn signed_by(issuer: Issuer, configure: impl FnOnce(Api) -> Api) -> Self {
+    pub async fn signed_by(issuer: TokenIssuer, configure: impl FnOnce(Api) -> Api) -> Self {
         let store = Arc::new(MemoryStore::new());
         let api = configure(Api::new(store.clone(), issuer, PEPPER).expect("long enough"));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");

@@ -21,7 +21,7 @@ async def main(relay: str, trust: str | None = None) -> None:
         skytale.Client(f"figures/{home}/two", relay, trust=trust) as two,
     ):
         room = await one.create_channel(f"figures/{home}/room")
-        await two.left_key_packages()
+        await two.wait_until_addable()
         await room.add(two.name)
         other = await two.join_channel(room.name)
         limit = asyncio.Semaphore(AT_ONCE)

@@ -41,7 +41,7 @@ impl Channel {
         let mut turn = self.returned.lock_owned().await;
         let event = match turn.take() {
             Some(event) => Some(event),
-            None => self.inner.messages().next().await.transpose()?,
+            None => self.inner.events().next().await.transpose()?,
         };
         Ok(Handed::new(event, turn))
     }
@@ -60,13 +60,13 @@ impl Channel {
     }
 
     #[getter]
-    fn position(&self) -> u64 {
-        self.inner.position()
+    fn last_applied(&self) -> u64 {
+        self.inner.last_applied()
     }
 
     #[getter]
-    fn said(&self) -> u64 {
-        self.inner.said()
+    fn sent_count(&self) -> u64 {
+        self.inner.sent_count()
     }
 
     #[getter]
@@ -124,9 +124,9 @@ impl Channel {
         in_order(completions, Abort::WhenDropped, async move { channel.leave().await })
     }
 
-    fn reached(&self, completions: &Completions, sequence: u64) -> PyResult<Operation> {
+    fn wait_for(&self, completions: &Completions, sequence: u64) -> PyResult<Operation> {
         let channel = self.inner()?;
-        spawn(completions, Abort::WhenDropped, async move { channel.reached(sequence).await })
+        spawn(completions, Abort::WhenDropped, async move { channel.wait_for(sequence).await })
     }
 
     /// Waits for the next event, a tuple; `None` once the channel is closed.
@@ -142,15 +142,15 @@ impl Channel {
         })
     }
 
-    fn keep_admitting(&self) -> PyResult<()> {
+    fn auto_admit(&self) -> PyResult<()> {
         let (channel, runtime) = (self.inner()?, runtime::handle()?);
         let _entered = runtime.enter();
-        channel.keep_admitting();
+        channel.auto_admit();
         Ok(())
     }
 
-    fn admit(&self, completions: &Completions) -> PyResult<Operation> {
+    fn admit_pending(&self, completions: &Completions) -> PyResult<Operation> {
         let channel = self.inner()?;
-        spawn(completions, Abort::WhenDropped, async move { channel.admit().await })
+        spawn(completions, Abort::WhenDropped, async move { channel.admit_pending().await })
     }
 }

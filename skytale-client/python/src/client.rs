@@ -6,7 +6,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use skytale_client::{
-    Client as Inner, ClientBuilder, Credentials, Durability, Padding, Resync, State, Suite,
+    CipherSuite, Client as Inner, ClientBuilder, Credentials, Durability, Padding, RejoinPolicy, State,
 };
 
 use crate::channel::Channel;
@@ -64,21 +64,21 @@ pub fn start(
         builder = builder.with_trusted_certificates(&pem);
     }
     if post_quantum {
-        builder = builder.with_suite(Suite::PostQuantum);
+        builder = builder.with_cipher_suite(CipherSuite::PostQuantum);
     }
     if !padding {
         builder = builder.with_padding(Padding::None);
     }
     if !resync {
-        builder = builder.with_resync(Resync::Wait);
+        builder = builder.with_rejoin_policy(RejoinPolicy::Wait);
     }
     if let Some(average) = cover_traffic {
         let average =
             Duration::try_from_secs_f64(average).map_err(|error| PyValueError::new_err(error.to_string()))?;
         builder = builder.with_cover_traffic(average);
     }
-    builder = with(builder, attempts, ClientBuilder::with_attempts);
-    builder = with(builder, rotate_after, ClientBuilder::with_rotation_after);
+    builder = with(builder, attempts, ClientBuilder::with_max_commit_attempts);
+    builder = with(builder, rotate_after, ClientBuilder::with_rekey_after);
     builder = with(builder, key_packages, ClientBuilder::with_key_packages);
     spawn(completions, Abort::Never, async move { builder.start().await.map(Client::new) })
 }
@@ -181,9 +181,9 @@ impl Client {
         spawn(completions, Abort::WhenDropped, async move { client.invitations().await })
     }
 
-    fn left_key_packages(&self, completions: &Completions) -> PyResult<Operation> {
+    fn wait_until_addable(&self, completions: &Completions) -> PyResult<Operation> {
         let client = self.here()?;
-        spawn(completions, Abort::WhenDropped, async move { client.left_key_packages().await })
+        spawn(completions, Abort::WhenDropped, async move { client.wait_until_addable().await })
     }
 
     fn channels(&self, completions: &Completions) -> PyResult<Operation> {

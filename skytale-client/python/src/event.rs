@@ -26,7 +26,7 @@ pub fn to_python(event: Event, py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
             ("history_differs", sender, sequence, through, own, theirs).into_pyobject(py)
         }
         Event::Forked { sequence, epoch } => ("forked", sequence, epoch).into_pyobject(py),
-        Event::Resynced { epoch, sequence } => ("rejoined", epoch, sequence).into_pyobject(py),
+        Event::Rejoined { epoch, sequence } => ("rejoined", epoch, sequence).into_pyobject(py),
         Event::NotSent(unsent) => {
             ("not_sent", PyBytes::new(py, &unsent.body), unsent.reason).into_pyobject(py)
         }
@@ -35,7 +35,7 @@ pub fn to_python(event: Event, py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
         Event::Lagging { waiting } => ("lagging", waiting).into_pyobject(py),
         Event::Disconnected => ("disconnected",).into_pyobject(py),
         Event::Reconnected => ("reconnected",).into_pyobject(py),
-        Event::Unauthorized { reason } => ("token_refused", reason).into_pyobject(py),
+        Event::TokenRefused { reason } => ("token_refused", reason).into_pyobject(py),
         other => ("unknown", format!("{other:?}")).into_pyobject(py),
     }
 }

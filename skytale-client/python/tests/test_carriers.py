@@ -16,7 +16,7 @@ async def pair(server: Place, name: str, stack) -> tuple[skytale.Channel, skytal
     alice = await stack.enter_async_context(skytale.Client(**server.agent("alice")))
     bob = await stack.enter_async_context(skytale.Client(**server.agent("bob")))
     room = await alice.create_channel(name)
-    await bob.left_key_packages()
+    await bob.wait_until_addable()
     await room.add(bob.name)
     return room, await bob.join_channel(name)
 

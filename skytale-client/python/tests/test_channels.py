@@ -19,7 +19,7 @@ def test_asyncio_agents_talk(server: Place, transport: str, channel_name: str) -
             skytale.Client(**server.agent("bob", transport)) as bob,
         ):
             room = await alice.create_channel(channel_name)
-            await bob.left_key_packages()
+            await bob.wait_until_addable()
             await room.add(bob.name)
             number = await room.send("hello, Bob")
             other = await bob.join_channel(channel_name)
@@ -49,7 +49,7 @@ def test_blocking_agents_talk(server: Place, transport: str, channel_name: str) 
         blocking.Client(**server.agent("bob", transport)) as bob,
     ):
         room = alice.create_channel(channel_name, timeout=60)
-        bob.left_key_packages(timeout=60)
+        bob.wait_until_addable(timeout=60)
         room.add(bob.name, timeout=60)
         for number in range(20):
             room.send(f"message {number}", timeout=60)
@@ -72,7 +72,7 @@ def test_nothing_is_lost_when_readers_give_up_again_and_again(server: Place, cha
     async def main() -> None:
         async with skytale.Client(**server.agent("alice")) as alice, skytale.Client(**server.agent("bob")) as bob:
             room = await alice.create_channel(channel_name)
-            await bob.left_key_packages()
+            await bob.wait_until_addable()
             await room.add(bob.name)
             other = await bob.join_channel(channel_name)
 
@@ -104,7 +104,7 @@ def test_an_agent_comes_back_from_its_state(server: Place, channel_name: str, tm
     with blocking.Client(**server.agent("alice")) as alice:
         room = alice.create_channel(channel_name)
         with blocking.Client(**kept) as bob:
-            bob.left_key_packages()
+            bob.wait_until_addable()
             room.add(bob.name)
             other = bob.join_channel(channel_name)
             room.send("first")
@@ -119,7 +119,7 @@ def test_an_agent_comes_back_from_its_state(server: Place, channel_name: str, tm
             assert bob.channels() == [channel_name]
             other = bob.open_channel(channel_name)
             assert other.receive(timeout=60).text == "second"
-            assert other.said == 0 and other.is_member
+            assert other.sent_count == 0 and other.is_member
 
 
 def test_a_closed_channel_ends_its_readers_and_opens_again(server: Place, channel_name: str) -> None:
@@ -142,7 +142,7 @@ def test_a_closed_channel_ends_its_readers_and_opens_again(server: Place, channe
 def test_many_threads_share_a_client(server: Place, channel_name: str) -> None:
     with blocking.Client(**server.agent("alice")) as alice, blocking.Client(**server.agent("bob")) as bob:
         room = alice.create_channel(channel_name)
-        bob.left_key_packages()
+        bob.wait_until_addable()
         room.add(bob.name)
         other = bob.join_channel(channel_name)
         numbers: list[int] = []
@@ -203,7 +203,7 @@ def test_messages_that_are_sent_at_once_keep_the_order_of_their_calls(server: Pl
     async def main() -> None:
         async with skytale.Client(**server.agent("alice")) as alice, skytale.Client(**server.agent("bob")) as bob:
             room = await alice.create_channel(channel_name)
-            await bob.left_key_packages()
+            await bob.wait_until_addable()
             await room.add(bob.name)
             other = await bob.join_channel(channel_name)
             numbers = await asyncio.gather(*(room.send(str(number)) for number in range(1000)))

@@ -217,7 +217,7 @@ def test_the_interop_program_of_the_published_package(server: Place, tmp_path: p
             wanted = [f"{other} {n}".encode() for n in range(200) if n % 3 == other]
             assert [text for text in heard[me] if text.startswith(b"%d " % other)] == wanted
     again = compat.SkytaleClient(server.grpc, str(tmp_path / "ann"), b"ann")
-    assert again.name == ann.name and again.create_channel(channel_name).channel.said == 67
+    assert again.name == ann.name and again.create_channel(channel_name).channel.sent_count == 67
     again.close()
     with pytest.raises(compat.ChannelError, match="another identity"):
         compat.SkytaleClient(server.grpc, str(tmp_path / "ann"), b"mallory")

@@ -18,7 +18,7 @@ def test_blocking_agents(skytale_agents):
     alice, bob = skytale_agents("alice", "globex/agents/bob")
     assert (alice.name, bob.name) == ("test/agents/alice", "globex/agents/bob")
     room = alice.create_channel("acme/tests/room")
-    bob.left_key_packages(timeout=10)
+    bob.wait_until_addable(timeout=10)
     room.add(bob.name)
     room.send("hello")
     assert bob.join_channel("acme/tests/room", timeout=10).receive(timeout=10).text == "hello"
@@ -50,15 +50,15 @@ def test_local_agents_of_both_faces_share_a_relay() -> None:
         async with skytale.Client("a/agents/alice", relay, post_quantum=True, padding=False) as alice:
             room = await alice.create_channel("a/b/room")
             with blocking.Client("a/agents/bob", relay, post_quantum=True) as bob:
-                bob.left_key_packages(timeout=20)
+                bob.wait_until_addable(timeout=20)
                 await room.add(bob.name)
                 other = bob.join_channel("a/b/room", timeout=20)
                 number = other.send("hello", timeout=20)
-                await room.reached(number)
+                await room.wait_for(number)
                 events = [await room.next() for _ in range(4)]
                 assert Joined("a/agents/bob", 2) in events and events[-1].text == "hello"
                 rotated = await room.rotate()
-                other.reached(rotated, timeout=20)
+                other.wait_for(rotated, timeout=20)
                 assert other.epoch == room.epoch and other.epoch_authenticator == room.epoch_authenticator
                 other.leave(timeout=20)
                 while type(other.next(timeout=20)).__name__ != "Evicted":

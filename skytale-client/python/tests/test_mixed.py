@@ -87,7 +87,7 @@ def test_all_agree(closed_server: Place, programs: pathlib.Path, channel_name: s
                 asyncio.to_thread(rust.talk, channel_name, "early"),
             )
             late = await third.join(channel_name, invite)
-            since = late.position
+            since = late.last_applied
             await asyncio.gather(
                 talk(first, room, logs[0], "later"),
                 asyncio.to_thread(talk_blocking, second, joined, logs[1], "later"),

@@ -32,7 +32,7 @@ def test_every_tool_has_a_schema_and_does_its_work(closed_server: Place, channel
             invite = (await a.call("invite", channel=channel_name))["invite"]
             joined = await b.call("join", channel=channel_name, invite=invite)
             assert sorted(joined["members"]) == sorted([alice.name, bob.name])
-            await cyd.left_key_packages()
+            await cyd.wait_until_addable()
             assert len((await a.call("add", channel=channel_name, agent=cyd.name))["members"]) == 3
             assert (await c.call("channels")) == {"member_of": [], "invited_to": [channel_name]}
             await c.call("join", channel=channel_name)
@@ -64,7 +64,7 @@ def channel_and_toolboxes(relay: skytale.LocalRelay, name: str, use) -> None:
     async def main() -> None:
         async with skytale.Client("a/agents/alice", relay) as alice, skytale.Client("a/agents/bob", relay) as bob:
             room = await alice.create_channel(name)
-            await bob.left_key_packages()
+            await bob.wait_until_addable()
             await room.add(bob.name)
             other = await bob.join_channel(name)
             await other.send("the answer is 42")

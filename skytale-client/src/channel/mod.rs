@@ -16,13 +16,13 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::credentials::http_api::Api;
-use crate::directory::Desk;
+use crate::directory::DirectoryClient;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::group::Member;
 use crate::machine::effects::EventKey;
 use crate::machine::stored::{Intent, Phase};
-use event_queue::Inbox;
+use event_queue::EventQueue;
 use pending_calls::Waiting;
 use task::{Command, View};
 
@@ -33,9 +33,9 @@ pub struct Channel(Arc<Inner>);
 struct Inner {
     name: ChannelName,
     commands: mpsc::Sender<Command>,
-    inbox: Arc<Inbox>,
+    inbox: Arc<EventQueue>,
     view: watch::Receiver<View>,
-    desk: Desk,
+    desk: DirectoryClient,
     api: Option<Api>,
     /// The task that lets agents in.
     admitting: std::sync::Mutex<Option<JoinHandle<()>>>,
@@ -67,9 +67,9 @@ impl Channel {
     pub(crate) fn new(
         name: ChannelName,
         commands: mpsc::Sender<Command>,
-        inbox: Arc<Inbox>,
+        inbox: Arc<EventQueue>,
         view: watch::Receiver<View>,
-        desk: Desk,
+        desk: DirectoryClient,
         api: Option<Api>,
     ) -> Self {
         let (turn, room, reading) = (Mutex::default(), Arc::new(Semaphore::new(ROOM)), Arc::default());
@@ -116,7 +116,7 @@ impl Channel {
     /// [`Error::NoKeyPackage`] where it has left none; [`Error::Conflict`] where other commits won too often.
     pub async fn add(&self, agent: &str) -> Result<u64> {
         if self.members().iter().any(|member| member.agent == agent) {
-            return Ok(self.position());
+            return Ok(self.last_applied());
         }
         let key_package = self.0.desk.claim(agent).await?;
         self.add_with(agent, key_package).await
@@ -172,15 +172,15 @@ impl Channel {
     }
 
     /// Returns the number up to which the channel was read.
-    pub fn position(&self) -> u64 {
+    pub fn last_applied(&self) -> u64 {
         self.0.view.borrow().cursor
     }
 
     /// Returns how many messages this agent has said here in its life, those that still wait to be sent included.
     ///
     /// An application that numbers what it says goes on with the next number after a crash, and says nothing twice.
-    pub fn said(&self) -> u64 {
-        self.0.view.borrow().said
+    pub fn sent_count(&self) -> u64 {
+        self.0.view.borrow().sent_count
     }
 
     /// Returns what messages survive once the relay has acknowledged them, as it said last; `None` before it was reached.
@@ -221,7 +221,7 @@ impl Channel {
     /// # Errors
     ///
     /// [`Error::Closed`] where the channel is closed before.
-    pub async fn reached(&self, sequence: u64) -> Result<()> {
+    pub async fn wait_for(&self, sequence: u64) -> Result<()> {
         let mut view = self.0.view.clone();
         view.wait_for(|view| view.cursor >= sequence).await.map(drop).map_err(|_| Error::Closed)
     }
@@ -230,8 +230,8 @@ impl Channel {
     ///
     /// An event counts as dealt with when the next one is asked for, and comes again after a crash before that. Several
     /// streams of one channel share its events.
-    pub fn messages(&self) -> Messages {
-        Messages { channel: self.clone(), waiting: None }
+    pub fn events(&self) -> Events {
+        Events { channel: self.clone(), waiting: None }
     }
 
     /// Returns the API server.
@@ -310,12 +310,12 @@ impl fmt::Debug for Channel {
 }
 
 /// What happens on a channel, as a stream; it ends when the channel is closed.
-pub struct Messages {
+pub struct Events {
     channel: Channel,
     waiting: Option<BoxFuture<'static, Result<Option<Event>>>>,
 }
 
-impl Messages {
+impl Events {
     /// Waits for the next event; `None` once the channel is closed.
     ///
     /// # Errors
@@ -341,7 +341,7 @@ impl Messages {
     }
 }
 
-impl Stream for Messages {
+impl Stream for Events {
     type Item = Result<Event>;
 
     fn poll_next(
@@ -359,7 +359,7 @@ impl Stream for Messages {
     }
 }
 
-impl fmt::Debug for Messages {
+impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Messages").field(&self.channel.0.name).finish()
     }

@@ -33,12 +33,12 @@ impl Waiting {
 
 /// Callers that wait to be told what became of their requests.
 #[derive(Debug, Default)]
-pub(crate) struct Tickets {
+pub(crate) struct PendingCalls {
     waiting: HashMap<Ticket, Waiting>,
     last: Ticket,
 }
 
-impl Tickets {
+impl PendingCalls {
     pub fn issue(&mut self, waiting: impl Into<Waiting>) -> Ticket {
         self.last += 1;
         self.waiting.insert(self.last, waiting.into());

@@ -11,8 +11,8 @@ use skytale_core::extension::{Authenticate, Content, Durability, Extension};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::event_queue::Inbox;
-use super::pending_calls::{Tickets, Waiting};
+use super::event_queue::EventQueue;
+use super::pending_calls::{PendingCalls, Waiting};
 use crate::backoff::Backoff;
 use crate::connection::Dialer;
 use crate::connection::reconnect::{Clock, Connection, Happened, open};
@@ -44,7 +44,7 @@ pub(crate) struct View {
     pub epoch: u64,
     pub authenticator: Vec<u8>,
     pub cursor: u64,
-    pub said: u64,
+    pub sent_count: u64,
     pub durability: Option<Durability>,
     pub connected: bool,
     pub phase: Option<Phase>,
@@ -60,9 +60,9 @@ pub(crate) struct Worker {
     pub records: Records,
     pub dialer: Dialer,
     pub tokens: Tokens,
-    pub inbox: Arc<Inbox>,
+    pub inbox: Arc<EventQueue>,
     pub view: watch::Sender<View>,
-    pub tickets: Tickets,
+    pub tickets: PendingCalls,
     /// Whether the relay was reached before.
     pub was_connected: bool,
     /// Whether nothing could be stored since the agent was told so.
@@ -265,7 +265,7 @@ impl Worker {
         self.publish_view(false);
         if let Some(Error::NotAuthorized { reason }) = &error {
             self.tokens.forget().await;
-            self.inbox.add(vec![(None, Event::Unauthorized { reason: reason.clone() })]);
+            self.inbox.add(vec![(None, Event::TokenRefused { reason: reason.clone() })]);
             // A channel that may not be made is nothing to wait for.
             if self.machine.phase() == Phase::Founding {
                 self.tickets.refuse(reason);
@@ -306,7 +306,7 @@ impl Worker {
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "no fresh token");
                 if let Error::NotAuthorized { reason } = error {
-                    self.inbox.add(vec![(None, Event::Unauthorized { reason })]);
+                    self.inbox.add(vec![(None, Event::TokenRefused { reason })]);
                 }
                 Some(Instant::now() + RETRY)
             }
@@ -318,14 +318,14 @@ impl Worker {
         let machine = &self.machine;
         let phase = Some(machine.phase());
         self.view.send_if_modified(|view| {
-            let place = (machine.cursor(), machine.said(), machine.durability());
+            let place = (machine.cursor(), machine.sent_count(), machine.durability());
             let (epoch, known) = (machine.group().epoch(), (view.phase, view.connected));
             if view.epoch != epoch || known != (phase, connected) {
                 *view = View::of(machine, connected);
                 return true;
             }
-            let moved = (view.cursor, view.said, view.durability) != place;
-            (view.cursor, view.said, view.durability) = place;
+            let moved = (view.cursor, view.sent_count, view.durability) != place;
+            (view.cursor, view.sent_count, view.durability) = place;
             moved
         });
     }
@@ -363,7 +363,7 @@ impl View {
             epoch: group.epoch(),
             authenticator: group.epoch_authenticator().to_vec(),
             cursor: machine.cursor(),
-            said: machine.said(),
+            sent_count: machine.sent_count(),
             durability: machine.durability(),
             connected,
             phase: Some(machine.phase()),

@@ -8,14 +8,14 @@ use skytale_core::ChannelName;
 use tokio::sync::{Mutex, watch};
 
 use super::{Client, Inner, identity};
-use crate::cipher_suite::Suite;
+use crate::cipher_suite::CipherSuite;
 use crate::connection::Dialer;
 use crate::connection::trust_roots::Roots;
 use crate::content::Padding;
 use crate::credentials::{Credentials, Tokens};
-use crate::directory::Desk;
+use crate::directory::DirectoryClient;
 use crate::error::{Error, Result};
-use crate::machine::{Options, Resync};
+use crate::machine::{Options, RejoinPolicy};
 use crate::state::location::State;
 
 /// Sets an agent up. Made by [`Client::builder`].
@@ -25,7 +25,7 @@ pub struct ClientBuilder {
     relay: Relay,
     credentials: Credentials,
     state: State,
-    suite: Suite,
+    suite: CipherSuite,
     roots: Result<Roots>,
     options: Options,
     cover: Option<Duration>,
@@ -50,7 +50,7 @@ impl ClientBuilder {
             relay,
             credentials: Credentials::none(),
             state: State::memory(),
-            suite: Suite::default(),
+            suite: CipherSuite::default(),
             roots: Ok(Roots::System),
             options: Options::default(),
             cover: None,
@@ -82,8 +82,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets how channels of this agent are encrypted. Default: [`Suite::Classic`].
-    pub fn with_suite(mut self, suite: Suite) -> Self {
+    /// Sets how channels of this agent are encrypted. Default: [`CipherSuite::Classic`].
+    pub fn with_cipher_suite(mut self, suite: CipherSuite) -> Self {
         self.suite = suite;
         self
     }
@@ -107,19 +107,19 @@ impl ClientBuilder {
     }
 
     /// Sets how often a change of a group is tried before [`Error::Conflict`]. Default: 16.
-    pub fn with_attempts(mut self, attempts: u32) -> Self {
+    pub fn with_max_commit_attempts(mut self, attempts: u32) -> Self {
         self.options.attempts = attempts.max(1);
         self
     }
 
     /// Sets after how many messages in one epoch the agent gives itself new keys; it does so after a day of one epoch, too. Default: 5,000.
-    pub fn with_rotation_after(mut self, messages: u64) -> Self {
+    pub fn with_rekey_after(mut self, messages: u64) -> Self {
         self.options.rotate_after = messages.max(1);
         self
     }
 
-    /// Sets what the agent does that cannot follow its group. Default: [`Resync::ExternalCommit`].
-    pub fn with_resync(mut self, resync: Resync) -> Self {
+    /// Sets what the agent does that cannot follow its group. Default: [`RejoinPolicy::ExternalCommit`].
+    pub fn with_rejoin_policy(mut self, resync: RejoinPolicy) -> Self {
         self.options.resync = resync;
         self
     }
@@ -158,7 +158,7 @@ impl ClientBuilder {
                 return Err(error);
             }
         };
-        let desk = Desk::start(&name, dialer.clone(), tokens.clone());
+        let desk = DirectoryClient::start(&name, dialer.clone(), tokens.clone());
         let inner = Arc::new(Inner {
             identity,
             suite: self.suite,

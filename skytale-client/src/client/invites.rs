@@ -69,18 +69,18 @@ impl Channel {
     pub async fn invite(&self, uses: u32, life: Duration) -> Result<String> {
         let api = self.api()?;
         let token = api.invite(self.name(), uses, life).await?;
-        self.keep_admitting();
+        self.auto_admit();
         Ok(token)
     }
 
     /// Lets agents in that ask to join, for as long as the channel is open; [`invite`](Self::invite) does it, too.
     ///
     /// Nothing happens where the client has no API key.
-    pub fn keep_admitting(&self) {
+    pub fn auto_admit(&self) {
         let Ok(api) = self.api() else { return };
         let mut admitting = self.admitting();
         if admitting.as_ref().is_none_or(JoinHandle::is_finished) {
-            *admitting = Some(tokio::spawn(keep_admitting(self.downgrade(), api)));
+            *admitting = Some(tokio::spawn(auto_admit(self.downgrade(), api)));
         }
     }
 
@@ -89,7 +89,7 @@ impl Channel {
     /// # Errors
     ///
     /// As for [`add`](Self::add), and those of the API.
-    pub async fn admit(&self) -> Result<usize> {
+    pub async fn admit_pending(&self) -> Result<usize> {
         let api = self.api()?;
         let requests = api.pending(self.name(), Wait::Not).await?;
         let mut admitted = 0;
@@ -142,7 +142,7 @@ enum Presence {
 }
 
 /// Lets agents in until the channel is closed.
-async fn keep_admitting(channel: crate::channel::WeakChannel, api: Api) {
+async fn auto_admit(channel: crate::channel::WeakChannel, api: Api) {
     let mut backoff = Backoff::default();
     while let Some(name) = channel.upgrade().filter(Channel::is_open).map(|channel| channel.name().clone()) {
         let outcome = match (api.pending(&name, Wait::ForSome).await, channel.upgrade()) {

@@ -14,14 +14,14 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::channel::Channel;
-use crate::channel::event_queue::Inbox;
-use crate::channel::pending_calls::Tickets;
+use crate::channel::event_queue::EventQueue;
+use crate::channel::pending_calls::PendingCalls;
 use crate::channel::task::{Command, View, Worker};
-use crate::cipher_suite::Suite;
+use crate::cipher_suite::CipherSuite;
 use crate::connection::Dialer;
 use crate::crash;
 use crate::credentials::Tokens;
-use crate::directory::Desk;
+use crate::directory::DirectoryClient;
 use crate::directory::key_package_pool::{self, key_package_changes};
 use crate::error::{Error, Result};
 use crate::group::Group;
@@ -39,14 +39,14 @@ pub struct Client(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub identity: Identity,
-    pub suite: Suite,
+    pub suite: CipherSuite,
     pub options: Options,
     pub cover: Option<Duration>,
     pub key_packages: u32,
     pub records: Records,
     pub dialer: Dialer,
     pub tokens: Tokens,
-    pub desk: Desk,
+    pub desk: DirectoryClient,
     pub channels: Mutex<HashMap<ChannelName, Channel>>,
     /// Held while key packages are made or used.
     pub stock: Mutex<KeyPackages>,
@@ -90,7 +90,7 @@ impl Client {
             api.register(&name).await?;
         }
         let (done, founded) = oneshot::channel();
-        let mut tickets = Tickets::default();
+        let mut tickets = PendingCalls::default();
         let ticket = tickets.issue(done);
         let mut machine = Machine::create(&name, &self.0.identity, self.0.suite, self.0.options, ticket)?;
         let effects = machine.take_effects()?;
@@ -125,7 +125,7 @@ impl Client {
         }
         let stored = self.0.records.load(&name.to_string()).await?;
         let machine = Machine::load(&name, &self.0.identity, stored, self.0.options)?;
-        let channel = self.spawn(&name, machine, Tickets::default());
+        let channel = self.spawn(&name, machine, PendingCalls::default());
         channels.insert(name, channel.clone());
         Ok(channel)
     }
@@ -188,7 +188,7 @@ impl Client {
     /// # Errors
     ///
     /// [`Error::Closed`] where the client was closed.
-    pub async fn left_key_packages(&self) -> Result<()> {
+    pub async fn wait_until_addable(&self) -> Result<()> {
         let mut stocked = self.0.stocked.subscribe();
         stocked.wait_for(|stocked| *stocked).await.map(drop).map_err(|_| Error::Closed)
     }
@@ -242,7 +242,7 @@ impl Client {
         // A key package that is in the state is there for the next try.
         let machine = stored.inspect_err(|_| *stock = before)?;
         drop(stock);
-        let channel = self.spawn(name, machine, Tickets::default());
+        let channel = self.spawn(name, machine, PendingCalls::default());
         channels.insert(name.clone(), channel.clone());
         Ok(channel)
     }
@@ -277,11 +277,11 @@ impl Client {
         Ok(self.0.records.channels().await?.contains(&name.to_string()))
     }
 
-    fn spawn(&self, name: &ChannelName, machine: Machine, tickets: Tickets) -> Channel {
+    fn spawn(&self, name: &ChannelName, machine: Machine, tickets: PendingCalls) -> Channel {
         let scope = name.to_string();
         let (commands, waiting) = mpsc::channel::<Command>(COMMANDS);
         let (view, seen) = watch::channel(View::of(&machine, false));
-        let inbox = Arc::new(Inbox::new(scope.clone(), self.0.records.clone()));
+        let inbox = Arc::new(EventQueue::new(scope.clone(), self.0.records.clone()));
         let worker = Worker {
             machine,
             channel: name.clone(),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use skytale_core::{Permissions, Principal};
 use skytale_relay::{Connect, Relay, Transport};
-use skytale_store::{Directory, MemoryStore, Store};
+use skytale_store::{KeyPackageDirectory, MemoryStore, Store};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tower::ServiceExt;
@@ -30,7 +30,7 @@ impl LocalRelay {
     /// Starts a relay that is configured first, in its limits, say.
     pub(crate) fn with(configure: impl FnOnce(Relay) -> Relay) -> Self {
         let store = Arc::new(MemoryStore::new());
-        let (log, directory): (Arc<dyn Store>, Arc<dyn Directory>) = (store.clone(), store.clone());
+        let (log, directory): (Arc<dyn Store>, Arc<dyn KeyPackageDirectory>) = (store.clone(), store.clone());
         Self { relay: configure(Relay::new(log).with_directory(directory)), store }
     }
 

@@ -152,7 +152,7 @@ mod tests {
     use std::sync::atomic::AtomicU32;
 
     use skytale_core::ChannelName;
-    use skytale_store::Directory;
+    use skytale_store::KeyPackageDirectory;
 
     use super::*;
     use crate::client::Client;
@@ -165,7 +165,7 @@ mod tests {
     async fn leave(relay: &LocalRelay, state: &std::path::Path, count: u32) -> (Client, u32) {
         let bob = relay.agent(BOB).with_state(State::directory(state)).with_key_packages(count);
         let bob = bob.start().await.expect("starts");
-        bob.left_key_packages().await.expect("left");
+        bob.wait_until_addable().await.expect("left");
         let held = relay.store().count_key_packages(bob.name()).await.expect("counted");
         (bob, held)
     }
@@ -175,7 +175,7 @@ mod tests {
         let tries = Arc::new(AtomicU32::new(0));
         let seen = tries.clone();
         let relay = LocalRelay::with(|relay| {
-            relay.with_key_package_check(move |_: &[u8], _: &ChannelName| {
+            relay.with_key_package_validator(move |_: &[u8], _: &ChannelName| {
                 match seen.fetch_add(1, Ordering::SeqCst) {
                     0..3 => Err("the clock is wrong".to_owned()),
                     _ => Ok(()),

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 
 /// Asks the relay for an agent. Clones share one stream.
 #[derive(Clone, Debug)]
-pub(crate) struct Desk {
+pub(crate) struct DirectoryClient {
     agent: Arc<str>,
     requests: mpsc::Sender<Request>,
     pub hints: Arc<Hints>,
@@ -49,11 +49,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 const WAITING: usize = 64;
 
-impl Desk {
+impl DirectoryClient {
     pub fn start(agent: &ChannelName, dialer: Dialer, tokens: Tokens) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING);
         let hints = Arc::new(Hints::default());
-        let clerk = Clerk { agent: agent.clone(), dialer, tokens, hints: hints.clone() };
+        let clerk = DirectoryTask { agent: agent.clone(), dialer, tokens, hints: hints.clone() };
         tokio::spawn(clerk.run(waiting));
         Self { agent: agent.to_string().into(), requests, hints }
     }
@@ -144,14 +144,14 @@ fn unexpected(answer: Result<Content>) -> Error {
 }
 
 /// The task that holds the stream.
-struct Clerk {
+struct DirectoryTask {
     agent: ChannelName,
     dialer: Dialer,
     tokens: Tokens,
     hints: Arc<Hints>,
 }
 
-impl Clerk {
+impl DirectoryTask {
     async fn run(self, mut requests: mpsc::Receiver<Request>) {
         let mut backoff = Backoff::default();
         let mut open_requests = HashMap::new();

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use skytale_core::ChannelName;
 
 use super::slot::SLOT_KEY;
-use crate::cipher_suite::Suite;
+use crate::cipher_suite::CipherSuite;
 use crate::error::{Error, Result};
 
 /// An agent's name and signature key. Clones are the same identity.
@@ -88,7 +88,7 @@ impl fmt::Debug for Identity {
 
 /// What every agent's leaf says it can do.
 pub(crate) fn capabilities() -> Capabilities {
-    let suites: Vec<Ciphersuite> = Suite::ALL.iter().map(|suite| suite.ciphersuite()).collect();
+    let suites: Vec<Ciphersuite> = CipherSuite::ALL.iter().map(|suite| suite.ciphersuite()).collect();
     let extensions = [ExtensionType::LastResort, ExtensionType::Unknown(SLOT_KEY)];
     Capabilities::new(None, Some(&suites), Some(&extensions), None, None)
 }

@@ -11,7 +11,7 @@ use openmls_traits::storage::StorageProvider as _;
 use super::identity::{Identity, capabilities};
 use super::name;
 use super::records::Records;
-use crate::cipher_suite::Suite;
+use crate::cipher_suite::CipherSuite;
 use crate::error::{Error, Result};
 
 /// The private halves of the key packages that others may use.
@@ -35,7 +35,7 @@ impl KeyPackages {
     }
 
     /// Makes a key package, and returns its `MLSMessage`.
-    pub fn generate(&mut self, identity: &Identity, suite: Suite, use_once: Uses) -> Result<Vec<u8>> {
+    pub fn generate(&mut self, identity: &Identity, suite: CipherSuite, use_once: Uses) -> Result<Vec<u8>> {
         let builder = KeyPackage::builder()
             .leaf_node_capabilities(capabilities())
             .key_package_lifetime(lifetime(SystemTime::now()));
@@ -141,7 +141,7 @@ mod tests {
     /// Founds a group and adds an agent; returns the Welcome.
     fn welcome(agent: &Identity, key_package: &[u8]) -> Vec<u8> {
         let founder = identity("acme/agents/founder");
-        let mut group = Group::create(&founder, Suite::Classic).expect("created");
+        let mut group = Group::create(&founder, CipherSuite::Classic).expect("created");
         let adds = vec![(agent.text().to_owned(), key_package.to_vec())];
         let built = group.commit(&Plan { adds, ..Plan::default() }).expect("built");
         group.merge_pending().expect("merged");
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_welcome_and_its_key_package_work_once() {
         let (agent, mut stock) = (identity("acme/agents/agent"), KeyPackages::default());
-        let key_package = stock.generate(&agent, Suite::Classic, Uses::Once).expect("made");
+        let key_package = stock.generate(&agent, CipherSuite::Classic, Uses::Once).expect("made");
         let (first, second) = (welcome(&agent, &key_package), welcome(&agent, &key_package));
         Group::join(&agent, &first, &mut stock).expect("joined");
         for used in [first, second] {
@@ -171,7 +171,7 @@ mod tests {
     fn a_key_package_is_kept_until_nobody_may_use_it() {
         let (agent, mut stock) = (identity("acme/agents/agent"), KeyPackages::default());
         for uses in [Uses::Once, Uses::LastResort] {
-            stock.generate(&agent, Suite::Classic, uses).expect("a key package");
+            stock.generate(&agent, CipherSuite::Classic, uses).expect("a key package");
         }
         let after = |age: Duration| SystemTime::now() + LIFETIME + age;
         stock.forget_expired(after(Duration::ZERO)).expect("read");
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn a_key_package_of_last_resort_works_again() {
         let (agent, mut stock) = (identity("acme/agents/agent"), KeyPackages::default());
-        let key_package = stock.generate(&agent, Suite::Classic, Uses::LastResort).expect("made");
+        let key_package = stock.generate(&agent, CipherSuite::Classic, Uses::LastResort).expect("made");
         for _ in 0..3 {
             let welcome = welcome(&agent, &key_package);
             let mut restarted = KeyPackages::restore(stock.records().all());

@@ -22,7 +22,7 @@ use openmls::prelude::*;
 pub(crate) use key_package::KeyPackages;
 pub(crate) use records::Records;
 
-use crate::cipher_suite::Suite;
+use crate::cipher_suite::CipherSuite;
 use crate::error::{Error, Result};
 use identity::{Identity, capabilities};
 use slot::SlotKey;
@@ -53,7 +53,7 @@ const FORWARD: u32 = 10_000;
 
 impl Group {
     /// Creates a group of which the agent is the only member.
-    pub fn create(identity: &Identity, suite: Suite) -> Result<Self> {
+    pub fn create(identity: &Identity, suite: CipherSuite) -> Result<Self> {
         let records = Records::default();
         let slot_key = SlotKey::generate(records.provider())?;
         let extensions = Extensions::single(slot_key.into_extension()).map_err(Error::mls)?;

@@ -12,7 +12,7 @@ use crate::group::commit::{Built, Plan};
 
 /// An intent, and what became of it so far.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct PendingIntent {
     pub intent: Intent,
     pub ticket: Option<Ticket>,
     pub attempts: u32,
@@ -34,7 +34,7 @@ const KEYS_LIFE: Now = 24 * 60 * 60 * 1_000;
 const STAGGER: u64 = 50;
 const LONGEST_STAGGER: u64 = 1_000;
 
-impl Wanted {
+impl PendingIntent {
     pub fn restored(intent: Intent) -> Self {
         Self { intent, ticket: None, attempts: 0, not_before: 0, alone: false }
     }
@@ -75,7 +75,7 @@ impl Machine {
     pub(super) fn want(&mut self, intent: Intent, ticket: Option<Ticket>) -> Result<()> {
         let key = self.next_key();
         self.changes.push(put(Kind::Intent, &key.to_be_bytes(), &intent)?);
-        self.intents.insert(key, Wanted { ticket, ..Wanted::restored(intent) });
+        self.intents.insert(key, PendingIntent { ticket, ..PendingIntent::restored(intent) });
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl Machine {
 
     /// New keys that the agent wanted by itself cannot be had: it tries again, but not at once.
     fn note_failed_rotation(&mut self, intents: &[u64]) -> Result<()> {
-        let is_own = |wanted: &Wanted| wanted.intent == Intent::Rotate && wanted.ticket.is_none();
+        let is_own = |wanted: &PendingIntent| wanted.intent == Intent::Rotate && wanted.ticket.is_none();
         if intents.iter().filter_map(|key| self.intents.get(key)).any(is_own) {
             self.rotates_from = self.now + ROTATE_AGAIN;
             if self.in_doubt {
@@ -341,7 +341,7 @@ impl Machine {
 
     /// Lets go of an intent. What became of it is told to its caller; where that is gone, an event tells what will not be.
     fn drop_intent(&mut self, key: u64, outcome: Result<u64>) -> Result<()> {
-        let Some(Wanted { intent, ticket, .. }) = self.intents.remove(&key) else { return Ok(()) };
+        let Some(PendingIntent { intent, ticket, .. }) = self.intents.remove(&key) else { return Ok(()) };
         self.changes.push(Change::Delete { kind: Kind::Intent, key: key.to_be_bytes().to_vec() });
         if let (None, Err(error), Intent::Add { agent, .. } | Intent::Remove { agent }) =
             (ticket, &outcome, intent)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use skytale_core::mls::{ContentType, MlsHeader, SenderKind};
 
-use super::history::{Difference, Mark};
+use super::history::{Difference, HistoryDigest};
 use super::stored::Phase;
 use super::{CommitState, Machine, id_of};
 use crate::content::Content;
@@ -97,7 +97,7 @@ impl Machine {
     }
 
     /// Compares what the sender of a message had read with what this agent has.
-    fn compare(&mut self, sequence: u64, epoch: u64, sender: &str, mark: &Mark) -> Result<()> {
+    fn compare(&mut self, sequence: u64, epoch: u64, sender: &str, mark: &HistoryDigest) -> Result<()> {
         let Some(Difference { through, own, theirs }) =
             self.history.compare(mark, epoch == self.group.epoch())
         else {

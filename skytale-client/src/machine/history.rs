@@ -41,7 +41,7 @@ pub(crate) struct HistoryRecord {
 
 /// What the sender of a message had read when it made it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct HistoryDigest {
     /// The number of the last record; 0 where the sender has no digest.
     pub through: u64,
     pub head: Digest,
@@ -89,25 +89,25 @@ impl History {
         *self = Self::default();
     }
 
-    pub fn mark(&self) -> Mark {
+    pub fn mark(&self) -> HistoryDigest {
         let (through, head) = self.heads.back().copied().unwrap_or_default();
-        Mark { through, head, before: self.epoch.before.unwrap_or_default() }
+        HistoryDigest { through, head, before: self.epoch.before.unwrap_or_default() }
     }
 
     /// Compares what a sender had read with what this agent has, as far as both were there; tells the first difference
     /// of an epoch. `is_of_this_epoch` is whether the message is.
-    pub fn compare(&mut self, theirs: &Mark, is_of_this_epoch: bool) -> Option<Difference> {
+    pub fn compare(&mut self, theirs: &HistoryDigest, is_of_this_epoch: bool) -> Option<Difference> {
         let difference = self.differs_before(theirs, is_of_this_epoch).or_else(|| self.differs(theirs))?;
         (!std::mem::replace(&mut self.epoch.is_told, true)).then_some(difference)
     }
 
-    fn differs(&self, theirs: &Mark) -> Option<Difference> {
+    fn differs(&self, theirs: &HistoryDigest) -> Option<Difference> {
         let found = self.heads.binary_search_by_key(&theirs.through, |(through, _)| *through).ok()?;
         let (through, own) = self.heads[found];
         (own != theirs.head).then_some(Difference { through, own, theirs: theirs.head })
     }
 
-    fn differs_before(&self, theirs: &Mark, is_of_this_epoch: bool) -> Option<Difference> {
+    fn differs_before(&self, theirs: &HistoryDigest, is_of_this_epoch: bool) -> Option<Difference> {
         let own = self.epoch.before.filter(|_| is_of_this_epoch && theirs.before != Digest::default())?;
         let through = self.epoch.since;
         (own != theirs.before).then_some(Difference { through, own, theirs: theirs.before })
@@ -180,7 +180,7 @@ mod tests {
         let mut lost = read(&[1]);
         lost.lose();
         lost.read(9, [2; 16]);
-        assert_eq!(lost.mark(), Mark::default());
+        assert_eq!(lost.mark(), HistoryDigest::default());
         assert_eq!(lost.compare(&read(&[1, 2]).mark(), NOW), None);
         lost.read(10, [3; 16]);
         lost.begin(10, b"next");

@@ -29,13 +29,13 @@ use skytale_core::extension::{Content, Durability, Extension, Resume};
 pub(crate) use effects::{Change, Effects, EventKey, Kind, Ticket};
 pub(crate) use stored::{ChannelRecord, Intent, ONLY, Phase, Stored, put, read};
 
-use crate::cipher_suite::Suite;
+use crate::cipher_suite::CipherSuite;
 use crate::content::Padding;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::group::Group;
 use crate::group::identity::Identity;
-use commits::Wanted;
+use commits::PendingIntent;
 use history::History;
 use leave::Leaving;
 use outbox::Sending;
@@ -82,7 +82,7 @@ pub(crate) struct Machine {
     link: Link,
     asked: HashMap<u64, Asked>,
     last_request: u64,
-    intents: BTreeMap<u64, Wanted>,
+    intents: BTreeMap<u64, PendingIntent>,
     /// How many agents a commit adds at most, as its size permits.
     adds: usize,
     pending: Option<InFlight>,
@@ -123,7 +123,7 @@ pub(crate) struct Options {
     /// How many bytes a commit has at most with all that goes with it. Default: what a relay's frame of 4 MiB holds.
     pub commit_bytes: usize,
     /// Whether the agent comes back by an external commit where it cannot follow the group.
-    pub resync: Resync,
+    pub resync: RejoinPolicy,
 }
 
 impl Default for Options {
@@ -133,7 +133,7 @@ impl Default for Options {
             attempts: 16,
             rotate_after: 5_000,
             commit_bytes: 4 * 1024 * 1024 - 64 * 1024,
-            resync: Resync::default(),
+            resync: RejoinPolicy::default(),
         }
     }
 }
@@ -141,7 +141,7 @@ impl Default for Options {
 /// What an agent does that cannot follow its group any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Resync {
+pub enum RejoinPolicy {
     /// It comes back by an external commit, if the relay permits it.
     #[default]
     ExternalCommit,
@@ -183,7 +183,7 @@ impl Machine {
     pub fn create(
         channel: &ChannelName,
         identity: &Identity,
-        suite: Suite,
+        suite: CipherSuite,
         options: Options,
         ticket: Ticket,
     ) -> Result<Self> {
@@ -227,7 +227,7 @@ impl Machine {
         machine.uninvited = record.uninvited;
         machine.history = History::restored(record.history);
         for (key, intent) in stored::read_all(&stored, Kind::Intent)? {
-            machine.intents.insert(key, Wanted::restored(intent));
+            machine.intents.insert(key, PendingIntent::restored(intent));
         }
         for (key, outgoing) in stored::read_all(&stored, Kind::Outgoing)? {
             machine.outbox.insert(key, Sending::restored(outgoing));
@@ -374,7 +374,7 @@ impl Machine {
         self.cursor
     }
 
-    pub fn said(&self) -> u64 {
+    pub fn sent_count(&self) -> u64 {
         self.said
     }
 

@@ -4,7 +4,7 @@ use skytale_core::extension::{self, Code, Content, FetchGroupInfo, GroupInfo, Su
 
 use super::responses::Asked;
 use super::stored::Phase;
-use super::{CommitState, Machine, Now, Resync, id_of};
+use super::{CommitState, Machine, Now, RejoinPolicy, id_of};
 use crate::error::Result;
 use crate::event::Event;
 use crate::group::{Group, Member};
@@ -46,7 +46,7 @@ impl Returning {
 impl Machine {
     /// Asks the relay for the group's newest GroupInfo.
     pub(super) fn ask_to_come_back(&mut self) {
-        if self.options.resync == Resync::Wait
+        if self.options.resync == RejoinPolicy::Wait
             || self.returning.is_asking
             || self.now < self.returning.not_before
         {
@@ -81,7 +81,7 @@ impl Machine {
 
     /// Tells whether the agent, forked as it is, comes back by itself, as far as it knows.
     pub(super) fn may_come_back(&self) -> bool {
-        self.options.resync == Resync::ExternalCommit && !self.returning.is_forbidden
+        self.options.resync == RejoinPolicy::ExternalCommit && !self.returning.is_forbidden
     }
 
     pub(super) fn return_refused(&mut self, code: Code, retry_after: u64) -> Result<()> {
@@ -127,6 +127,6 @@ impl Machine {
         }
         self.outbox.values_mut().for_each(super::outbox::Sending::again);
         let epoch = self.group.epoch();
-        self.tell(sequence, Event::Resynced { epoch, sequence })
+        self.tell(sequence, Event::Rejoined { epoch, sequence })
     }
 }

@@ -20,7 +20,7 @@ fn identity(name: &str) -> Identity {
 
 /// Makes a group as another member has it, and as agents have it that it has added.
 fn group(agents: &[&Identity]) -> (Group, Vec<Group>) {
-    let mut others = Group::create(&identity("acme/agents/other"), Suite::Classic).expect("created");
+    let mut others = Group::create(&identity("acme/agents/other"), CipherSuite::Classic).expect("created");
     let (stocks, adds): (Vec<_>, Vec<_>) = agents.iter().map(|agent| stocked(agent)).unzip();
     let built = others.commit(&Plan { adds, ..Plan::default() }).expect("built");
     others.merge_pending().expect("merged");
@@ -33,12 +33,12 @@ fn group(agents: &[&Identity]) -> (Group, Vec<Group>) {
 /// Makes a key package; returns it with its agent's name, and the stock that has its private half.
 fn stocked(agent: &Identity) -> (KeyPackages, (String, Vec<u8>)) {
     let mut stock = KeyPackages::default();
-    let key_package = stock.generate(agent, Suite::Classic, Uses::Once).expect("made");
+    let key_package = stock.generate(agent, CipherSuite::Classic, Uses::Once).expect("made");
     (stock, (agent.text().to_owned(), key_package))
 }
 
 /// Makes a group of two: another member's, and an agent's machine, which joined by commit 1.
-fn two(resync: Resync) -> (Group, Machine) {
+fn two(resync: RejoinPolicy) -> (Group, Machine) {
     let (others, mut joined) = group(&[&identity("acme/agents/agent")]);
     let options = Options { resync, ..Options::default() };
     (others, Machine::joined(&channel(), joined.remove(0), 1, options))
@@ -114,7 +114,7 @@ fn not_a_member(outcome: &Result<u64>) -> bool {
 #[test]
 fn a_stream_whose_subscription_is_refused_is_given_up() {
     for code in [Code::Rate, Code::Unavailable, Code::NotYourTurn, Code::NotAuthorized, Code::Invalid] {
-        let (_, mut machine) = two(Resync::default());
+        let (_, mut machine) = two(RejoinPolicy::default());
         let (request, _) = asked(&step(&mut machine, Input::Connected, 0));
         let refused = step(&mut machine, refuse(request, code), 0);
         match (code, refused.hang_up) {
@@ -130,7 +130,7 @@ fn a_stream_whose_subscription_is_refused_is_given_up() {
 
 #[test]
 fn a_removed_agent_asks_for_no_other_stream() {
-    let (mut others, mut machine) = two(Resync::default());
+    let (mut others, mut machine) = two(RejoinPolicy::default());
     connect(&mut machine);
     let leaf = machine.group().own_leaf();
     step(&mut machine, deliver(2, commit(&mut others, vec![leaf])), 0);
@@ -142,7 +142,7 @@ fn a_removed_agent_asks_for_no_other_stream() {
 
 #[test]
 fn who_wants_to_leave_is_answered_over_a_broken_connection() {
-    let (_, mut machine) = two(Resync::default());
+    let (_, mut machine) = two(RejoinPolicy::default());
     connect(&mut machine);
     let (_, first) = asked(&step(&mut machine, Input::Leave { ticket: LEAVE }, 0));
     step(&mut machine, Input::Disconnected, 0);
@@ -155,7 +155,7 @@ fn who_wants_to_leave_is_answered_over_a_broken_connection() {
 
 #[test]
 fn who_wants_to_leave_waits_for_a_commit_that_is_pending() {
-    let (_, mut machine) = two(Resync::default());
+    let (_, mut machine) = two(RejoinPolicy::default());
     connect(&mut machine);
     let (_, rotation) = asked(&step(&mut machine, Input::Change { ticket: 1, intent: Intent::Rotate }, 0));
     let waiting = step(&mut machine, Input::Leave { ticket: LEAVE }, 0);
@@ -165,7 +165,7 @@ fn who_wants_to_leave_waits_for_a_commit_that_is_pending() {
 
 #[test]
 fn a_proposal_to_leave_that_came_too_late_is_made_again_in_the_next_epoch() {
-    let (mut others, mut machine) = two(Resync::default());
+    let (mut others, mut machine) = two(RejoinPolicy::default());
     connect(&mut machine);
     let (request, _) = asked(&step(&mut machine, Input::Leave { ticket: LEAVE }, 0));
     let refused = step(&mut machine, refuse(request, Code::StaleEpoch), 0);
@@ -181,7 +181,7 @@ fn a_proposal_to_leave_that_came_too_late_is_made_again_in_the_next_epoch() {
 
 #[test]
 fn a_proposal_to_leave_that_is_refused_after_the_next_epoch_has_begun_is_made_again_at_once() {
-    let (mut others, mut machine) = two(Resync::default());
+    let (mut others, mut machine) = two(RejoinPolicy::default());
     connect(&mut machine);
     let (request, _) = asked(&step(&mut machine, Input::Leave { ticket: LEAVE }, 0));
     let followed = step(&mut machine, deliver(2, commit(&mut others, Vec::new())), 0);
@@ -192,7 +192,7 @@ fn a_proposal_to_leave_that_is_refused_after_the_next_epoch_has_begun_is_made_ag
 
 #[test]
 fn who_wants_to_leave_and_is_removed_has_left() {
-    let (mut others, mut machine) = two(Resync::default());
+    let (mut others, mut machine) = two(RejoinPolicy::default());
     connect(&mut machine);
     step(&mut machine, Input::Leave { ticket: LEAVE }, 0);
     let leaf = machine.group().own_leaf();
@@ -202,7 +202,7 @@ fn who_wants_to_leave_and_is_removed_has_left() {
 
 #[test]
 fn a_forked_agent_that_does_not_come_back_by_itself_sends_nothing() {
-    let (mut others, mut machine) = two(Resync::Wait);
+    let (mut others, mut machine) = two(RejoinPolicy::Wait);
     connect(&mut machine);
     send(&mut machine);
     assert!(is_told(&fork(&mut others, &mut machine), SEND, not_a_member));
@@ -212,7 +212,7 @@ fn a_forked_agent_that_does_not_come_back_by_itself_sends_nothing() {
 #[test]
 fn a_forked_agent_that_is_let_back_by_nobody_sends_nothing() {
     for code in [Code::NotPrivate, Code::NotAuthorized] {
-        let (mut others, mut machine) = two(Resync::ExternalCommit);
+        let (mut others, mut machine) = two(RejoinPolicy::ExternalCommit);
         connect(&mut machine);
         let (request, _) = asked(&fork(&mut others, &mut machine));
         assert!(send(&mut machine).done.is_empty(), "it waits for the way back");
@@ -224,7 +224,7 @@ fn a_forked_agent_that_is_let_back_by_nobody_sends_nothing() {
 
 #[test]
 fn nothing_wakes_a_machine_that_could_do_nothing() {
-    let (mut others, mut machine) = two(Resync::ExternalCommit);
+    let (mut others, mut machine) = two(RejoinPolicy::ExternalCommit);
     connect(&mut machine);
     let (request, _) = asked(&send(&mut machine));
     step(&mut machine, refuse(request, Code::Rate), 0);
@@ -240,7 +240,7 @@ fn nothing_wakes_a_machine_that_could_do_nothing() {
 
 #[test]
 fn a_message_that_waits_behind_a_stale_one_wakes_nobody() {
-    let (_, mut machine) = two(Resync::default());
+    let (_, mut machine) = two(RejoinPolicy::default());
     connect(&mut machine);
     let (first, _) = asked(&send(&mut machine));
     let (second, _) = asked(&send(&mut machine));
@@ -252,7 +252,7 @@ fn a_message_that_waits_behind_a_stale_one_wakes_nobody() {
 
 #[test]
 fn the_last_word_of_a_stream_says_why_it_ends_and_when_to_come_back() {
-    let (_, mut machine) = two(Resync::default());
+    let (_, mut machine) = two(RejoinPolicy::default());
     connect(&mut machine);
     let ended = step(&mut machine, refuse(0, Code::Unavailable), 0);
     assert!(!machine.is_subscribed());
@@ -265,7 +265,7 @@ fn the_last_word_of_a_stream_says_why_it_ends_and_when_to_come_back() {
 
 #[test]
 fn a_relay_that_drains_says_when_to_come_back() {
-    let (_, mut machine) = two(Resync::default());
+    let (_, mut machine) = two(RejoinPolicy::default());
     connect(&mut machine);
     let drain = skytale_core::extension::Drain { retry_after_ms: 3_000 };
     let ended = step(&mut machine, Input::Frame(Extension::new(Content::Drain(drain)).into_frame()), 0);
@@ -397,7 +397,7 @@ fn an_agent_in_another_history_notices() {
 #[test]
 fn an_agent_that_speaks_has_new_keys_after_a_day() {
     const DAY: Now = 24 * 60 * 60 * 1_000;
-    let (_, mut machine) = two(Resync::default());
+    let (_, mut machine) = two(RejoinPolicy::default());
     connect(&mut machine);
     let say = |machine: &mut Machine, now| {
         let said = step(machine, Input::Send { ticket: SEND, body: b"hello".to_vec() }, now);
@@ -525,7 +525,7 @@ fn add(agent: &str) -> Intent {
 
 #[test]
 fn a_useless_key_package_holds_up_no_other_change() {
-    let (_, mut machine) = two(Resync::default());
+    let (_, mut machine) = two(RejoinPolicy::default());
     connect(&mut machine);
     let useless = Intent::Add { agent: "acme/agents/mallory".to_owned(), key_package: vec![0; 64] };
     let effects = change(&mut machine, vec![add("acme/agents/bob"), useless, Intent::Rotate]);
@@ -538,7 +538,7 @@ fn a_useless_key_package_holds_up_no_other_change() {
 
 #[test]
 fn a_commit_too_large_for_a_frame_is_made_in_several_or_refused() {
-    let (_, mut machine) = two(Resync::default());
+    let (_, mut machine) = two(RejoinPolicy::default());
     connect(&mut machine);
     machine.options.commit_bytes = 6_000;
     let agents = ["acme/agents/bob", "acme/agents/carol", "acme/agents/dave", "acme/agents/erin"];
@@ -561,7 +561,7 @@ fn a_commit_too_large_for_a_frame_is_made_in_several_or_refused() {
 
 #[test]
 fn an_agent_cannot_remove_itself() {
-    let (_, mut machine) = two(Resync::default());
+    let (_, mut machine) = two(RejoinPolicy::default());
     connect(&mut machine);
     let effects = change(&mut machine, vec![Intent::Remove { agent: "acme/agents/agent".to_owned() }]);
     assert!(is_told(&effects, 1, |outcome| matches!(outcome, Err(Error::Configuration { .. }))));

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
 use super::cipher::Cipher;
-use super::file_identity::Origin;
+use super::file_identity::FileIdentity;
 use super::location::Durability;
 use super::lock::{Lock, private};
 use super::{Found, Page, Step};
@@ -151,7 +151,7 @@ fn connect(directory: &Path, durability: Durability) -> Result<Connection> {
     options.create(true).truncate(false).write(true);
     private(&mut options);
     options.open(&path).map_err(Error::state)?;
-    let origin = Origin::of(&path)?;
+    let origin = FileIdentity::of(&path)?;
     let mut connection = Connection::open(&path).map_err(Error::state)?;
     let setup = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; \
          CREATE TABLE IF NOT EXISTS records (scope TEXT NOT NULL, kind INTEGER NOT NULL, key BLOB NOT NULL, \

@@ -10,12 +10,12 @@ use crate::error::{Error, Result};
 
 /// What is another one for a copy of a file: which machine it is on, and when and as which inode it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Origin([u8; 32]);
+pub(super) struct FileIdentity([u8; 32]);
 
 /// Where Linux keeps the machine's identity (machine-id(5)); containers often have none.
 const MACHINE: &str = "/etc/machine-id";
 
-impl Origin {
+impl FileIdentity {
     pub fn of(file: &Path) -> Result<Self> {
         let metadata = fs::metadata(file).map_err(Error::state)?;
         let made = metadata.created().ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok());

@@ -14,13 +14,13 @@ use crate::error::{Error, Result};
 /// Where an agent's state is kept: its keys, its groups, and messages on their way.
 #[derive(Clone)]
 pub struct State {
-    place: Place,
+    place: Location,
     key: Option<Zeroizing<[u8; 32]>>,
     durability: Durability,
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+enum Location {
     Memory,
     Directory(PathBuf),
 }
@@ -40,7 +40,7 @@ pub enum Durability {
 impl State {
     /// Keeps everything in memory: with the process, the agent is gone.
     pub fn memory() -> Self {
-        Self { place: Place::Memory, key: None, durability: Durability::Full }
+        Self { place: Location::Memory, key: None, durability: Durability::Full }
     }
 
     /// Keeps everything in one SQLite file in a directory of the agent's own, which is made if it is missing.
@@ -52,7 +52,7 @@ impl State {
     /// Without [`encrypted_with`](Self::encrypted_with) the file is protected by its permissions alone (0600). Not for
     /// network file systems, whose locks cannot be relied on.
     pub fn directory(path: impl Into<PathBuf>) -> Self {
-        Self { place: Place::Directory(path.into()), key: None, durability: Durability::Full }
+        Self { place: Location::Directory(path.into()), key: None, durability: Durability::Full }
     }
 
     /// Encrypts what is stored with a key (XChaCha20-Poly1305). Names of channels stay readable.
@@ -69,7 +69,7 @@ impl State {
 
     /// Opens the state.
     pub(crate) async fn open(&self) -> Result<Records> {
-        let Place::Directory(path) = &self.place else {
+        let Location::Directory(path) = &self.place else {
             return Ok(Records::Memory(Arc::default()));
         };
         refuse_links(path)?;

@@ -19,9 +19,9 @@ use skytale_client::{Channel, Client, ClientBuilder, Event, Message, State};
 use skytale_relay::grpc::{ConnectionLimits, Listener, Server};
 use skytale_relay::quic::{QuicLimits, serve, server_config};
 use skytale_relay::{
-    AllowAnyone, AuthenticateLayer, Authenticator, Drain, Epochs, ExternalCommits, Relay, Revocations,
+    AllowAnyone, AuthenticateLayer, Authenticator, Drain, EpochPolicy, ExternalCommits, Relay, Revocations,
 };
-use skytale_store::{Directory, SqlOptions, SqlStore, Store};
+use skytale_store::{KeyPackageDirectory, SqlOptions, SqlStore, Store};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -38,7 +38,7 @@ pub struct Edge {
     pub certificate: String,
     /// What is revoked.
     pub revocations: Revocations,
-    pub epochs: Epochs,
+    pub epochs: EpochPolicy,
     /// How many streams it takes on one connection.
     pub streams: u32,
     key: String,
@@ -89,7 +89,7 @@ impl Edge {
     pub async fn lenient() -> Self {
         let mut edge = Self::start().await;
         edge.stop().await;
-        edge.epochs = Epochs::Lenient;
+        edge.epochs = EpochPolicy::Lenient;
         edge.run(AllowAnyone).await;
         edge
     }
@@ -129,7 +129,7 @@ impl Edge {
             directory: directory.to_owned(),
             certificate,
             revocations: Revocations::new(),
-            epochs: Epochs::Strict,
+            epochs: EpochPolicy::Strict,
             streams: 128,
             key,
             quic,
@@ -144,7 +144,7 @@ impl Edge {
     pub async fn run(&mut self, authenticator: impl Authenticator) {
         let path = self.directory.join("relay.db");
         let store = Arc::new(SqlStore::open_sqlite(path, SqlOptions::default()).await.expect("opens"));
-        let (log, directory): (Arc<dyn Store>, Arc<dyn Directory>) = (store.clone(), store.clone());
+        let (log, directory): (Arc<dyn Store>, Arc<dyn KeyPackageDirectory>) = (store.clone(), store.clone());
         let relay = Relay::new(log)
             .with_directory(directory)
             .with_external_commits(ExternalCommits::Accept)
@@ -294,7 +294,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Adds an agent, once it has left a key package.
 pub async fn add(channel: &Channel, agent: &Client) -> u64 {
-    agent.left_key_packages().await.expect("left");
+    agent.wait_until_addable().await.expect("left");
     channel.add(&agent.name().to_string()).await.expect("added")
 }
 
@@ -316,7 +316,7 @@ pub async fn gather(agents: &[Client]) -> Vec<Channel> {
 
 /// Reads the next `count` messages, each of which comes soon.
 pub async fn hear(channel: &Channel, count: usize) -> Vec<Message> {
-    let (mut events, mut heard) = (channel.messages(), Vec::new());
+    let (mut events, mut heard) = (channel.events(), Vec::new());
     while heard.len() < count {
         let next = tokio::time::timeout(SOON, events.next()).await;
         let next = next.unwrap_or_else(|_| panic!("{} of {count} messages in time", heard.len()));
@@ -334,7 +334,7 @@ pub async fn hear(channel: &Channel, count: usize) -> Vec<Message> {
 
 /// Waits for an event.
 pub async fn expect(channel: &Channel, wanted: impl Fn(&Event) -> bool) -> Event {
-    let mut events = channel.messages();
+    let mut events = channel.events();
     let read = async {
         loop {
             let event = events.next().await.expect("open").expect("readable");

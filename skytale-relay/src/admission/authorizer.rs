@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use dashmap::DashMap;
 use skytale_core::{ChannelName, Principal, Verb};
-use skytale_store::Channels;
+use skytale_store::ChannelRegistry;
 
 /// Decides what principals may do on channels, in addition to their own permissions.
 ///
 /// It is asked once for each channel that a session uses, and again when the session presents another token.
 #[async_trait]
-pub trait Access: fmt::Debug + Send + Sync + 'static {
+pub trait Authorizer: fmt::Debug + Send + Sync + 'static {
     /// Tells whether a principal may do `verb` on `channel`.
     async fn allows(&self, principal: &Principal, verb: Verb, channel: &ChannelName) -> bool;
 
@@ -34,8 +34,8 @@ pub trait Access: fmt::Debug + Send + Sync + 'static {
 /// This holds for tokens that were made with an API key. What other tokens grant is left to their issuer, who has signed
 /// it. A channel that nobody has registered is refused as one that belongs to somebody else.
 #[derive(Debug)]
-pub struct AccountAccess {
-    channels: Arc<dyn Channels>,
+pub struct AccountAuthorizer {
+    channels: Arc<dyn ChannelRegistry>,
     known: DashMap<(Arc<str>, [u64; 3]), Instant>,
 }
 
@@ -45,9 +45,9 @@ const REMEMBERED: Duration = Duration::from_secs(2);
 /// How much is remembered at once.
 const MOST: usize = 65_536;
 
-impl AccountAccess {
+impl AccountAuthorizer {
     /// Makes it of where channels are registered.
-    pub fn new(channels: Arc<dyn Channels>) -> Self {
+    pub fn new(channels: Arc<dyn ChannelRegistry>) -> Self {
         Self { channels, known: DashMap::new() }
     }
 
@@ -72,7 +72,7 @@ impl AccountAccess {
 }
 
 #[async_trait]
-impl Access for AccountAccess {
+impl Authorizer for AccountAuthorizer {
     async fn allows(&self, principal: &Principal, _: Verb, channel: &ChannelName) -> bool {
         principal.key.is_none() || self.has_role(&principal.account, channel).await
     }

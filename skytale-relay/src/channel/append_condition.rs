@@ -5,16 +5,16 @@ use skytale_core::mls::{ContentType, MlsHeader};
 use skytale_core::{Envelope, MlsContent};
 use skytale_store::{GroupEpoch, GroupId, MessageId, Precondition};
 
-use crate::close_reason::Close;
+use crate::close_reason::CloseReason;
 
 /// What must hold for a group command, and by what its repetition is recognised.
 #[derive(Debug)]
-pub(crate) struct Order {
+pub(crate) struct AppendCondition {
     pub precondition: Precondition,
     pub message_id: Option<MessageId>,
 }
 
-impl Order {
+impl AppendCondition {
     /// Returns the epoch that the message was made in, where one is demanded.
     pub fn epoch(&self) -> Option<u64> {
         self.precondition.at().map(|at| at.epoch.0)
@@ -26,21 +26,21 @@ impl Order {
     /// commit is accepted from any epoch that is not past. A proposal, and a command of a group without MLS, is archived
     /// in order and advances nothing. Moderators send a command again while confirmations are missing; the hash of the
     /// MLS bytes tells a repetition from a rival.
-    pub fn read(envelope: &Envelope) -> Result<Self, Close> {
+    pub fn read(envelope: &Envelope) -> Result<Self, CloseReason> {
         let MlsContent::Present(message) = envelope.mls_content() else {
             return Ok(Self { precondition: Precondition::Any, message_id: None });
         };
         let message_id = Some(hash(message));
         match MlsHeader::read(message) {
             Some(MlsHeader::Framed { group, epoch, content: ContentType::Commit, .. }) => {
-                let group = GroupId::new(group.to_vec()).map_err(|_| Close::NotMls)?;
+                let group = GroupId::new(group.to_vec()).map_err(|_| CloseReason::NotMls)?;
                 let precondition = Precondition::AdvanceFrom(GroupEpoch { group, epoch });
                 Ok(Self { precondition, message_id })
             }
             Some(MlsHeader::Framed { content: ContentType::Proposal, .. }) => {
                 Ok(Self { precondition: Precondition::Any, message_id })
             }
-            _ => Err(Close::NotMls),
+            _ => Err(CloseReason::NotMls),
         }
     }
 }

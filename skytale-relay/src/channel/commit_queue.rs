@@ -15,8 +15,8 @@ use crate::refusal::Standing;
 /// While the first of them has its lease, the commits of all others are refused, so that nobody loses for ever. A member
 /// that commits alone never meets this.
 #[derive(Debug, Default)]
-pub(crate) struct Turns {
-    losers: VecDeque<Loser>,
+pub(crate) struct CommitQueue {
+    losers: VecDeque<Waiter>,
     /// Until when the first one may commit alone.
     lease: Option<Instant>,
     /// Where the last decision left the group.
@@ -25,7 +25,7 @@ pub(crate) struct Turns {
 
 /// A session that waits for its turn.
 #[derive(Debug)]
-struct Loser {
+struct Waiter {
     session: SessionId,
     outbox: Weak<Outbox>,
     /// When it last tried.
@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// The most sessions that wait; further ones take their chance.
 const LOSERS: usize = 1_024;
 
-impl Turns {
+impl CommitQueue {
     /// Returns how long another session's lease lasts at most; `None` where this one may commit.
     pub fn held_by_another(&mut self, session: SessionId, now: Instant) -> Option<Duration> {
         self.pass_over(now);
@@ -62,7 +62,7 @@ impl Turns {
             self.losers.retain(|loser| !loser.has_gone());
         }
         if self.losers.len() < LOSERS {
-            self.losers.push_back(Loser { session, outbox: Arc::downgrade(outbox), tried: now });
+            self.losers.push_back(Waiter { session, outbox: Arc::downgrade(outbox), tried: now });
             self.pass_over(now);
         }
     }
@@ -91,7 +91,7 @@ impl Turns {
     }
 }
 
-impl Loser {
+impl Waiter {
     fn has_gone(&self) -> bool {
         self.outbox.upgrade().is_none_or(|outbox| outbox.has_ended())
     }
@@ -100,41 +100,43 @@ impl Loser {
 impl Channel {
     /// Returns how long another session's turn to commit lasts at most; `None` where this one may commit.
     pub fn turn_of_another(&self, session: SessionId) -> Option<Duration> {
-        self.turns().held_by_another(session, Instant::now())
+        self.commit_queue().held_by_another(session, Instant::now())
     }
 
     /// Lets a session wait for its turn.
     pub fn await_turn(&self, outbox: &Arc<Outbox>) {
-        self.turns().join(outbox, Instant::now());
+        self.commit_queue().join(outbox, Instant::now());
     }
 
     /// Returns where the channel's group stands, as far as this process knows.
     pub fn standing(&self) -> Option<Standing> {
         let delivered = self.delivered();
-        self.turns().standing.map(|standing| Standing { last: standing.last.max(delivered), ..standing })
+        self.commit_queue()
+            .standing
+            .map(|standing| Standing { last: standing.last.max(delivered), ..standing })
     }
 
     pub(super) fn note_winner(&self, session: SessionId, standing: Standing) {
-        let mut turns = self.turns();
-        turns.standing = Some(standing);
-        turns.leave(session, Instant::now());
+        let mut commit_queue = self.commit_queue();
+        commit_queue.standing = Some(standing);
+        commit_queue.leave(session, Instant::now());
     }
 
     pub(super) fn note_loser(&self, outbox: &Arc<Outbox>, standing: Standing) {
-        let mut turns = self.turns();
-        turns.standing = Some(standing);
-        turns.join(outbox, Instant::now());
+        let mut commit_queue = self.commit_queue();
+        commit_queue.standing = Some(standing);
+        commit_queue.join(outbox, Instant::now());
     }
 
-    fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    fn commit_queue(&self) -> MutexGuard<'_, CommitQueue> {
+        self.commit_queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::close_reason::Close;
+    use crate::close_reason::CloseReason;
     use crate::limits::Limits;
 
     fn outbox() -> Arc<Outbox> {
@@ -143,42 +145,45 @@ mod tests {
 
     #[test]
     fn the_first_loser_commits_before_the_others() {
-        let (mut turns, now) = (Turns::default(), Instant::now());
+        let (mut commit_queue, now) = (CommitQueue::default(), Instant::now());
         let [first, second, third] = [outbox(), outbox(), outbox()];
-        assert_eq!(turns.held_by_another(first.session(), now), None, "nobody has lost");
-        turns.join(&first, now);
-        turns.join(&second, now);
-        assert_eq!(turns.held_by_another(first.session(), now), None);
+        assert_eq!(commit_queue.held_by_another(first.session(), now), None, "nobody has lost");
+        commit_queue.join(&first, now);
+        commit_queue.join(&second, now);
+        assert_eq!(commit_queue.held_by_another(first.session(), now), None);
         let later = now + Duration::from_millis(500);
         for other in [&second, &third] {
-            assert_eq!(turns.held_by_another(other.session(), later), Some(Duration::from_millis(1_500)));
+            assert_eq!(
+                commit_queue.held_by_another(other.session(), later),
+                Some(Duration::from_millis(1_500))
+            );
         }
-        turns.leave(first.session(), later);
-        assert_eq!(turns.held_by_another(second.session(), later), None);
-        assert_eq!(turns.held_by_another(first.session(), later), Some(LEASE));
-        turns.leave(second.session(), later);
-        assert_eq!(turns.held_by_another(third.session(), later), None, "nobody waits");
+        commit_queue.leave(first.session(), later);
+        assert_eq!(commit_queue.held_by_another(second.session(), later), None);
+        assert_eq!(commit_queue.held_by_another(first.session(), later), Some(LEASE));
+        commit_queue.leave(second.session(), later);
+        assert_eq!(commit_queue.held_by_another(third.session(), later), None, "nobody waits");
     }
 
     #[test]
     fn a_lease_ends_by_itself() {
-        let (mut turns, now) = (Turns::default(), Instant::now());
+        let (mut commit_queue, now) = (CommitQueue::default(), Instant::now());
         let [first, second, third] = [outbox(), outbox(), outbox()];
-        turns.join(&first, now);
-        turns.join(&second, now);
+        commit_queue.join(&first, now);
+        commit_queue.join(&second, now);
         let over = now + LEASE;
-        assert_eq!(turns.held_by_another(third.session(), over), Some(LEASE), "the second one's");
-        assert_eq!(turns.held_by_another(third.session(), over + LEASE), None);
+        assert_eq!(commit_queue.held_by_another(third.session(), over), Some(LEASE), "the second one's");
+        assert_eq!(commit_queue.held_by_another(third.session(), over + LEASE), None);
     }
 
     #[test]
     fn those_that_do_not_try_again_cost_little() {
-        let (mut turns, now) = (Turns::default(), Instant::now());
+        let (mut commit_queue, now) = (CommitQueue::default(), Instant::now());
         let losers: Vec<_> = (0..100).map(|_| outbox()).collect();
-        losers.iter().for_each(|loser| turns.join(loser, now));
+        losers.iter().for_each(|loser| commit_queue.join(loser, now));
         let committer = outbox();
         let (mut at, mut waited) = (now, Duration::ZERO);
-        while let Some(wait) = turns.held_by_another(committer.session(), at) {
+        while let Some(wait) = commit_queue.held_by_another(committer.session(), at) {
             (at, waited) = (at + wait, waited + wait);
         }
         assert_eq!(waited, PATIENCE, "two leases, not a hundred");
@@ -186,23 +191,23 @@ mod tests {
 
     #[test]
     fn a_session_that_ends_gives_up_its_turn() {
-        let (mut turns, now) = (Turns::default(), Instant::now());
+        let (mut commit_queue, now) = (CommitQueue::default(), Instant::now());
         let [first, second, third] = [outbox(), outbox(), outbox()];
         for loser in [&first, &second] {
-            turns.join(loser, now);
+            commit_queue.join(loser, now);
         }
-        first.close(Close::ByPeer);
+        first.close(CloseReason::ByPeer);
         let session = second.session();
         drop(second);
-        assert_eq!(turns.held_by_another(third.session(), now), None, "{session:?} has gone, too");
+        assert_eq!(commit_queue.held_by_another(third.session(), now), None, "{session:?} has gone, too");
     }
 
     #[test]
     fn no_more_wait_than_may() {
-        let (mut turns, now) = (Turns::default(), Instant::now());
+        let (mut commit_queue, now) = (CommitQueue::default(), Instant::now());
         let losers: Vec<_> = (0..LOSERS + 10).map(|_| outbox()).collect();
-        losers.iter().for_each(|loser| turns.join(loser, now));
-        losers.iter().for_each(|loser| turns.join(loser, now));
-        assert_eq!(turns.losers.len(), LOSERS);
+        losers.iter().for_each(|loser| commit_queue.join(loser, now));
+        losers.iter().for_each(|loser| commit_queue.join(loser, now));
+        assert_eq!(commit_queue.losers.len(), LOSERS);
     }
 }

@@ -35,17 +35,17 @@ pub(crate) struct Channel {
     /// Whose turn it is among those of whom one is enough.
     turn: AtomicUsize,
     /// Whose turn it is to commit.
-    turns: Mutex<commit_queue::Turns>,
+    commit_queue: Mutex<commit_queue::CommitQueue>,
     /// What the epoch has of proposals.
     proposals: Mutex<proposals::Proposals>,
     waiting: Mutex<sequencer::Waiting>,
     /// Who has a message to send again first.
-    held: send_fence::Held,
+    held: send_fence::SendFences,
     /// Told when so many wait that another append is worth its while.
     many_wait: Notify,
     appends: sequencer::Appends,
     /// Set where other relays share the channel.
-    membership: Option<replication::Membership>,
+    log_follower: Option<replication::LogFollower>,
 }
 
 impl Channel {
@@ -53,20 +53,20 @@ impl Channel {
         &self.name
     }
 
-    pub(crate) fn new(name: ChannelName, membership: Option<replication::Membership>) -> Self {
+    pub(crate) fn new(name: ChannelName, log_follower: Option<replication::LogFollower>) -> Self {
         Self {
             name,
             subscriptions: ArcSwap::default(),
             delivered: AtomicU64::new(0),
             begun: OnceCell::new(),
             turn: AtomicUsize::new(0),
-            turns: Mutex::default(),
+            commit_queue: Mutex::default(),
             proposals: Mutex::default(),
             waiting: Mutex::default(),
-            held: send_fence::Held::default(),
+            held: send_fence::SendFences::default(),
             many_wait: Notify::new(),
             appends: sequencer::Appends::default(),
-            membership,
+            log_follower,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use skytale_core::extension::{Code, Content};
-use skytale_store::{GroupEpoch, Outcome, StoreError};
+use skytale_store::{AppendOutcome, GroupEpoch, StoreError};
 
 use super::Channel;
 use super::sequencer::{Appending, Item};
@@ -83,7 +83,9 @@ impl Channel {
                 None => Ok(None),
             };
             match found {
-                Ok(Some(number)) => self.settle(vec![item], vec![Outcome::Repeated(number)], appending),
+                Ok(Some(number)) => {
+                    self.settle(vec![item], vec![AppendOutcome::Duplicate(number)], appending)
+                }
                 Ok(None) => item.refuse_proposal(limits),
                 Err(error) => self.refuse(vec![item], error, &appending.meter),
             }

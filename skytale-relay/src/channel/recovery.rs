@@ -21,13 +21,13 @@ impl Channel {
 
     /// Tells whether nobody was given the record with a number.
     pub(super) fn has_overlooked(&self, number: SequenceNumber) -> bool {
-        self.membership.is_none() && number > self.delivered()
+        self.log_follower.is_none() && number > self.delivered()
     }
 
     /// Lets everybody who is subscribed read in the archive what comes before a number and nobody was given.
     pub(super) fn recover_before(&self, number: SequenceNumber) {
         let missed = self.delivered().next();
-        if self.membership.is_none() && missed < number {
+        if self.log_follower.is_none() && missed < number {
             self.reach(SequenceNumber(number.0 - 1));
             self.let_lag(missed);
         }

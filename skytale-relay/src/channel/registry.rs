@@ -7,7 +7,7 @@ use dashmap::DashMap;
 use skytale_core::{ChannelName, SequenceNumber};
 use skytale_store::Topic;
 
-use super::replication::Membership;
+use super::replication::LogFollower;
 use super::subscription::Subscription;
 use super::{Channel, reread};
 use crate::admission::connect::ConnectError;
@@ -33,8 +33,8 @@ impl Registry {
 
     /// Returns the channel, for publishing.
     pub fn open(&self, name: &ChannelName) -> Arc<Channel> {
-        let membership = || self.cluster.get().cloned().map(Membership::new);
-        let make = || Arc::new(Channel::new(name.clone(), membership()));
+        let log_follower = || self.cluster.get().cloned().map(LogFollower::new);
+        let make = || Arc::new(Channel::new(name.clone(), log_follower()));
         self.channels.entry(name.components()).or_insert_with(make).clone()
     }
 

@@ -13,7 +13,7 @@ use crate::outbound::queue::SessionId;
 /// A native sender has many messages on their way. Were those after a failed one archived, its receivers would have to keep
 /// the keys of all between, which MLS does only for some.
 #[derive(Debug, Default)]
-pub(super) struct Held(Mutex<Vec<Hold>>);
+pub(super) struct SendFences(Mutex<Vec<Hold>>);
 
 #[derive(Debug)]
 struct Hold {
@@ -25,7 +25,7 @@ struct Hold {
 /// How long a session is held for a message that it may have given up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-impl Held {
+impl SendFences {
     /// Holds a session until it sends a message again, unless it is held for an earlier one.
     pub fn hold(&self, session: SessionId, first: MessageId) {
         let mut holds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,7 +52,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_session_is_held_until_it_repeats_the_first_message_or_gives_it_up() {
-        let (held, session, other) = (Held::default(), SessionId::next(), SessionId::next());
+        let (held, session, other) = (SendFences::default(), SessionId::next(), SessionId::next());
         let [first, second, third] = [1, 2, 3].map(|number| MessageId([number; 16]));
         held.hold(session, first);
         held.hold(session, second);

@@ -9,14 +9,14 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use skytale_core::Envelope;
-use skytale_store::{MessageId, NewRecord, Outcome, Precondition, Store, StoreError};
+use skytale_store::{AppendOutcome, MessageId, NewRecord, Precondition, Store, StoreError};
 use tokio::sync::{Notify, oneshot};
 
 use super::Channel;
-use super::append_condition::Order;
+use super::append_condition::AppendCondition;
 use super::proposals::ProposalLimits;
-use crate::close_reason::Close;
-use crate::limits::plan_quota::Counted;
+use crate::close_reason::CloseReason;
+use crate::limits::plan_quota::Reservation;
 use crate::outbound::queue::Outbox;
 use crate::refusal::{Standing, archived, refused};
 use crate::telemetry::Meter;
@@ -27,18 +27,18 @@ pub(crate) struct Item {
     pub envelope: Arc<Envelope>,
     pub publisher: Arc<Outbox>,
     /// What must hold; `None` for a message that only wants a number.
-    pub order: Option<Order>,
+    pub order: Option<AppendCondition>,
     /// The account whose use it counts in.
     pub account: Option<Arc<str>>,
     /// Counts it in the account's plan as long as it is not archived.
     #[expect(dead_code, reason = "held, not read")]
-    pub counted: Option<Counted>,
+    pub counted: Option<Reservation>,
     /// The number under which a native publisher is answered.
     pub request: Option<u64>,
     /// The account, for a native proposal, of which so many are allowed.
     pub proposer: Option<Arc<str>>,
     /// Told what became of the message.
-    pub done: Option<oneshot::Sender<Result<Outcome, StoreError>>>,
+    pub done: Option<oneshot::Sender<Result<AppendOutcome, StoreError>>>,
 }
 
 impl Item {
@@ -107,7 +107,7 @@ struct InFlight<'a>(&'a Appends);
 /// A batch with what became of it.
 struct Archived<'a> {
     batch: Vec<Item>,
-    outcome: Result<Vec<Outcome>, StoreError>,
+    outcome: Result<Vec<AppendOutcome>, StoreError>,
     _in_flight: InFlight<'a>,
 }
 
@@ -163,7 +163,7 @@ impl Channel {
     }
 
     async fn work(self: Arc<Self>, appending: Appending) {
-        let in_order = appending.store.keeps_call_order();
+        let in_order = appending.store.preserves_append_order();
         while let Some(mut batch) = self.next_batch() {
             if in_order && is_unconditional(batch.first()) {
                 self.append_several(batch, &appending).await;
@@ -258,13 +258,13 @@ impl Channel {
         if is_unconditional(waiting.items.front()) { waiting.take() } else { None }
     }
 
-    pub(super) fn settle(&self, batch: Vec<Item>, outcomes: Vec<Outcome>, appending: &Appending) {
+    pub(super) fn settle(&self, batch: Vec<Item>, outcomes: Vec<AppendOutcome>, appending: &Appending) {
         let (meter, durability) = (&appending.meter, appending.store.durability());
         let mut delivered = 0;
         for (item, outcome) in batch.into_iter().zip(outcomes) {
             let from = item.publisher.session();
             let number = outcome.sequence();
-            let is_new = matches!(outcome, Outcome::Fresh(_)) || self.has_overlooked(number);
+            let is_new = matches!(outcome, AppendOutcome::Appended(_)) || self.has_overlooked(number);
             if let (true, Some(made_in)) = (is_new, item.commits_in()) {
                 // Noted before anybody can know of it, so that who commits next meets no turn that is over.
                 self.note_winner(from, Standing { epoch: made_in + 1, winner: number, last: number });
@@ -278,7 +278,7 @@ impl Channel {
                 1
             };
             if let Some(request) = item.request {
-                let repeated = matches!(outcome, Outcome::Repeated(_));
+                let repeated = matches!(outcome, AppendOutcome::Duplicate(_));
                 item.publisher.answer(request, archived(number, repeated, durability));
             }
             if sessions == 0 {
@@ -305,7 +305,7 @@ impl Channel {
                 self.note_loser(&item.publisher, standing);
             }
             if let Some(request) = item.request {
-                let made_in = item.order.as_ref().and_then(Order::epoch);
+                let made_in = item.order.as_ref().and_then(AppendCondition::epoch);
                 item.publisher.answer(request, refused(&error, made_in));
             }
             if let (false, Some(id)) = (conflict, item.in_turn()) {
@@ -317,7 +317,7 @@ impl Channel {
         } else {
             tracing::error!(error = &error as &dyn std::error::Error, "messages could not be archived");
             let slim = batch.iter().filter(|item| item.request.is_none());
-            slim.for_each(|item| item.publisher.close(Close::ArchiveUnavailable));
+            slim.for_each(|item| item.publisher.close(CloseReason::ArchiveUnavailable));
         }
         let mut error = Some(error);
         for done in batch.into_iter().filter_map(|item| item.done) {

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use skytale_core::{Name, SequenceNumber};
 
-use crate::session::replay_cursors::Subscriber;
+use crate::session::replay_cursors::CursorOwner;
 
 /// What one relay sends to others.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Letter {
+pub(super) enum ClusterMessage {
     /// A message for their subscribers, once these have been given the channel's record `after`.
     Forward { after: SequenceNumber, number: Option<SequenceNumber>, frame: Bytes },
     /// A frame of the relay's own for native agents.
     Tell(Bytes),
     /// How far an agent that went away had got.
-    Position(Subscriber, SequenceNumber),
+    Position(CursorOwner, SequenceNumber),
     /// That an agent is back, so that what others knew of it is out of date.
-    Returned(Subscriber),
+    Returned(CursorOwner),
 }
 
 const FORWARD: u8 = 1;
@@ -25,7 +25,7 @@ const TELL: u8 = 2;
 const POSITION: u8 = 3;
 const RETURNED: u8 = 4;
 
-impl Letter {
+impl ClusterMessage {
     pub fn encode(&self) -> Bytes {
         let mut bytes = BytesMut::new();
         match self {
@@ -72,16 +72,16 @@ impl Letter {
     }
 }
 
-fn put_subscriber(subscriber: &Subscriber, bytes: &mut BytesMut) {
+fn put_subscriber(subscriber: &CursorOwner, bytes: &mut BytesMut) {
     put_name(&subscriber.source, bytes);
     put_name(&subscriber.destination, bytes);
     bytes.put_slice(subscriber.account.as_bytes());
 }
 
-fn subscriber(mut bytes: Bytes) -> Option<Subscriber> {
+fn subscriber(mut bytes: Bytes) -> Option<CursorOwner> {
     let (source, destination) = (name(&mut bytes)?, name(&mut bytes)?);
     let account = Arc::from(std::str::from_utf8(&bytes).ok()?);
-    Some(Subscriber { account, source, destination })
+    Some(CursorOwner { account, source, destination })
 }
 
 fn put_name(name: &Name, bytes: &mut BytesMut) {
@@ -108,23 +108,23 @@ mod tests {
     fn letters_come_back_as_they_were() {
         let source = Name { components: [1, 2, 3], id: Some(u128::MAX) };
         let destination = Name { components: [4, 5, 6], id: None };
-        let subscriber = Subscriber { account: "acme".into(), source, destination };
+        let subscriber = CursorOwner { account: "acme".into(), source, destination };
         let letters = [
-            Letter::Forward { after: SequenceNumber(7), number: None, frame: "frame".into() },
-            Letter::Forward {
+            ClusterMessage::Forward { after: SequenceNumber(7), number: None, frame: "frame".into() },
+            ClusterMessage::Forward {
                 after: SequenceNumber(7),
                 number: Some(SequenceNumber(8)),
                 frame: Bytes::new(),
             },
-            Letter::Tell("frame".into()),
-            Letter::Position(subscriber.clone(), SequenceNumber(9)),
-            Letter::Returned(subscriber),
+            ClusterMessage::Tell("frame".into()),
+            ClusterMessage::Position(subscriber.clone(), SequenceNumber(9)),
+            ClusterMessage::Returned(subscriber),
         ];
         for letter in letters {
             let bytes = letter.encode();
-            assert_eq!(Letter::decode(bytes.clone()), Some(letter));
+            assert_eq!(ClusterMessage::decode(bytes.clone()), Some(letter));
             for length in 0..bytes.len().min(8) {
-                assert_eq!(Letter::decode(bytes.slice(1..length.max(1))), None, "no letter");
+                assert_eq!(ClusterMessage::decode(bytes.slice(1..length.max(1))), None, "no letter");
             }
         }
     }

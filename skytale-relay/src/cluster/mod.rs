@@ -13,27 +13,27 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use futures::StreamExt;
 use skytale_core::{ChannelName, Dialect, Envelope, SequenceNumber};
-use skytale_store::{Backplane, Parcel, Reach, StoreError, Topic};
+use skytale_store::{Backplane, BackplaneMessage, Delivery, StoreError, Topic};
 
 use crate::channel::registry::Registry;
-use crate::session::replay_cursors::{Cursors, Subscriber};
+use crate::session::replay_cursors::{CursorOwner, ReplayCursors};
 use crate::telemetry::Meter;
-use message::Letter;
-use sender::Outgoing;
-use topic_interest::Interest;
+use message::ClusterMessage;
+use sender::ClusterSender;
+use topic_interest::TopicInterest;
 
 /// A relay's way to the others.
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
-    outgoing: Outgoing,
-    interest: Interest,
+    outgoing: ClusterSender,
+    interest: TopicInterest,
 }
 
 /// What a relay that hears from others does it to.
 #[derive(Debug)]
 struct Here {
     registry: Weak<Registry>,
-    cursors: Weak<Cursors>,
+    cursors: Weak<ReplayCursors>,
     meter: Meter,
 }
 
@@ -45,7 +45,7 @@ impl Cluster {
     pub fn join(
         backplane: Arc<dyn Backplane>,
         registry: &Arc<Registry>,
-        cursors: &Arc<Cursors>,
+        cursors: &Arc<ReplayCursors>,
         meter: Meter,
     ) -> Self {
         let here = Here {
@@ -54,9 +54,9 @@ impl Cluster {
             meter: meter.clone(),
         };
         tokio::spawn(here.hear(backplane.received()));
-        let interest = Interest::start(backplane.clone());
+        let interest = TopicInterest::start(backplane.clone());
         tokio::spawn(interest.clone().keep(EVERY_RELAY));
-        Self { outgoing: Outgoing::start(backplane, meter), interest }
+        Self { outgoing: ClusterSender::start(backplane, meter), interest }
     }
 
     /// Hears what others send to a subscriber, from when it returns on.
@@ -88,7 +88,7 @@ impl Cluster {
     /// Sends a message that is not archived (or was, under `number`) to the subscribers of other relays.
     pub fn forward(
         &self,
-        reach: Reach,
+        reach: Delivery,
         envelope: &Envelope,
         number: Option<SequenceNumber>,
         after: SequenceNumber,
@@ -97,14 +97,14 @@ impl Cluster {
         let name = publish.header.destination.name;
         let topic = Topic { channel: name.components, dialect: envelope.dialect(), instance: name.id };
         let frame = Bytes::clone(envelope.frame());
-        self.outgoing.send(topic, reach, Letter::Forward { after, number, frame }.encode());
+        self.outgoing.send(topic, reach, ClusterMessage::Forward { after, number, frame }.encode());
     }
 
     /// Sends a frame of the relay's own to the native agents that other relays have under a name.
     pub fn tell(&self, name: &ChannelName, frame: &Bytes) {
         for dialect in [Dialect::Slim1, Dialect::Slim3] {
             let topic = Topic { channel: name.components(), dialect, instance: None };
-            self.outgoing.send(topic, Reach::All, Letter::Tell(frame.clone()).encode());
+            self.outgoing.send(topic, Delivery::All, ClusterMessage::Tell(frame.clone()).encode());
         }
     }
 
@@ -114,30 +114,34 @@ impl Cluster {
     }
 
     /// Lets the other relays know how far an agent that went away had got.
-    pub fn hand_over(&self, subscriber: Subscriber, position: SequenceNumber) {
-        self.outgoing.send(EVERY_RELAY, Reach::All, Letter::Position(subscriber, position).encode());
+    pub fn hand_over(&self, subscriber: CursorOwner, position: SequenceNumber) {
+        self.outgoing.send(
+            EVERY_RELAY,
+            Delivery::All,
+            ClusterMessage::Position(subscriber, position).encode(),
+        );
     }
 
     /// Lets the other relays forget how far an agent had got, which is here now.
-    pub fn has_returned(&self, subscriber: Subscriber) {
-        self.outgoing.send(EVERY_RELAY, Reach::All, Letter::Returned(subscriber).encode());
+    pub fn has_returned(&self, subscriber: CursorOwner) {
+        self.outgoing.send(EVERY_RELAY, Delivery::All, ClusterMessage::Returned(subscriber).encode());
     }
 }
 
 impl Here {
-    async fn hear(self, mut parcels: futures::stream::BoxStream<'static, Parcel>) {
+    async fn hear(self, mut parcels: futures::stream::BoxStream<'static, BackplaneMessage>) {
         while let Some(parcel) = parcels.next().await {
             let (Some(registry), Some(cursors)) = (self.registry.upgrade(), self.cursors.upgrade()) else {
                 return;
             };
             self.meter.parcels_received.increment(1);
-            match Letter::decode(parcel.body) {
-                Some(Letter::Forward { after, number, frame }) => {
+            match ClusterMessage::decode(parcel.body) {
+                Some(ClusterMessage::Forward { after, number, frame }) => {
                     registry.arrive(parcel.topic, after, number, frame);
                 }
-                Some(Letter::Tell(frame)) => registry.tell_here(parcel.topic.channel, &frame),
-                Some(Letter::Position(subscriber, position)) => cursors.keep(subscriber, position),
-                Some(Letter::Returned(subscriber)) => drop(cursors.take(&subscriber)),
+                Some(ClusterMessage::Tell(frame)) => registry.tell_here(parcel.topic.channel, &frame),
+                Some(ClusterMessage::Position(subscriber, position)) => cursors.keep(subscriber, position),
+                Some(ClusterMessage::Returned(subscriber)) => drop(cursors.take(&subscriber)),
                 None => tracing::warn!(topic = %parcel.topic, "another relay sent what cannot be read"),
             }
         }

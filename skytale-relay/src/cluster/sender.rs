@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skytale_store::{Backplane, Reach, Topic};
+use skytale_store::{Backplane, Delivery, Topic};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::telemetry::Meter;
 
 /// The bounded queue to the backplane. Offering never waits.
 #[derive(Clone, Debug)]
-pub(super) struct Outgoing {
+pub(super) struct ClusterSender {
     backplane: Arc<dyn Backplane>,
     parcels: mpsc::Sender<Waiting>,
     room: Arc<Semaphore>,
@@ -21,7 +21,7 @@ pub(super) struct Outgoing {
 #[derive(Debug)]
 struct Waiting {
     topic: Topic,
-    reach: Reach,
+    reach: Delivery,
     body: Bytes,
     _room: OwnedSemaphorePermit,
 }
@@ -31,7 +31,7 @@ struct Waiting {
 const PARCELS: usize = 16_384;
 const BYTES: u32 = 64 * 1024 * 1024;
 
-impl Outgoing {
+impl ClusterSender {
     pub fn start(backplane: Arc<dyn Backplane>, meter: Meter) -> Self {
         let (parcels, mut queue) = mpsc::channel::<Waiting>(PARCELS);
         let room = Arc::new(Semaphore::new(BYTES as usize));
@@ -62,7 +62,7 @@ impl Outgoing {
         }
     }
 
-    pub fn send(&self, topic: Topic, reach: Reach, body: Bytes) {
+    pub fn send(&self, topic: Topic, reach: Delivery, body: Bytes) {
         let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(bytes).ok();
         let waiting = room.map(|room| Waiting { topic, reach, body, _room: room });
@@ -88,9 +88,9 @@ mod tests {
         let topic = Topic { channel: [1; 3], dialect: Dialect::Slim3, instance: None };
         other.listen(topic).await.expect("listens");
         let mut received = other.received();
-        let outgoing = Outgoing::start(Arc::new(here), Meter::new());
+        let outgoing = ClusterSender::start(Arc::new(here), Meter::new());
         for number in 0..100u8 {
-            outgoing.send(topic, Reach::All, Bytes::copy_from_slice(&[number]));
+            outgoing.send(topic, Delivery::All, Bytes::copy_from_slice(&[number]));
         }
         outgoing.flush().await;
         for number in 0..100 {

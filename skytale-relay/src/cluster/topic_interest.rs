@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Counts who wants a topic. One task tells the backplane, so that a topic's changes keep their order.
 #[derive(Clone, Debug)]
-pub(super) struct Interest {
+pub(super) struct TopicInterest {
     changes: mpsc::UnboundedSender<Change>,
 }
 
@@ -22,7 +22,7 @@ enum Change {
     Remove(Topic),
 }
 
-impl Interest {
+impl TopicInterest {
     pub fn start(backplane: Arc<dyn Backplane>) -> Self {
         let (changes, mut queue) = mpsc::unbounded_channel();
         tokio::spawn(async move {

@@ -14,7 +14,7 @@ use tonic::service::Routes;
 use tower::Service;
 
 use super::listener::{Connection, ConnectionLimits};
-use super::repolling::{Settled, SettledExecutor};
+use super::repolling::{RepollingTask, SettledExecutor};
 
 /// How long a peer may take to answer a probe.
 const PROBE_TIME: Duration = Duration::from_secs(20);
@@ -33,7 +33,7 @@ pub(super) async fn serve(
             () = ended.cancelled() => break,
             Some(connection) = connections.recv() => {
                 let one = serve_one(http.clone(), connection, routes.clone(), ended.clone());
-                serving.spawn(Settled::new(one));
+                serving.spawn(RepollingTask::new(one));
             }
             Some(_) = serving.join_next() => {}
         }

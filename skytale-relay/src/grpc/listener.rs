@@ -92,7 +92,7 @@ impl Listener {
     /// Accepts until `stop`, and then closes the listening socket at once, which ends the task.
     pub(super) fn accept(self, stop: CancellationToken) -> (mpsc::Receiver<Connection>, JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(64);
-        let door = Door {
+        let door = ConnectionGate {
             connections: Arc::new(Semaphore::new(self.limits.connections)),
             unauthenticated: Arc::new(Semaphore::new(self.limits.unauthenticated)),
             authentication_time: self.limits.authentication_time,
@@ -128,7 +128,7 @@ async fn pause_after(error: &io::Error) {
 }
 
 /// Lets connections in, as long as there is room.
-struct Door {
+struct ConnectionGate {
     connections: Arc<Semaphore>,
     unauthenticated: Arc<Semaphore>,
     authentication_time: Duration,
@@ -136,7 +136,7 @@ struct Door {
     sender: mpsc::Sender<Connection>,
 }
 
-impl Door {
+impl ConnectionGate {
     /// Takes the connection in, or drops it: before HTTP/2 there is no way to say why.
     fn admit(&self, stream: TcpStream, address: SocketAddr) {
         let (Ok(connection), Ok(unauthenticated)) =

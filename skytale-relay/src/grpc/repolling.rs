@@ -15,13 +15,13 @@ use hyper::rt::Executor;
 /// A body of HTTP/2 wakes its own task with each piece that it sends. The runtime takes a task that woke itself for one
 /// that gives way: it puts the task at the end of a queue and wakes a second thread to look for work there, which costs
 /// more than sending the piece did.
-pub(super) struct Settled<F> {
+pub(super) struct RepollingTask<F> {
     future: Pin<Box<F>>,
     turn: Arc<Turn>,
     waker: Waker,
 }
 
-/// Spawns futures that are [`Settled`].
+/// Spawns futures that are [`RepollingTask`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SettledExecutor;
 
@@ -42,14 +42,14 @@ const WOKEN: u8 = 2;
 /// How often a future is polled in its task's turn; then other tasks have theirs.
 const POLLS: usize = 4;
 
-impl<F> Settled<F> {
+impl<F> RepollingTask<F> {
     pub fn new(future: F) -> Self {
         let turn = Arc::<Turn>::default();
         Self { future: Box::pin(future), waker: turn.clone().into(), turn }
     }
 }
 
-impl<F: Future> Future for Settled<F> {
+impl<F: Future> Future for RepollingTask<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -71,7 +71,7 @@ impl<F: Future> Future for Settled<F> {
     }
 }
 
-impl<F> fmt::Debug for Settled<F> {
+impl<F> fmt::Debug for RepollingTask<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settled").field("turn", &self.turn).finish_non_exhaustive()
     }
@@ -94,7 +94,7 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        tokio::spawn(Settled::new(future));
+        tokio::spawn(RepollingTask::new(future));
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
         })
     }
 
-    fn poll_once(settled: &mut Settled<impl Future<Output = ()>>) -> (Poll<()>, usize) {
+    fn poll_once(settled: &mut RepollingTask<impl Future<Output = ()>>) -> (Poll<()>, usize) {
         let wakes = Arc::<Wakes>::default();
         let polled = Pin::new(settled).poll(&mut Context::from_waker(&wakes.clone().into()));
         (polled, wakes.0.load(Ordering::Relaxed))
@@ -134,13 +134,13 @@ mod tests {
 
     #[test]
     fn what_wakes_itself_goes_on_at_once() {
-        let mut settled = Settled::new(restless(POLLS - 1));
+        let mut settled = RepollingTask::new(restless(POLLS - 1));
         assert_eq!(poll_once(&mut settled), (Poll::Ready(()), 0));
     }
 
     #[test]
     fn what_never_settles_gives_way() {
-        let mut settled = Settled::new(restless(POLLS + 1));
+        let mut settled = RepollingTask::new(restless(POLLS + 1));
         assert_eq!(poll_once(&mut settled), (Poll::Pending, 1));
         assert_eq!(poll_once(&mut settled), (Poll::Ready(()), 0));
     }
@@ -148,7 +148,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn wakes_from_elsewhere_are_heard() {
         let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
-        let reading = tokio::spawn(Settled::new(async move {
+        let reading = tokio::spawn(RepollingTask::new(async move {
             let mut count = 0;
             while receiver.recv().await.is_some() {
                 count += 1;

@@ -4,29 +4,29 @@ use tonic::{Code, Status};
 
 use crate::admission::AuthError;
 use crate::admission::connect::ConnectError;
-use crate::close_reason::Close;
+use crate::close_reason::CloseReason;
 
 /// Makes the status a stream ends with.
 ///
 /// The codes are chosen by what SLIM clients do: they connect again after OK, UNAVAILABLE and UNAUTHENTICATED, and give
 /// up after PERMISSION_DENIED.
-pub(super) fn of_close(close: &Close) -> Status {
+pub(super) fn of_close(close: &CloseReason) -> Status {
     let code = match close {
-        Close::ByPeer => Code::Ok,
-        Close::Transport(_) => Code::Cancelled,
-        Close::Frame(_)
-        | Close::FrameTooLong { .. }
-        | Close::Integrity(_)
-        | Close::WrongTag
-        | Close::NotMls => Code::InvalidArgument,
-        Close::Forbidden { .. } => Code::PermissionDenied,
-        Close::PublishRate { .. } | Close::QuotaExceeded { .. } => Code::ResourceExhausted,
-        Close::CommitRefused { .. } => Code::Aborted,
-        Close::Expired | Close::Revoked => Code::Unauthenticated,
-        Close::SlowConsumer { .. }
-        | Close::Stalled { .. }
-        | Close::ArchiveUnavailable
-        | Close::Draining { .. } => Code::Unavailable,
+        CloseReason::ByPeer => Code::Ok,
+        CloseReason::Transport(_) => Code::Cancelled,
+        CloseReason::Frame(_)
+        | CloseReason::FrameTooLong { .. }
+        | CloseReason::Integrity(_)
+        | CloseReason::WrongTag
+        | CloseReason::NotMls => Code::InvalidArgument,
+        CloseReason::Forbidden { .. } => Code::PermissionDenied,
+        CloseReason::PublishRate { .. } | CloseReason::QuotaExceeded { .. } => Code::ResourceExhausted,
+        CloseReason::CommitRefused { .. } => Code::Aborted,
+        CloseReason::Expired | CloseReason::Revoked => Code::Unauthenticated,
+        CloseReason::SlowConsumer { .. }
+        | CloseReason::Stalled { .. }
+        | CloseReason::ArchiveUnavailable
+        | CloseReason::Draining { .. } => Code::Unavailable,
     };
     Status::new(code, close.to_string())
 }
@@ -42,9 +42,9 @@ pub(super) fn of_refusal(error: &ConnectError) -> Status {
 }
 
 /// Reads what the transport says of a stream that broke.
-pub(super) fn to_close(status: &Status, frame_bytes: usize) -> Close {
+pub(super) fn to_close(status: &Status, frame_bytes: usize) -> CloseReason {
     match status.code() {
-        Code::OutOfRange => Close::FrameTooLong { allowed: frame_bytes },
-        _ => Close::Transport(status.message().to_owned()),
+        Code::OutOfRange => CloseReason::FrameTooLong { allowed: frame_bytes },
+        _ => CloseReason::Transport(status.message().to_owned()),
     }
 }

@@ -9,15 +9,15 @@ use tokio::time::Instant;
 
 /// When accounts last joined which channels. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Joins(Arc<DashMap<Joining, Instant>>);
+pub(crate) struct ExternalJoins(Arc<DashMap<Joining, Instant>>);
 
 /// An account and a channel.
 type Joining = (Arc<str>, [u64; 3]);
 
 /// The one join of an account, a channel and a minute; given back when dropped, unless it was used.
 #[derive(Debug)]
-pub(crate) struct Ticket {
-    joins: Joins,
+pub(crate) struct JoinPermit {
+    joins: ExternalJoins,
     joining: Joining,
     used: bool,
 }
@@ -28,9 +28,9 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// The number of joins at which those that are too long ago to count are forgotten.
 const FORGET_AT: usize = 10_000;
 
-impl Joins {
+impl ExternalJoins {
     /// Takes an account's join of a channel, or returns how long it has to wait.
-    pub fn take(&self, account: Arc<str>, channel: [u64; 3], now: Instant) -> Result<Ticket, Duration> {
+    pub fn take(&self, account: Arc<str>, channel: [u64; 3], now: Instant) -> Result<JoinPermit, Duration> {
         if self.0.len() > FORGET_AT {
             self.0.retain(|_, last| *last + INTERVAL > now);
         }
@@ -42,18 +42,18 @@ impl Joins {
             },
             Entry::Vacant(vacant) => drop(vacant.insert(now)),
         }
-        Ok(Ticket { joins: self.clone(), joining, used: false })
+        Ok(JoinPermit { joins: self.clone(), joining, used: false })
     }
 }
 
-impl Ticket {
+impl JoinPermit {
     /// Keeps the ticket: the join was accepted.
     pub fn used(mut self) {
         self.used = true;
     }
 }
 
-impl Drop for Ticket {
+impl Drop for JoinPermit {
     fn drop(&mut self) {
         if !self.used {
             self.joins.0.remove(&self.joining);
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn an_account_joins_a_channel_once_a_minute() {
-        let (joins, start) = (Joins::default(), Instant::now());
+        let (joins, start) = (ExternalJoins::default(), Instant::now());
         let take = |account: &str, channel: u64, seconds: u64| {
             joins.take(account.into(), [channel; 3], start + Duration::from_secs(seconds))
         };

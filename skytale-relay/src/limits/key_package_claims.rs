@@ -12,7 +12,7 @@ use super::Limits;
 
 /// Counts what was claimed, by the agents whose they are and the accounts that claimed them.
 #[derive(Debug)]
-pub(crate) struct Claims {
+pub(crate) struct KeyPackageClaims {
     of_account: DefaultKeyedRateLimiter<(Arc<str>, ChannelName)>,
     of_agent: DefaultKeyedRateLimiter<ChannelName>,
     swept: Mutex<Instant>,
@@ -29,7 +29,7 @@ pub(crate) struct TooMany {
 /// How often agents are forgotten of which all may be claimed again.
 const SWEEP: Duration = Duration::from_secs(30);
 
-impl Claims {
+impl KeyPackageClaims {
     pub fn new(limits: &Limits) -> Self {
         let quota =
             |count: u32, of: fn(NonZeroU32) -> Quota| of(NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN));

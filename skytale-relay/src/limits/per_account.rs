@@ -10,7 +10,7 @@ use crate::admission::connect::ConnectError;
 
 /// What all accounts hold.
 #[derive(Debug, Default)]
-pub(crate) struct Quotas {
+pub(crate) struct SessionQuotas {
     sessions: Arc<AtomicUsize>,
     accounts: DashMap<Arc<str>, Arc<Held>>,
 }
@@ -24,7 +24,7 @@ struct Held {
 
 /// One admitted session's share; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub(crate) struct SessionPermit {
     sessions: Arc<AtomicUsize>,
     account: Arc<Held>,
     subscriptions: usize,
@@ -34,14 +34,14 @@ pub(crate) struct Share {
 /// The number of accounts at which those that hold nothing are forgotten.
 const FORGET_AT: usize = 10_000;
 
-impl Quotas {
+impl SessionQuotas {
     /// Returns how many sessions there are.
     pub fn sessions(&self) -> usize {
         self.sessions.load(Ordering::Relaxed)
     }
 
     /// Admits a session of an account.
-    pub fn admit(&self, account: &Arc<str>, limits: &Limits) -> Result<Share, ConnectError> {
+    pub fn admit(&self, account: &Arc<str>, limits: &Limits) -> Result<SessionPermit, ConnectError> {
         if self.accounts.len() > FORGET_AT {
             self.accounts.retain(|_, held| Arc::strong_count(held) > 1);
         }
@@ -53,11 +53,11 @@ impl Quotas {
         }
         let sessions = self.sessions.clone();
         let allowed_subscriptions = limits.subscriptions_per_principal;
-        Ok(Share { sessions, account: held, subscriptions: 0, allowed_subscriptions })
+        Ok(SessionPermit { sessions, account: held, subscriptions: 0, allowed_subscriptions })
     }
 }
 
-impl Share {
+impl SessionPermit {
     /// Takes one more subscription of the account.
     pub fn subscribe(&mut self) -> Result<(), ConnectError> {
         take(&self.account.subscriptions, self.allowed_subscriptions, "subscriptions of this account")?;
@@ -72,7 +72,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for SessionPermit {
     fn drop(&mut self) {
         self.account.subscriptions.fetch_sub(self.subscriptions, Ordering::Relaxed);
         self.account.sessions.fetch_sub(1, Ordering::Relaxed);

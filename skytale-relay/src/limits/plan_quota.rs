@@ -17,12 +17,12 @@ use skytale_store::{Day, Usage};
 pub struct PlanLimits {
     usage: Arc<dyn Usage>,
     plans: HashMap<String, u64>,
-    balances: DashMap<Arc<str>, Arc<Balance>>,
+    balances: DashMap<Arc<str>, Arc<AccountQuota>>,
 }
 
 /// What an account has sent in a month, as far as this relay knows.
 #[derive(Debug)]
-pub(crate) struct Balance {
+pub(crate) struct AccountQuota {
     account: Arc<str>,
     allowed: u64,
     sent: AtomicU64,
@@ -33,9 +33,9 @@ pub(crate) struct Balance {
 
 /// A message that an account's plan allowed, until the archive counts it.
 #[derive(Debug)]
-pub(crate) struct Counted(Arc<AtomicU64>);
+pub(crate) struct Reservation(Arc<AtomicU64>);
 
-impl Drop for Counted {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -76,7 +76,7 @@ impl PlanLimits {
     }
 
     /// Returns the balance of a principal's account; `None` where its plan has no limit.
-    pub(crate) fn balance(&self, principal: &Principal) -> Option<Arc<Balance>> {
+    pub(crate) fn balance(&self, principal: &Principal) -> Option<Arc<AccountQuota>> {
         let allowed = *self.plans.get(&**principal.plan.as_ref()?)?;
         if self.balances.len() > FORGET_AT {
             self.balances.retain(|_, balance| Arc::strong_count(balance) > 1);
@@ -84,7 +84,7 @@ impl PlanLimits {
         let mut balance = self.balances.entry(principal.account.clone()).or_insert_with(|| {
             let state = Mutex::new(State { counted: None, resets_at: UNIX_EPOCH });
             let (account, sent, on_the_way) = (principal.account.clone(), AtomicU64::new(0), Arc::default());
-            Arc::new(Balance { account, allowed, sent, on_the_way, state })
+            Arc::new(AccountQuota { account, allowed, sent, on_the_way, state })
         });
         if balance.allowed != allowed {
             *balance = Arc::new(balance.with_another_plan(allowed));
@@ -93,7 +93,7 @@ impl PlanLimits {
     }
 
     /// Counts a message that is about to be sent.
-    pub(crate) async fn take(&self, balance: &Balance) -> Result<Counted, Exceeded> {
+    pub(crate) async fn take(&self, balance: &AccountQuota) -> Result<Reservation, Exceeded> {
         let counted = balance.begin();
         let state = *balance.state();
         let sent = balance.sent.fetch_add(1, Ordering::Relaxed) + 1;
@@ -111,7 +111,7 @@ impl PlanLimits {
     }
 
     /// Reads how many messages the archive has counted, and counts those that are on their way to it.
-    async fn count(&self, balance: &Balance) -> Option<(u64, SystemTime)> {
+    async fn count(&self, balance: &AccountQuota) -> Option<(u64, SystemTime)> {
         let now = SystemTime::now();
         let (first, next) = month(Day::of(now));
         let days = self.usage.usage(&balance.account, first, Day(next.0 - 1)).await;
@@ -129,16 +129,16 @@ impl PlanLimits {
     }
 }
 
-impl Balance {
+impl AccountQuota {
     fn with_another_plan(&self, allowed: u64) -> Self {
         let sent = AtomicU64::new(self.sent.load(Ordering::Relaxed));
         let (account, on_the_way) = (self.account.clone(), self.on_the_way.clone());
         Self { account, allowed, sent, on_the_way, state: Mutex::new(*self.state()) }
     }
 
-    fn begin(&self) -> Counted {
+    fn begin(&self) -> Reservation {
         self.on_the_way.fetch_add(1, Ordering::Relaxed);
-        Counted(self.on_the_way.clone())
+        Reservation(self.on_the_way.clone())
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

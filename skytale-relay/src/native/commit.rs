@@ -4,13 +4,13 @@ use bytes::Bytes;
 use futures::StreamExt;
 use skytale_core::extension::{Code, Content, Extension, MAX_GROUP_INFO, Missed, Submit, WelcomeWaits};
 use skytale_core::{ChannelName, Envelope, SequenceNumber, Verb};
-use skytale_store::{Bundle, MessageId, Outcome, StoreError};
+use skytale_store::{AppendOutcome, CommitAttachments, MessageId, StoreError};
 use tokio::time::Instant;
 
 use super::{Native, Submission};
 use crate::channel::Channel;
-use crate::close_reason::Close;
-use crate::limits::external_joins::Ticket;
+use crate::close_reason::CloseReason;
+use crate::limits::external_joins::JoinPermit;
 use crate::refusal::{Refusal, archived};
 
 /// The most bytes of missed messages in a refusal.
@@ -30,7 +30,7 @@ impl Native<'_> {
         let applied = SequenceNumber(submit.applied);
         let made_in = order.epoch();
         let commit = order.message_id.ok_or_else(Refusal::invalid)?;
-        let lane = self.publishing.channel(&envelope, verb).await?;
+        let lane = self.publisher.channel(&envelope, verb).await?;
         let is_repeated = self.is_archived(&channel, commit).await?;
         let ticket = match self.admit(&lane, verb, applied) {
             Ok(ticket) => ticket,
@@ -51,8 +51,8 @@ impl Native<'_> {
         if brings && !is_repeated {
             directory.deposit(bundle).await?;
         }
-        let decided = self.publishing.commit_native(&lane, envelope, order).await?;
-        if let (Some(ticket), Ok(Outcome::Fresh(_))) = (ticket, &decided) {
+        let decided = self.publisher.commit_native(&lane, envelope, order).await?;
+        if let (Some(ticket), Ok(AppendOutcome::Appended(_))) = (ticket, &decided) {
             ticket.used();
         }
         let lost = matches!(decided, Err(StoreError::Conflict { .. } | StoreError::OtherGroup));
@@ -63,7 +63,7 @@ impl Native<'_> {
         match decided {
             Ok(outcome) => {
                 agents.iter().for_each(|agent| self.tell_of_welcome(agent));
-                let repeated = matches!(outcome, Outcome::Repeated(_));
+                let repeated = matches!(outcome, AppendOutcome::Duplicate(_));
                 let durability = self.context.relay.appending.store.durability();
                 Ok(archived(outcome.sequence(), repeated, durability))
             }
@@ -72,7 +72,12 @@ impl Native<'_> {
     }
 
     /// Lets a commit in whose turn it is; with a ticket, if it joins.
-    fn admit(&self, lane: &Channel, verb: Verb, applied: SequenceNumber) -> Result<Option<Ticket>, Refusal> {
+    fn admit(
+        &self,
+        lane: &Channel,
+        verb: Verb,
+        applied: SequenceNumber,
+    ) -> Result<Option<JoinPermit>, Refusal> {
         if let Some(wait) = lane.turn_of_another(self.context.outbox.session()) {
             return Err(Refusal::not_your_turn(wait, lane.standing(), applied));
         }
@@ -94,12 +99,12 @@ impl Native<'_> {
         channel: &ChannelName,
         commit: MessageId,
         submit: Submit,
-    ) -> Result<Bundle, Refusal> {
+    ) -> Result<CommitAttachments, Refusal> {
         let mut welcomes = Vec::with_capacity(submit.welcomes.len());
         for addressed in submit.welcomes {
             let agent = ChannelName::parse(&addressed.agent).map_err(|_| Refusal::invalid())?;
             if !self.context.may_welcome(channel, &agent).await {
-                return Err(Close::Forbidden { verb: Verb::Publish, channel: agent }.into());
+                return Err(CloseReason::Forbidden { verb: Verb::Publish, channel: agent }.into());
             }
             welcomes.push((agent, addressed.welcome));
         }
@@ -111,7 +116,7 @@ impl Native<'_> {
             return Err(Refusal::new(Code::TooLarge, text));
         }
         let group_info = Some(submit.group_info).filter(|info| !info.is_empty());
-        Ok(Bundle { channel: channel.clone(), commit, welcomes, group_info })
+        Ok(CommitAttachments { channel: channel.clone(), commit, welcomes, group_info })
     }
 
     /// Adds what the loser has not applied yet, so that it can go on without asking, if it may read the channel.

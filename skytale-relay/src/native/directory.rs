@@ -6,7 +6,7 @@ use skytale_core::extension::{
 };
 use skytale_core::mls::MlsHeader;
 use skytale_core::{ChannelName, SequenceNumber, Verb};
-use skytale_store::{Deposit, MessageId};
+use skytale_store::{Attachment, MessageId};
 
 use super::Native;
 use crate::limits::key_package_claims::TooMany;
@@ -170,7 +170,7 @@ impl Native<'_> {
     }
 
     /// Returns the number of a deposit's commit; the archive knows it where a relay that died could not note it.
-    async fn accepted_as(&self, deposit: &Deposit) -> Result<Option<SequenceNumber>, Refusal> {
+    async fn accepted_as(&self, deposit: &Attachment) -> Result<Option<SequenceNumber>, Refusal> {
         match deposit.accepted {
             Some(number) => Ok(Some(number)),
             None => {

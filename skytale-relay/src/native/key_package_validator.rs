@@ -8,7 +8,7 @@ use skytale_core::ChannelName;
 ///
 /// A relay sees only that it is an MLSMessage of a length that is allowed. A host that links an MLS library says the rest;
 /// `skytale_api::check_key_package` does.
-pub trait KeyPackageCheck: Send + Sync + 'static {
+pub trait KeyPackageValidator: Send + Sync + 'static {
     /// Checks an MLSMessage with a KeyPackage (RFC 9420 §10.1), on a thread that may be kept busy.
     ///
     /// # Errors
@@ -17,7 +17,7 @@ pub trait KeyPackageCheck: Send + Sync + 'static {
     fn check(&self, key_package: &[u8], agent: &ChannelName) -> Result<(), String>;
 }
 
-impl<F> KeyPackageCheck for F
+impl<F> KeyPackageValidator for F
 where
     F: Fn(&[u8], &ChannelName) -> Result<(), String> + Send + Sync + 'static,
 {
@@ -26,7 +26,7 @@ where
     }
 }
 
-impl fmt::Debug for dyn KeyPackageCheck {
+impl fmt::Debug for dyn KeyPackageValidator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyPackageCheck")
     }

@@ -16,31 +16,31 @@ use skytale_store::{GroupEpoch, GroupId, MessageId, Precondition};
 
 use crate::admission::AuthError;
 use crate::admission::connect::Credentials;
-use crate::channel::append_condition::Order;
+use crate::channel::append_condition::AppendCondition;
 use crate::channel::subscription::Start;
-use crate::close_reason::Close;
+use crate::close_reason::CloseReason;
 use crate::policy::ExternalCommits;
 pub(crate) use crate::refusal::{Refusal, archived};
 use crate::session::Context;
-use crate::session::publisher::Publishing;
-use crate::session::subscriber::Subscribing;
+use crate::session::publisher::Publisher;
+use crate::session::subscriber::Subscriber;
 
 /// A session's parts, for one native frame.
 pub(crate) struct Native<'a> {
     pub context: &'a Arc<Context>,
-    pub publishing: &'a mut Publishing,
-    pub subscribing: &'a mut Subscribing,
+    pub publisher: &'a mut Publisher,
+    pub subscriber: &'a mut Subscriber,
 }
 
 /// What a submitted message asks, and what its sender has to be permitted.
 struct Submission {
-    order: Order,
+    order: AppendCondition,
     verb: Verb,
 }
 
 impl Native<'_> {
     /// Does what a frame asks, and answers.
-    pub async fn act(mut self, envelope: Envelope, extension: Extension) -> Result<(), Close> {
+    pub async fn act(mut self, envelope: Envelope, extension: Extension) -> Result<(), CloseReason> {
         let _ = self.context.outbox.native.set(());
         let request = extension.request;
         let answer = match (envelope.body(), extension.content.clone()) {
@@ -50,10 +50,10 @@ impl Native<'_> {
                         self.commit(envelope, submission, submit).await
                     }
                     Ok(Submission { order, verb }) => {
-                        match self.publishing.publish_native(envelope, order, verb, request).await {
-                            Err(close @ (Close::Forbidden { .. } | Close::QuotaExceeded { .. })) => {
-                                Err(close.into())
-                            }
+                        match self.publisher.publish_native(envelope, order, verb, request).await {
+                            Err(
+                                close @ (CloseReason::Forbidden { .. } | CloseReason::QuotaExceeded { .. }),
+                            ) => Err(close.into()),
                             published => return published,
                         }
                     }
@@ -78,11 +78,11 @@ impl Native<'_> {
         if self.context.relay.revocations.cover(&principal) {
             return Err(refused(AuthError::Revoked.to_string()));
         }
-        if !self.subscribing.are_permitted(&principal).await {
+        if !self.subscriber.are_permitted(&principal).await {
             return Err(refused("the token does not grant what this stream is subscribed to".to_owned()));
         }
         self.context.identity.renew(principal);
-        self.publishing.forget_permissions();
+        self.publisher.forget_permissions();
         let expires = self.context.identity.expires();
         Ok(Content::Accepted(Accepted { expires, ..Default::default() }))
     }
@@ -98,7 +98,7 @@ impl Native<'_> {
             return Err(Refusal::new(Code::Invalid, text));
         }
         let start = resume.after.map_or(Start::Live, |after| Start::After(SequenceNumber(after)));
-        let subscribed = self.subscribing.start_at(envelope, subscription, start).await;
+        let subscribed = self.subscriber.start_at(envelope, subscription, start).await;
         subscribed.map_err(|text| Refusal::new(Code::Rate, text))?;
         Ok(archived(head.last, false, self.context.relay.appending.store.durability()))
     }
@@ -123,8 +123,8 @@ impl Native<'_> {
             ContentType::Proposal => Precondition::AtSole(at),
             ContentType::Application => self.context.relay.epochs.precondition(at),
         };
-        self.publishing.channel(envelope, verb).await?;
-        Ok(Submission { order: Order { precondition, message_id: Some(MessageId(id)) }, verb })
+        self.publisher.channel(envelope, verb).await?;
+        Ok(Submission { order: AppendCondition { precondition, message_id: Some(MessageId(id)) }, verb })
     }
 
     /// Returns what the sender has to be permitted. Of PublicMessages only external commits are taken, and these where
@@ -146,7 +146,7 @@ impl Native<'_> {
     async fn may(&self, verb: Verb, channel: &ChannelName) -> Result<(), Refusal> {
         match self.context.may(verb, channel).await {
             true => Ok(()),
-            false => Err(Close::Forbidden { verb, channel: channel.clone() }.into()),
+            false => Err(CloseReason::Forbidden { verb, channel: channel.clone() }.into()),
         }
     }
 }

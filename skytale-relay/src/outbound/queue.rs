@@ -12,7 +12,7 @@ use skytale_core::{Envelope, LinkKey, MessageKind, Name, SequenceNumber};
 use tokio_util::sync::CancellationToken;
 
 use crate::channel::subscription::Subscription;
-use crate::close_reason::Close;
+use crate::close_reason::CloseReason;
 use crate::limits::{Limits, UNARCHIVED_BYTES_FACTOR};
 
 /// One session, unique within the process.
@@ -64,7 +64,7 @@ pub(super) struct State {
     unsent: Vec<Queued>,
     /// Subscriptions that have to read the archive.
     pub lagging: VecDeque<Arc<Subscription>>,
-    pub closed: Option<Close>,
+    pub closed: Option<CloseReason>,
     /// Who waits for more; nobody while the transport has yet to send what it took.
     waker: Option<Waker>,
     /// How often the transport has asked for more.
@@ -247,7 +247,7 @@ impl Outbox {
     }
 
     /// Ends the session after what is queued; the first reason counts.
-    pub fn close(&self, close: Close) {
+    pub fn close(&self, close: CloseReason) {
         self.close_with(self.lock(), close);
     }
 
@@ -258,7 +258,7 @@ impl Outbox {
 
     /// Waits until the transport of a native agent has not asked for more in too long a time, although something waits; then
     /// gives up what does. The agent resumes where it was, which others cannot.
-    pub async fn stalled(&self) -> Close {
+    pub async fn stalled(&self) -> CloseReason {
         let allowed = self.allowed.stalled;
         let (mut polls, mut looks) = (0, 0);
         while looks < LOOKS {
@@ -267,7 +267,7 @@ impl Outbox {
             let is_stuck = state.waker.is_none() && state.polls == polls && self.native.get().is_some();
             (polls, looks) = (state.polls, if is_stuck { looks + 1 } else { 0 });
         }
-        let close = Close::Stalled { allowed };
+        let close = CloseReason::Stalled { allowed };
         self.give_up(self.lock(), close.clone());
         close
     }
@@ -278,7 +278,7 @@ impl Outbox {
     }
 
     /// Returns why the session was closed.
-    pub fn reason(&self) -> Option<Close> {
+    pub fn reason(&self) -> Option<CloseReason> {
         self.lock().closed.clone()
     }
 
@@ -321,13 +321,13 @@ impl Outbox {
     }
 
     /// Closes a session that reads too slowly, without what waits for it.
-    fn give_up(&self, mut state: MutexGuard<'_, State>, slow: Close) {
+    fn give_up(&self, mut state: MutexGuard<'_, State>, slow: CloseReason) {
         let waited = std::mem::take(&mut state.queue).into_iter();
         state.unsent.extend(waited.filter(|queued| matches!(queued, Queued::Archived(..))));
         self.close_with(state, slow);
     }
 
-    fn close_with(&self, mut state: MutexGuard<'_, State>, close: Close) {
+    fn close_with(&self, mut state: MutexGuard<'_, State>, close: CloseReason) {
         state.closed.get_or_insert(close);
         self.ended.cancel();
         self.wake(state);
@@ -407,12 +407,17 @@ impl Amount {
     }
 
     /// Returns why a session reads too slowly for `size` bytes more, which are named as messages and as bytes.
-    fn excess(&self, size: usize, allowed: &Self, [messages, bytes]: [&'static str; 2]) -> Option<Close> {
+    fn excess(
+        &self,
+        size: usize,
+        allowed: &Self,
+        [messages, bytes]: [&'static str; 2],
+    ) -> Option<CloseReason> {
         let (what, allowed_of_it) = match self.messages >= allowed.messages {
             true => (messages, allowed.messages),
             false => (bytes, allowed.bytes),
         };
-        self.is_full_for(size, allowed).then_some(Close::SlowConsumer { what, allowed: allowed_of_it })
+        self.is_full_for(size, allowed).then_some(CloseReason::SlowConsumer { what, allowed: allowed_of_it })
     }
 
     fn add(&mut self, bytes: usize) {
@@ -467,7 +472,7 @@ mod tests {
         (0..3).for_each(|_| outbox.offer_unarchived(&message, None));
         assert_eq!(outbox.reason(), None);
         outbox.offer_unarchived(&message, None);
-        let slow = Close::SlowConsumer { what: "unarchived messages", allowed: 3 };
+        let slow = CloseReason::SlowConsumer { what: "unarchived messages", allowed: 3 };
         assert_eq!(outbox.reason(), Some(slow));
     }
 
@@ -477,7 +482,7 @@ mod tests {
         (0..4).for_each(|_| outbox.offer_unarchived(&message(100), None));
         assert_eq!(outbox.reason(), None, "eight times the bytes of archived messages");
         outbox.offer_unarchived(&message(90), None);
-        let slow = Close::SlowConsumer { what: "unarchived bytes", allowed: 400 };
+        let slow = CloseReason::SlowConsumer { what: "unarchived bytes", allowed: 400 };
         assert_eq!(outbox.reason(), Some(slow));
     }
 
@@ -509,7 +514,7 @@ mod tests {
         outbox.send(Bytes::from_static(b"answer"));
         assert_eq!(outbox.reason(), None, "what was sent makes room");
         outbox.send(Bytes::from_static(b"answer"));
-        assert_eq!(outbox.reason(), Some(Close::SlowConsumer { what: "answers", allowed: 3 }));
+        assert_eq!(outbox.reason(), Some(CloseReason::SlowConsumer { what: "answers", allowed: 3 }));
     }
 
     #[tokio::test(start_paused = true)]
@@ -527,7 +532,7 @@ mod tests {
             assert!(slow.is_err(), "it sends, slowly");
         }
         let close = tokio::time::timeout(long, &mut stalled).await.expect("noticed");
-        assert_eq!(close, Close::Stalled { allowed: Duration::from_secs(30) });
+        assert_eq!(close, CloseReason::Stalled { allowed: Duration::from_secs(30) });
         assert!(outbox.lock().poll(Waker::noop()).is_none(), "what waited is given up");
     }
 
@@ -538,6 +543,6 @@ mod tests {
         assert!(outbox.lock().poll(Waker::noop()).is_none());
         outbox.send(Bytes::from_static(b"answer"));
         let stalled = tokio::time::timeout(Duration::from_secs(60), outbox.stalled()).await;
-        assert_eq!(stalled, Ok(Close::Stalled { allowed: Duration::from_secs(30) }));
+        assert_eq!(stalled, Ok(CloseReason::Stalled { allowed: Duration::from_secs(30) }));
     }
 }

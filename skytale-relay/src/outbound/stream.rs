@@ -18,7 +18,7 @@ use super::queue::{Outbox, Queued};
 use crate::channel::fanout::is_for_any_instance;
 use crate::channel::reread;
 use crate::channel::subscription::Subscription;
-use crate::close_reason::Close;
+use crate::close_reason::CloseReason;
 use crate::telemetry::Meter;
 
 /// The frames for one peer, as a stream that its transport reads at its own pace.
@@ -91,7 +91,7 @@ impl Outbound {
     }
 
     /// Returns the next record of the archive that is for the peer; pending once all subscriptions are live again.
-    fn poll_archive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Close>> {
+    fn poll_archive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, CloseReason>> {
         loop {
             if self.outbox.strings_only.get().is_some() {
                 ready!(self.pace.poll(cx));
@@ -123,7 +123,7 @@ impl Outbound {
                         error = &error as &dyn std::error::Error,
                         "the archive could not be read"
                     );
-                    return Poll::Ready(Err(Close::ArchiveUnavailable));
+                    return Poll::Ready(Err(CloseReason::ArchiveUnavailable));
                 }
                 None => self.resume_or_finish(),
             }
@@ -210,7 +210,7 @@ impl Pace {
 }
 
 impl Stream for Outbound {
-    type Item = Result<Frame, Close>;
+    type Item = Result<Frame, CloseReason>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.ended {
@@ -222,7 +222,7 @@ impl Stream for Outbound {
         }
         if let Some(close) = self.outbox.reason() {
             self.ended = true;
-            return Poll::Ready(Some(close).filter(|close| *close != Close::ByPeer).map(Err));
+            return Poll::Ready(Some(close).filter(|close| *close != CloseReason::ByPeer).map(Err));
         }
         match ready!(self.poll_archive(cx)) {
             Ok(frame) => {
@@ -240,7 +240,7 @@ impl Stream for Outbound {
 
 impl Drop for Outbound {
     fn drop(&mut self) {
-        self.outbox.close(Close::ByPeer);
+        self.outbox.close(CloseReason::ByPeer);
     }
 }
 

@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// A connection, which counts as unauthenticated until one of its streams has a session.
-pub(super) struct Arrival {
+pub(super) struct UnauthenticatedConnection {
     pub remote: SocketAddr,
     unauthenticated: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
-impl Arrival {
+impl UnauthenticatedConnection {
     pub fn new(remote: SocketAddr, permit: OwnedSemaphorePermit) -> Self {
         Self { remote, unauthenticated: Mutex::new(Some(permit)) }
     }

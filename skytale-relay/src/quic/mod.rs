@@ -22,10 +22,10 @@ use crate::admission::connect::{Connect, ConnectError, Credentials};
 use crate::limits::handshakes::handshakes;
 use crate::session::Session;
 pub use config::{ALPN, QuicConfigError, QuicLimits, server_config};
-use gate::Arrival;
+use gate::UnauthenticatedConnection;
 
 /// How long peers may take to learn that the endpoint has closed.
-const FAREWELL: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves a relay on the host's endpoint until `shutdown`; from then on peers that connect are refused, and streams have
 /// [`QuicLimits::grace`] to end.
@@ -43,7 +43,7 @@ pub async fn serve<S>(
     S::Error: Into<ConnectError>,
 {
     let (limits, tasks) = (Arc::new(limits), TaskTracker::new());
-    let door = Door {
+    let door = ConnectionGate {
         unauthenticated: Arc::new(Semaphore::new(limits.unauthenticated)),
         handshakes: handshakes(limits.handshakes),
         limits: limits.clone(),
@@ -77,7 +77,7 @@ pub async fn serve<S>(
     }
     ended.cancel();
     endpoint.close(0u32.into(), b"the relay is shutting down");
-    let _ = tokio::time::timeout(FAREWELL, endpoint.wait_idle()).await;
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, endpoint.wait_idle()).await;
 }
 
 /// Refuses whoever connects, so that agents turn to another relay at once.
@@ -88,15 +88,19 @@ async fn refuse_all(endpoint: &Endpoint) {
 }
 
 /// Lets connections in, as long as there is room.
-struct Door {
+struct ConnectionGate {
     unauthenticated: Arc<Semaphore>,
     handshakes: DefaultDirectRateLimiter,
     limits: Arc<QuicLimits>,
 }
 
-impl Door {
+impl ConnectionGate {
     /// Under load a peer first has to show that its address is its own, and beyond the limits none is let in.
-    fn admit(&self, endpoint: &Endpoint, incoming: Incoming) -> Option<(Incoming, Arrival)> {
+    fn admit(
+        &self,
+        endpoint: &Endpoint,
+        incoming: Incoming,
+    ) -> Option<(Incoming, UnauthenticatedConnection)> {
         let open = endpoint.open_connections();
         if open < self.limits.connections {
             if open >= self.limits.unvalidated_connections && !incoming.remote_address_validated() {
@@ -106,7 +110,7 @@ impl Door {
             if let Ok(permit) = self.unauthenticated.clone().try_acquire_owned()
                 && self.handshakes.check().is_ok()
             {
-                let arrival = Arrival::new(incoming.remote_address(), permit);
+                let arrival = UnauthenticatedConnection::new(incoming.remote_address(), permit);
                 return Some((incoming, arrival));
             }
         }
@@ -118,7 +122,7 @@ impl Door {
 /// Serves the streams of a connection; none that is opened once the endpoint closes, or after too long without a session.
 async fn connected<S>(
     incoming: Incoming,
-    arrival: Arrival,
+    arrival: UnauthenticatedConnection,
     service: S,
     limits: Arc<QuicLimits>,
     closing: CancellationToken,

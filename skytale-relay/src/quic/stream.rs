@@ -13,9 +13,9 @@ use skytale_core::{Envelope, FrameLimits, frame};
 use tower::{Service, ServiceExt};
 
 use super::config::QuicLimits;
-use super::gate::Arrival;
+use super::gate::UnauthenticatedConnection;
 use crate::admission::connect::{Connect, ConnectError, Credentials, Transport};
-use crate::close_reason::Close;
+use crate::close_reason::CloseReason;
 use crate::outbound::stream::Outbound;
 use crate::session::Session;
 
@@ -28,7 +28,7 @@ pub(super) async fn run<S>(
     receiver: RecvStream,
     service: S,
     limits: Arc<QuicLimits>,
-    arrival: Arc<Arrival>,
+    arrival: Arc<UnauthenticatedConnection>,
 ) where
     S: Service<Connect<Credentials>, Response = Session> + Send,
     S::Error: Into<ConnectError>,
@@ -118,17 +118,17 @@ async fn send_all(mut sender: SendStream, outbound: Outbound) {
     let _ = sender.finish();
 }
 
-fn of_close(close: &Close) -> Refused {
+fn of_close(close: &CloseReason) -> Refused {
     let code = match close {
-        Close::Expired | Close::Revoked | Close::Forbidden { .. } => Code::NotAuthorized,
-        Close::PublishRate { .. } => Code::Rate,
-        Close::Frame(_) | Close::FrameTooLong { .. } => Code::Invalid,
-        Close::Integrity(_) | Close::WrongTag | Close::NotMls => Code::Invalid,
-        Close::CommitRefused { .. } => Code::StaleEpoch,
+        CloseReason::Expired | CloseReason::Revoked | CloseReason::Forbidden { .. } => Code::NotAuthorized,
+        CloseReason::PublishRate { .. } => Code::Rate,
+        CloseReason::Frame(_) | CloseReason::FrameTooLong { .. } => Code::Invalid,
+        CloseReason::Integrity(_) | CloseReason::WrongTag | CloseReason::NotMls => Code::Invalid,
+        CloseReason::CommitRefused { .. } => Code::StaleEpoch,
         _ => Code::Unavailable,
     };
     let retry_after_ms = match close {
-        Close::Draining { retry_after } => retry_after.as_millis() as u64,
+        CloseReason::Draining { retry_after } => retry_after.as_millis() as u64,
         _ => 0,
     };
     Refused { retry_after_ms, ..refused(code, close.to_string()) }
@@ -168,21 +168,21 @@ const READ_AT_ONCE: usize = 64 * 1024;
 
 impl FrameReader {
     /// Returns the next frame; `None` where the peer has ended the stream.
-    async fn next(&mut self) -> Result<Option<Bytes>, Close> {
+    async fn next(&mut self) -> Result<Option<Bytes>, CloseReason> {
         loop {
             if let Some(frame) = frame::take(&mut self.buffer, self.allowed)? {
                 return Ok(Some(frame));
             }
             let chunk = self.receiver.read_chunk(READ_AT_ONCE, true).await;
-            match chunk.map_err(|error| Close::Transport(error.to_string()))? {
+            match chunk.map_err(|error| CloseReason::Transport(error.to_string()))? {
                 Some(chunk) => self.buffer.extend_from_slice(&chunk.bytes),
                 None if self.buffer.is_empty() => return Ok(None),
-                None => return Err(Close::Transport("the stream ended within a frame".to_owned())),
+                None => return Err(CloseReason::Transport("the stream ended within a frame".to_owned())),
             }
         }
     }
 
-    fn into_frames(self) -> impl Stream<Item = Result<Bytes, Close>> {
+    fn into_frames(self) -> impl Stream<Item = Result<Bytes, CloseReason>> {
         futures::stream::unfold(Some(self), |reader| async move {
             let mut reader = reader?;
             match reader.next().await {

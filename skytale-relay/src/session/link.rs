@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use skytale_core::{Body, Dialect, Envelope, Header, LinkKey, LinkOffer, Tagger, compose};
 
-use crate::close_reason::Close;
+use crate::close_reason::CloseReason;
 
 /// What the first frame fixed, and what the link offer agreed on.
 #[derive(Debug)]
@@ -25,7 +25,11 @@ impl Link {
     }
 
     /// Answers a link offer; later offers and replies are ignored.
-    pub fn negotiate(&mut self, envelope: &Envelope, offer: &LinkOffer) -> Result<Option<Answer>, Close> {
+    pub fn negotiate(
+        &mut self,
+        envelope: &Envelope,
+        offer: &LinkOffer,
+    ) -> Result<Option<Answer>, CloseReason> {
         if self.negotiated || offer.is_reply {
             return Ok(None);
         }
@@ -42,11 +46,11 @@ impl Link {
     }
 
     /// Checks the tag of a frame, where the link has a key.
-    pub fn verify(&mut self, envelope: &Envelope) -> Result<(), Close> {
+    pub fn verify(&mut self, envelope: &Envelope) -> Result<(), CloseReason> {
         let (Some(tagger), Some(header)) = (&mut self.inbound, header(envelope)) else {
             return Ok(());
         };
-        if tagger.verify(envelope, header) { Ok(()) } else { Err(Close::WrongTag) }
+        if tagger.verify(envelope, header) { Ok(()) } else { Err(CloseReason::WrongTag) }
     }
 }
 

@@ -20,16 +20,16 @@ use skytale_core::{Body, ChannelName, Dialect, Envelope, Header, Principal, Verb
 
 use crate::admission::AuthError;
 use crate::admission::connect::{Connect, ConnectError};
-use crate::close_reason::Close;
-use crate::limits::per_account::Share;
+use crate::close_reason::CloseReason;
+use crate::limits::per_account::SessionPermit;
 use crate::native::Native;
 use crate::outbound::queue::{Outbox, SessionId};
 use crate::outbound::stream::Outbound;
-use crate::relay::{PublishedSdkExpiry, Shared};
+use crate::relay::{LegacySdkExpiry, Shared};
 use link::Link;
-use principal::Identity;
-use publisher::Publishing;
-use subscriber::Subscribing;
+use principal::SessionPrincipal;
+use publisher::Publisher;
+use subscriber::Subscriber;
 
 /// One admitted connection.
 ///
@@ -38,8 +38,8 @@ use subscriber::Subscribing;
 pub struct Session {
     context: Arc<Context>,
     link: Option<Link>,
-    subscribing: Subscribing,
-    publishing: Publishing,
+    subscriber: Subscriber,
+    publisher: Publisher,
     rate: Rate,
 }
 
@@ -47,7 +47,7 @@ pub struct Session {
 #[derive(Debug)]
 pub(crate) struct Context {
     pub relay: Arc<Shared>,
-    pub identity: Identity,
+    pub identity: SessionPrincipal,
     pub remote: Option<SocketAddr>,
     pub outbox: Arc<Outbox>,
 }
@@ -119,17 +119,17 @@ impl Session {
         let share = relay.quotas.admit(&connect.peer.account, &relay.limits)?;
         let outbox = Arc::new(Outbox::new(&relay.limits));
         tracing::debug!(session = ?outbox.session(), remote = ?connect.remote, "session admitted");
-        let identity = Identity::new(connect.peer, connect.renewal);
+        let identity = SessionPrincipal::new(connect.peer, connect.renewal);
         let context = Arc::new(Context { relay: relay.clone(), identity, remote: connect.remote, outbox });
         Ok(Self::new(context, share))
     }
 
-    fn new(context: Arc<Context>, share: Share) -> Self {
+    fn new(context: Arc<Context>, share: SessionPermit) -> Self {
         context.relay.appending.meter.sessions.increment(1);
         Self {
             link: None,
-            subscribing: Subscribing::new(context.clone(), share),
-            publishing: Publishing::new(context.clone()),
+            subscriber: Subscriber::new(context.clone(), share),
+            publisher: Publisher::new(context.clone()),
             rate: Rate::new(context.relay.limits.publish_rate),
             context,
         }
@@ -147,46 +147,49 @@ impl Session {
     }
 
     /// Acts on what the peer sends until the session ends; an error of `inbound` ends it.
-    pub async fn run(mut self, inbound: impl Stream<Item = Result<Bytes, Close>>) {
-        let close = self.act(inbound).await.err().unwrap_or(Close::ByPeer);
+    pub async fn run(mut self, inbound: impl Stream<Item = Result<Bytes, CloseReason>>) {
+        let close = self.act(inbound).await.err().unwrap_or(CloseReason::ByPeer);
         let context = self.context.clone();
-        if let Close::Draining { retry_after } = close {
-            let _ = tokio::time::timeout(FINISH, self.publishing.finish()).await;
+        if let CloseReason::Draining { retry_after } = close {
+            let _ = tokio::time::timeout(FINISH, self.publisher.finish()).await;
             context.outbox.tell_of_drain(retry_after);
         }
         // Before the peer knows that it has to go: it may be elsewhere at once.
-        self.subscribing.keep_cursors();
+        self.subscriber.keep_cursors();
         context.outbox.close(close);
-        let close = context.outbox.reason().unwrap_or(Close::ByPeer);
+        let close = context.outbox.reason().unwrap_or(CloseReason::ByPeer);
         context.relay.appending.meter.closed(&close);
         tracing::debug!(session = ?context.outbox.session(), reason = %close, "session ended");
     }
 
-    async fn act(&mut self, inbound: impl Stream<Item = Result<Bytes, Close>>) -> Result<(), Close> {
+    async fn act(
+        &mut self,
+        inbound: impl Stream<Item = Result<Bytes, CloseReason>>,
+    ) -> Result<(), CloseReason> {
         let mut inbound = std::pin::pin!(inbound.ready_chunks(READ_AHEAD));
         let mut unread = VecDeque::new();
         let context = self.context.clone();
         let mut ended = std::pin::pin!(ended(&context));
         loop {
-            while self.publishing.has_room()
+            while self.publisher.has_room()
                 && let Some(frame) = unread.pop_front()
             {
                 self.frame(frame?).await?;
             }
-            self.publishing.submit();
+            self.publisher.submit();
             tokio::select! {
                 biased;
                 close = &mut ended => return Err(close),
-                step = self.publishing.step(), if self.publishing.is_waiting() => step?,
+                step = self.publisher.step(), if self.publisher.is_waiting() => step?,
                 chunk = inbound.next(), if unread.is_empty() => match chunk {
                     Some(chunk) => unread.extend(chunk),
-                    None => return self.publishing.finish().await,
+                    None => return self.publisher.finish().await,
                 },
             }
         }
     }
 
-    async fn frame(&mut self, frame: Bytes) -> Result<(), Close> {
+    async fn frame(&mut self, frame: Bytes) -> Result<(), CloseReason> {
         let limits = &self.context.relay.limits.frame;
         let envelope = match &self.link {
             Some(link) => Envelope::parse(frame, link.dialect, limits)?,
@@ -199,8 +202,8 @@ impl Session {
             if matches!(envelope.body(), Body::Publish(_)) {
                 self.rate.count()?;
             }
-            let (publishing, subscribing) = (&mut self.publishing, &mut self.subscribing);
-            let native = Native { context: &self.context, publishing, subscribing };
+            let (publisher, subscriber) = (&mut self.publisher, &mut self.subscriber);
+            let native = Native { context: &self.context, publisher, subscriber };
             return native.act(envelope, extension).await;
         }
         match envelope.body() {
@@ -213,14 +216,14 @@ impl Session {
                 }
                 Ok(())
             }
-            Body::Subscribe(subscription) => self.subscribing.subscribe(&envelope, subscription).await,
+            Body::Subscribe(subscription) => self.subscriber.subscribe(&envelope, subscription).await,
             Body::Unsubscribe(subscription) => {
-                self.subscribing.unsubscribe(subscription);
+                self.subscriber.unsubscribe(subscription);
                 Ok(())
             }
             Body::Publish(_) => {
                 self.rate.count()?;
-                self.publishing.publish(envelope).await
+                self.publisher.publish(envelope).await
             }
             _ => Ok(()),
         }
@@ -234,24 +237,24 @@ impl Drop for Session {
 }
 
 /// Waits until the session is closed by another part, its credentials expire, or the relay drains.
-async fn ended(context: &Context) -> Close {
+async fn ended(context: &Context) -> CloseReason {
     let mut ended = std::pin::pin!(until_closed_or_drained(context));
     tokio::select! {
         () = context.identity.expired() => {}
         close = &mut ended => return close,
     }
-    let outlives = context.relay.published_sdk_expiry == PublishedSdkExpiry::GoOn
+    let outlives = context.relay.published_sdk_expiry == LegacySdkExpiry::GoOn
         && context.outbox.strings_only.get().is_some();
-    if outlives { ended.await } else { Close::Expired }
+    if outlives { ended.await } else { CloseReason::Expired }
 }
 
-async fn until_closed_or_drained(context: &Context) -> Close {
+async fn until_closed_or_drained(context: &Context) -> CloseReason {
     tokio::select! {
-        () = context.outbox.closed() => context.outbox.reason().unwrap_or(Close::ByPeer),
-        () = context.revoked() => Close::Revoked,
+        () = context.outbox.closed() => context.outbox.reason().unwrap_or(CloseReason::ByPeer),
+        () = context.revoked() => CloseReason::Revoked,
         stalled = context.outbox.stalled() => stalled,
         draining = context.relay.drain.turn_of(context.peer(), || context.relay.quotas.sessions()) => {
-            Close::Draining { retry_after: draining.retry_after }
+            CloseReason::Draining { retry_after: draining.retry_after }
         }
     }
 }
@@ -269,13 +272,13 @@ impl Rate {
         Self { allowed, since: Instant::now(), count: 0 }
     }
 
-    fn count(&mut self) -> Result<(), Close> {
+    fn count(&mut self) -> Result<(), CloseReason> {
         self.count += 1;
         if self.count <= self.allowed {
             return Ok(());
         }
         if self.since.elapsed() < Duration::from_secs(1) {
-            return Err(Close::PublishRate { allowed: self.allowed });
+            return Err(CloseReason::PublishRate { allowed: self.allowed });
         }
         (self.since, self.count) = (Instant::now(), 1);
         Ok(())

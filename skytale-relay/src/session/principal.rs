@@ -12,13 +12,13 @@ use crate::admission::connect::{Credentials, Renewal};
 
 /// A session's principal, and how the next one is verified.
 #[derive(Debug)]
-pub(crate) struct Identity {
+pub(crate) struct SessionPrincipal {
     principal: ArcSwap<Principal>,
     renewal: Option<Renewal>,
     renewed: Notify,
 }
 
-impl Identity {
+impl SessionPrincipal {
     pub fn new(principal: Principal, renewal: Option<Renewal>) -> Self {
         Self { principal: ArcSwap::from_pointee(principal), renewal, renewed: Notify::new() }
     }

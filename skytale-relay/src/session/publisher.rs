@@ -4,24 +4,24 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use skytale_core::{Dialect, Envelope, MessageKind, Publish, SequenceNumber, Verb, compose};
-use skytale_store::{Outcome, StoreError};
+use skytale_store::{AppendOutcome, StoreError};
 use tokio::sync::oneshot;
 
 use super::Context;
 use super::in_flight::InFlight;
-use super::route_cache::Routes;
+use super::route_cache::RouteCache;
 use crate::channel::Channel;
-use crate::channel::append_condition::Order;
+use crate::channel::append_condition::AppendCondition;
 use crate::channel::sequencer::Item;
-use crate::close_reason::Close;
+use crate::close_reason::CloseReason;
 use crate::handling::Handling;
-use crate::limits::plan_quota::{Balance, Counted};
+use crate::limits::plan_quota::{AccountQuota, Reservation};
 
 /// Sends a session's messages on. What is not archived never overtakes what was sent before it and is.
 #[derive(Debug)]
-pub(crate) struct Publishing {
+pub(crate) struct Publisher {
     context: Arc<Context>,
-    routes: Routes,
+    routes: RouteCache,
     /// Messages to one channel that are submitted together.
     gathered: Option<(Arc<Channel>, Vec<Item>)>,
     waiting: VecDeque<Step>,
@@ -35,18 +35,18 @@ pub(crate) struct Publishing {
 #[derive(Debug)]
 struct Metered {
     account: Option<Arc<str>>,
-    balance: Option<Arc<Balance>>,
+    balance: Option<Arc<AccountQuota>>,
 }
 
 /// What a session waits for, in order.
 #[derive(Debug)]
 enum Step {
-    Append { done: oneshot::Receiver<Result<Outcome, StoreError>>, appended: InFlight },
-    Command { done: oneshot::Receiver<Result<Outcome, StoreError>>, envelope: Arc<Envelope> },
+    Append { done: oneshot::Receiver<Result<AppendOutcome, StoreError>>, appended: InFlight },
+    Command { done: oneshot::Receiver<Result<AppendOutcome, StoreError>>, envelope: Arc<Envelope> },
     Forward { channel: Arc<Channel>, envelope: Arc<Envelope> },
 }
 
-type Done = Result<Result<Outcome, StoreError>, oneshot::error::RecvError>;
+type Done = Result<Result<AppendOutcome, StoreError>, oneshot::error::RecvError>;
 
 /// The frames that are copied out of the receive buffer before they are kept, in bytes. What is kept of a buffer may keep
 /// all of it, a sixteenfold for the smallest that are not copied; beside a longer frame, the transport copies them.
@@ -58,11 +58,11 @@ const WANTS_ANSWER: &str = "skytale.ack";
 /// The published SDK's cover traffic.
 const COVER: &str = "application/x-skytale-cover";
 
-impl Publishing {
+impl Publisher {
     pub fn new(context: Arc<Context>) -> Self {
         Self {
             context,
-            routes: Routes::default(),
+            routes: RouteCache::default(),
             gathered: None,
             waiting: VecDeque::new(),
             in_flight: InFlight::default(),
@@ -81,7 +81,7 @@ impl Publishing {
     }
 
     /// Sends a message on.
-    pub async fn publish(&mut self, envelope: Envelope) -> Result<(), Close> {
+    pub async fn publish(&mut self, envelope: Envelope) -> Result<(), CloseReason> {
         let Some(publish) = envelope.publish() else { return Ok(()) };
         self.context.relay.appending.meter.received.increment(1);
         if is_cover(&envelope, publish) || is_used_up(publish, envelope.dialect()) {
@@ -109,10 +109,10 @@ impl Publishing {
     pub async fn publish_native(
         &mut self,
         envelope: Envelope,
-        order: Order,
+        order: AppendCondition,
         verb: Verb,
         request: u64,
-    ) -> Result<(), Close> {
+    ) -> Result<(), CloseReason> {
         let Some(publish) = envelope.publish() else { return Ok(()) };
         self.context.relay.appending.meter.received.increment(1);
         let channel = self.routes.find(&self.context, &envelope, publish, verb).await?;
@@ -124,8 +124,8 @@ impl Publishing {
     }
 
     /// Finds the channel that a commit goes to; `verb` is what its sender has to be permitted.
-    pub async fn channel(&mut self, envelope: &Envelope, verb: Verb) -> Result<Arc<Channel>, Close> {
-        let publish = envelope.publish().ok_or(Close::NotMls)?;
+    pub async fn channel(&mut self, envelope: &Envelope, verb: Verb) -> Result<Arc<Channel>, CloseReason> {
+        let publish = envelope.publish().ok_or(CloseReason::NotMls)?;
         self.routes.find(&self.context, envelope, publish, verb).await
     }
 
@@ -134,18 +134,18 @@ impl Publishing {
         &mut self,
         channel: &Arc<Channel>,
         envelope: Envelope,
-        order: Order,
-    ) -> Result<Result<Outcome, StoreError>, Close> {
+        order: AppendCondition,
+    ) -> Result<Result<AppendOutcome, StoreError>, CloseReason> {
         self.submit();
         self.context.relay.appending.meter.received.increment(1);
         let (sender, done) = oneshot::channel();
         // Answered by the caller, who knows what was missed.
         let item = Item { done: Some(sender), ..self.native_item(envelope, order, 0) };
         channel.submit([item], &self.context.relay.appending);
-        done.await.map_err(|_| Close::ArchiveUnavailable)
+        done.await.map_err(|_| CloseReason::ArchiveUnavailable)
     }
 
-    fn native_item(&mut self, mut envelope: Envelope, order: Order, request: u64) -> Item {
+    fn native_item(&mut self, mut envelope: Envelope, order: AppendCondition, request: u64) -> Item {
         if let Some(id) = order.message_id {
             envelope = envelope.with_message_id(id.0);
         }
@@ -174,7 +174,7 @@ impl Publishing {
     }
 
     /// Waits for the first thing in line and does what it held up. Loses nothing when dropped.
-    pub async fn step(&mut self) -> Result<(), Close> {
+    pub async fn step(&mut self) -> Result<(), CloseReason> {
         let done = match self.waiting.front_mut() {
             None => return Ok(()),
             Some(Step::Forward { .. }) => None,
@@ -186,7 +186,7 @@ impl Publishing {
     }
 
     /// Waits for everything.
-    pub async fn finish(&mut self) -> Result<(), Close> {
+    pub async fn finish(&mut self) -> Result<(), CloseReason> {
         self.submit();
         while self.is_waiting() {
             self.step().await?;
@@ -195,18 +195,18 @@ impl Publishing {
     }
 
     /// Counts a message against the account's plan.
-    async fn count(&mut self) -> Result<Option<Counted>, Close> {
+    async fn count(&mut self) -> Result<Option<Reservation>, CloseReason> {
         let Some(plans) = &self.context.relay.plans else { return Ok(None) };
         let balance = self.meter.get_or_insert_with(|| Metered::of(&self.context)).balance.clone();
         let Some(balance) = balance else { return Ok(None) };
-        let counted = plans.take(&balance).await.map_err(|exceeded| Close::QuotaExceeded {
+        let counted = plans.take(&balance).await.map_err(|exceeded| CloseReason::QuotaExceeded {
             allowed: exceeded.allowed,
             resets_in: exceeded.retry_after(),
         })?;
         Ok(Some(counted))
     }
 
-    fn archive(&mut self, channel: Arc<Channel>, envelope: Envelope, counted: Option<Counted>) {
+    fn archive(&mut self, channel: Arc<Channel>, envelope: Envelope, counted: Option<Reservation>) {
         let item = self.item(kept(envelope), None, None);
         self.gather(channel, Item { counted, ..item });
     }
@@ -221,8 +221,8 @@ impl Publishing {
         }
     }
 
-    fn order(&mut self, channel: Arc<Channel>, mut envelope: Envelope) -> Result<(), Close> {
-        let order = match Order::read(&envelope) {
+    fn order(&mut self, channel: Arc<Channel>, mut envelope: Envelope) -> Result<(), CloseReason> {
+        let order = match AppendCondition::read(&envelope) {
             Ok(order) => order,
             Err(close) if wants_answer(&envelope) => {
                 self.answer(
@@ -276,8 +276,8 @@ impl Publishing {
     fn item(
         &mut self,
         envelope: Arc<Envelope>,
-        order: Option<Order>,
-        done: Option<oneshot::Sender<Result<Outcome, StoreError>>>,
+        order: Option<AppendCondition>,
+        done: Option<oneshot::Sender<Result<AppendOutcome, StoreError>>>,
     ) -> Item {
         let publisher = self.context.outbox.clone();
         let account = self.meter.get_or_insert_with(|| Metered::of(&self.context)).account.clone();
@@ -301,7 +301,7 @@ impl Publishing {
         }
     }
 
-    fn complete(&mut self, done: Option<Done>) -> Result<(), Close> {
+    fn complete(&mut self, done: Option<Done>) -> Result<(), CloseReason> {
         match self.waiting.pop_front() {
             Some(Step::Append { appended, .. }) => self.in_flight.subtract(appended),
             Some(Step::Forward { channel, envelope }) => {
@@ -319,7 +319,7 @@ impl Publishing {
 
     /// Tells the sender of a command what became of it: in the stream if it asked for that, else a refusal by ending
     /// the stream, since SLIM's agents have no use for an answer of the relay's.
-    fn settle(&self, envelope: &Envelope, done: Done) -> Result<(), Close> {
+    fn settle(&self, envelope: &Envelope, done: Done) -> Result<(), CloseReason> {
         match done {
             Ok(Ok(outcome)) => {
                 let number = outcome.sequence().to_string();
@@ -335,9 +335,9 @@ impl Publishing {
                     self.answer(envelope, MessageKind::GroupNack, metadata);
                     return Ok(());
                 }
-                Err(Close::CommitRefused { current, winner })
+                Err(CloseReason::CommitRefused { current, winner })
             }
-            Ok(Err(_)) | Err(_) => Err(Close::ArchiveUnavailable),
+            Ok(Err(_)) | Err(_) => Err(CloseReason::ArchiveUnavailable),
         }
     }
 
@@ -357,7 +357,7 @@ impl Metered {
     }
 }
 
-impl Drop for Publishing {
+impl Drop for Publisher {
     fn drop(&mut self) {
         self.forget_permissions();
     }

@@ -8,7 +8,7 @@ use skytale_core::{Name, SequenceNumber};
 /// What an agent that subscribes is given of the archive, before what is new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Replay {
+pub enum ReplayPolicy {
     /// Nothing.
     #[default]
     Off,
@@ -20,7 +20,7 @@ pub enum Replay {
 
 /// Whose subscription to what.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Subscriber {
+pub(crate) struct CursorOwner {
     pub account: Arc<str>,
     pub source: Name,
     pub destination: Name,
@@ -28,15 +28,15 @@ pub(crate) struct Subscriber {
 
 /// The positions of agents that went away, in memory; the oldest make room for new ones.
 #[derive(Debug, Default)]
-pub(crate) struct Cursors {
-    generations: Mutex<[HashMap<Subscriber, SequenceNumber>; 2]>,
+pub(crate) struct ReplayCursors {
+    generations: Mutex<[HashMap<CursorOwner, SequenceNumber>; 2]>,
 }
 
 /// How many positions each of the two generations holds.
 const GENERATION: usize = 65_536;
 
-impl Cursors {
-    pub fn keep(&self, subscriber: Subscriber, position: SequenceNumber) {
+impl ReplayCursors {
+    pub fn keep(&self, subscriber: CursorOwner, position: SequenceNumber) {
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         if generations[0].len() >= GENERATION {
             generations.swap(0, 1);
@@ -45,7 +45,7 @@ impl Cursors {
         generations[0].insert(subscriber, position);
     }
 
-    pub fn take(&self, subscriber: &Subscriber) -> Option<SequenceNumber> {
+    pub fn take(&self, subscriber: &CursorOwner) -> Option<SequenceNumber> {
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         let [newer, older] = &mut *generations;
         newer.remove(subscriber).into_iter().chain(older.remove(subscriber)).next()

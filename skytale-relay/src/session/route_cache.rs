@@ -6,11 +6,11 @@ use skytale_core::{Envelope, Publish, Verb};
 
 use super::Context;
 use crate::channel::Channel;
-use crate::close_reason::Close;
+use crate::close_reason::CloseReason;
 
 /// A session's ways to its last channels.
 #[derive(Debug, Default)]
-pub(crate) struct Routes {
+pub(crate) struct RouteCache {
     routes: Vec<Route>,
     /// Which one makes room for another.
     next: usize,
@@ -28,7 +28,7 @@ struct Route {
 /// How many channels a session remembers its way to.
 const ROUTES: usize = 16;
 
-impl Routes {
+impl RouteCache {
     /// Finds the channel of a message and checks what the principal may do there.
     pub async fn find(
         &mut self,
@@ -36,7 +36,7 @@ impl Routes {
         envelope: &Envelope,
         publish: &Publish,
         verb: Verb,
-    ) -> Result<Arc<Channel>, Close> {
+    ) -> Result<Arc<Channel>, CloseReason> {
         let components = publish.header.destination.name.components;
         let index = match self.routes.iter().position(|route| route.components == components) {
             Some(index) => index,
@@ -46,7 +46,7 @@ impl Routes {
         if route.permits(verb) {
             return Ok(route.channel.clone());
         }
-        Err(Close::Forbidden { verb, channel: envelope.channel(&publish.header.destination) })
+        Err(CloseReason::Forbidden { verb, channel: envelope.channel(&publish.header.destination) })
     }
 
     async fn add(&mut self, context: &Context, envelope: &Envelope, publish: &Publish) -> usize {

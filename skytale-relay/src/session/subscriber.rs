@@ -9,19 +9,19 @@ use skytale_core::{ChannelName, Envelope, Header, Name, Principal, SequenceNumbe
 use skytale_store::StoreError;
 
 use super::Context;
-use super::replay_cursors::{Replay, Subscriber};
+pub(crate) use super::replay_cursors::{CursorOwner, ReplayPolicy};
 use crate::channel::Channel;
 use crate::channel::subscription::{Start, Subscription};
-use crate::close_reason::Close;
-use crate::limits::per_account::Share;
+use crate::close_reason::CloseReason;
+use crate::limits::per_account::SessionPermit;
 
 /// What a session is subscribed to, each name with the requests that hold it.
 ///
 /// Several agents may share a session and subscribe the same name, so a name is given up with its last request.
 #[derive(Debug)]
-pub(crate) struct Subscribing {
+pub(crate) struct Subscriber {
     context: Arc<Context>,
-    share: Share,
+    share: SessionPermit,
     names: HashMap<Name, Held>,
     requests: usize,
 }
@@ -33,13 +33,13 @@ struct Held {
     requests: HashSet<(Name, u64)>,
 }
 
-impl Subscribing {
-    pub fn new(context: Arc<Context>, share: Share) -> Self {
+impl Subscriber {
+    pub fn new(context: Arc<Context>, share: SessionPermit) -> Self {
         Self { context, share, names: HashMap::new(), requests: 0 }
     }
 
     /// Subscribes a name, and acknowledges or refuses.
-    pub async fn subscribe(&mut self, envelope: &Envelope, request: &Request) -> Result<(), Close> {
+    pub async fn subscribe(&mut self, envelope: &Envelope, request: &Request) -> Result<(), CloseReason> {
         let outcome = self.add(envelope, &request.header, request.id).await;
         if let Err(refusal) = &outcome {
             tracing::debug!(session = ?self.context.outbox.session(), refusal, "subscription refused");
@@ -66,7 +66,7 @@ impl Subscribing {
     async fn add(&mut self, envelope: &Envelope, header: &Header, id: u64) -> Result<(), String> {
         let channel = envelope.channel(&header.destination);
         if !self.context.may(Verb::Subscribe, &channel).await {
-            return Err(Close::Forbidden { verb: Verb::Subscribe, channel }.to_string());
+            return Err(CloseReason::Forbidden { verb: Verb::Subscribe, channel }.to_string());
         }
         self.context.recognize(envelope, header);
         let (name, source) = (header.destination.name, header.source.name);
@@ -164,7 +164,7 @@ impl Subscribing {
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a channel cannot be subscribed");
                 relay.registry.close(channel);
-                Err(Close::ArchiveUnavailable.to_string())
+                Err(CloseReason::ArchiveUnavailable.to_string())
             }
         }
     }
@@ -172,10 +172,10 @@ impl Subscribing {
     async fn start(&self, channel: &ChannelName, header: &Header) -> Result<Start, String> {
         let relay = &self.context.relay;
         Ok(match relay.replay {
-            Replay::Off => Start::Live,
+            ReplayPolicy::Off => Start::Live,
             // Agents without a name of their own cannot be told apart.
-            Replay::SinceLastDelivery if header.source.is_absent() => Start::Live,
-            Replay::SinceLastDelivery => {
+            ReplayPolicy::SinceLastDelivery if header.source.is_absent() => Start::Live,
+            ReplayPolicy::SinceLastDelivery => {
                 let subscriber = self.subscriber(header.source.name, header.destination.name);
                 let position = relay.cursors.take(&subscriber);
                 if let Some(cluster) = relay.registry.cluster() {
@@ -183,9 +183,9 @@ impl Subscribing {
                 }
                 position.map_or(Start::Live, Start::After)
             }
-            Replay::Last(count) => {
+            ReplayPolicy::Last(count) => {
                 let head = relay.appending.store.head(channel).await;
-                let head = head.map_err(|_| Close::ArchiveUnavailable.to_string())?;
+                let head = head.map_err(|_| CloseReason::ArchiveUnavailable.to_string())?;
                 let first = head.last.0.saturating_sub(count).max(head.floor.0);
                 Start::After(SequenceNumber(first))
             }
@@ -216,7 +216,7 @@ impl Subscribing {
 
     /// Keeps how far each subscription has got, for when the agent comes back, here or at another relay.
     pub fn keep_cursors(&self) {
-        if self.context.relay.replay != Replay::SinceLastDelivery {
+        if self.context.relay.replay != ReplayPolicy::SinceLastDelivery {
             return;
         }
         for (name, held) in &self.names {
@@ -233,8 +233,8 @@ impl Subscribing {
         }
     }
 
-    fn subscriber(&self, source: Name, destination: Name) -> Subscriber {
-        Subscriber { account: self.context.identity.account(), source, destination }
+    fn subscriber(&self, source: Name, destination: Name) -> CursorOwner {
+        CursorOwner { account: self.context.identity.account(), source, destination }
     }
 
     fn acknowledge(&self, id: u64, refusal: Option<&str>) {
@@ -256,7 +256,7 @@ impl Held {
     }
 }
 
-impl Drop for Subscribing {
+impl Drop for Subscriber {
     fn drop(&mut self) {
         self.keep_cursors();
         for name in self.names.keys().copied().collect::<Vec<_>>() {

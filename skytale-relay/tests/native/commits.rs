@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use skytale_core::extension::{AddressedWelcome, Code, Content, FetchWelcomes, Submit};
 use skytale_core::{Envelope, FrameLimits, Verb};
-use skytale_store::{Directory, SqlOptions, SqlStore, Store};
+use skytale_store::{KeyPackageDirectory, SqlOptions, SqlStore, Store};
 
 use crate::agent::{APPLICATION, COMMIT, Native, PROPOSAL, channel, code, private, token, tokens};
 use crate::wire;
@@ -168,7 +168,7 @@ async fn public_messages_and_what_is_no_mls_are_refused() {
 
 #[tokio::test]
 async fn lenient_epochs_let_late_messages_in_but_no_late_proposals() {
-    let lenient = |relay: skytale_relay::Relay| relay.with_epochs(skytale_relay::Epochs::Lenient);
+    let lenient = |relay: skytale_relay::Relay| relay.with_epochs(skytale_relay::EpochPolicy::Lenient);
     let relay = Running::with(lenient).await;
     let mut agent = Native::connect(&relay).await;
     for epoch in 0..5 {
@@ -202,7 +202,7 @@ async fn the_gate_and_the_directory_outlive_the_relay_on_sqlite() {
     let start = || async {
         let store = SqlStore::open_sqlite(&path, SqlOptions::default()).await.expect("open");
         let store = Arc::new(store);
-        let shelves: Arc<dyn Directory> = store.clone();
+        let shelves: Arc<dyn KeyPackageDirectory> = store.clone();
         let allow = skytale_relay::AllowAnyone;
         let log: Arc<dyn Store> = store;
         Running::assembled(log, allow, |relay| relay.with_directory(shelves), |listener| listener).await

@@ -8,7 +8,7 @@ use skytale_core::extension::{
     AddressedWelcome, ClaimKeyPackage, Code, Content, DropWelcome, FetchGroupInfo, FetchWelcomes,
     MAX_GROUP_INFO, Submit, UploadKeyPackages, Welcome,
 };
-use skytale_store::Directory;
+use skytale_store::KeyPackageDirectory;
 
 use crate::agent::{ByToken, COMMIT, Native, channel, code, number, private};
 use crate::wire::Running;
@@ -125,7 +125,7 @@ async fn a_commit_whose_group_info_is_too_long_is_refused_and_counts_without() {
 #[tokio::test]
 async fn a_key_package_that_the_host_refuses_is_not_kept() {
     let relay = Running::with(|relay| {
-        relay.with_key_package_check(|key_package: &[u8], agent: &ChannelName| match key_package.last() {
+        relay.with_key_package_validator(|key_package: &[u8], agent: &ChannelName| match key_package.last() {
             Some(0) => Err(format!("it is not one of {agent}")),
             _ => Ok(()),
         })
@@ -246,7 +246,7 @@ async fn key_packages_cannot_be_exhausted() {
 #[tokio::test]
 async fn welcomes_are_fetched_page_by_page() {
     let store = Arc::new(skytale_store::MemoryStore::new());
-    let shelves: Arc<dyn Directory> = store.clone();
+    let shelves: Arc<dyn KeyPackageDirectory> = store.clone();
     let allow = skytale_relay::AllowAnyone;
     let relay =
         Running::assembled(store.clone(), allow, |relay| relay.with_directory(shelves), |listener| listener)
@@ -254,7 +254,7 @@ async fn welcomes_are_fetched_page_by_page() {
     let mut agent = Native::connect(&relay).await;
     let name = "org/ns/newcomer";
     for number in 0..70 {
-        let bundle = skytale_store::Bundle {
+        let bundle = skytale_store::CommitAttachments {
             channel: channel(),
             commit: skytale_store::MessageId([number; 16]),
             welcomes: vec![(ChannelName::parse(name).expect("a name"), vec![number; 9].into())],

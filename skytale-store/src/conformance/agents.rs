@@ -1,12 +1,12 @@
-//! The contract of [`Agents`].
+//! The contract of [`AgentRegistry`].
 
 use std::sync::Arc;
 
 use super::{second, unique};
-use crate::contract::agents::{Agent, AgentQuery, Agents};
+use crate::contract::agents::{Agent, AgentQuery, AgentRegistry};
 
-/// Runs every check of [`Agents`].
-pub async fn agents(agents: &Arc<dyn Agents>) {
+/// Runs every check of [`AgentRegistry`].
+pub async fn agents(agents: &Arc<dyn AgentRegistry>) {
     an_agent_comes_back_as_it_was(agents).await;
     a_did_belongs_to_one_account(agents).await;
     agents_are_found_by_what_they_can_do(agents).await;
@@ -27,7 +27,7 @@ fn agent(did: &str, account: &str) -> Agent {
 }
 
 /// What was put is returned; what is put again keeps the time it was added.
-pub async fn an_agent_comes_back_as_it_was(agents: &Arc<dyn Agents>) {
+pub async fn an_agent_comes_back_as_it_was(agents: &Arc<dyn AgentRegistry>) {
     let first = agent(&unique("did:web:one"), &unique("account"));
     assert!(agents.put_agent(first.clone()).await.expect("put"));
     assert_eq!(agents.agent(&first.did).await.expect("find"), Some(first.clone()));
@@ -38,7 +38,7 @@ pub async fn an_agent_comes_back_as_it_was(agents: &Arc<dyn Agents>) {
 }
 
 /// Nobody else can replace or deactivate an agent, also one that was deactivated.
-pub async fn a_did_belongs_to_one_account(agents: &Arc<dyn Agents>) {
+pub async fn a_did_belongs_to_one_account(agents: &Arc<dyn AgentRegistry>) {
     let (mine, other) = (agent(&unique("did:web:mine"), &unique("account")), unique("account"));
     assert!(agents.put_agent(mine.clone()).await.expect("put"));
     assert!(!agents.put_agent(agent(&mine.did, &other)).await.expect("put"));
@@ -49,7 +49,7 @@ pub async fn a_did_belongs_to_one_account(agents: &Arc<dyn Agents>) {
 }
 
 /// Agents are listed by DID, by whole words of what they can do, a page at a time.
-pub async fn agents_are_found_by_what_they_can_do(agents: &Arc<dyn Agents>) {
+pub async fn agents_are_found_by_what_they_can_do(agents: &Arc<dyn AgentRegistry>) {
     let (account, skill) = (unique("account"), unique("skill"));
     let mut dids: Vec<_> = (0..5).map(|number| unique(&format!("did:web:{number}"))).collect();
     dids.sort();
@@ -72,7 +72,7 @@ pub async fn agents_are_found_by_what_they_can_do(agents: &Arc<dyn Agents>) {
 }
 
 /// An agent that was deactivated comes back only when it is put again.
-pub async fn an_agent_that_was_deactivated_is_not_found(agents: &Arc<dyn Agents>) {
+pub async fn an_agent_that_was_deactivated_is_not_found(agents: &Arc<dyn AgentRegistry>) {
     let gone = agent(&unique("did:web:gone"), &unique("account"));
     agents.put_agent(gone.clone()).await.expect("put");
     assert!(agents.deactivate_agent(&gone.account, &gone.did).await.expect("deactivate"));

@@ -9,7 +9,7 @@ use futures::stream::BoxStream;
 use skytale_core::Dialect;
 
 use super::channel;
-use crate::contract::backplane::{Backplane, Parcel, Reach, Topic};
+use crate::contract::backplane::{Backplane, BackplaneMessage, Delivery, Topic};
 
 /// How long a parcel may take.
 const SOON: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ fn topic() -> Topic {
     Topic { channel: channel().components(), dialect: Dialect::Slim3, instance: None }
 }
 
-async fn listen(ends: &[Arc<dyn Backplane>], topic: Topic) -> Vec<BoxStream<'static, Parcel>> {
+async fn listen(ends: &[Arc<dyn Backplane>], topic: Topic) -> Vec<BoxStream<'static, BackplaneMessage>> {
     let mut received = Vec::new();
     for end in ends {
         received.push(end.received());
@@ -37,12 +37,12 @@ async fn listen(ends: &[Arc<dyn Backplane>], topic: Topic) -> Vec<BoxStream<'sta
     received
 }
 
-async fn send(end: &Arc<dyn Backplane>, topic: Topic, reach: Reach, body: impl Into<Bytes>) {
+async fn send(end: &Arc<dyn Backplane>, topic: Topic, reach: Delivery, body: impl Into<Bytes>) {
     end.send(topic, reach, body.into()).await.expect("send");
 }
 
 /// Returns the next parcel of a topic; other checks' parcels may still be on their way.
-async fn next(received: &mut BoxStream<'static, Parcel>, topic: Topic) -> Bytes {
+async fn next(received: &mut BoxStream<'static, BackplaneMessage>, topic: Topic) -> Bytes {
     let next = async {
         loop {
             let parcel = received.next().await.expect("open");
@@ -58,8 +58,8 @@ async fn next(received: &mut BoxStream<'static, Parcel>, topic: Topic) -> Bytes 
 pub async fn parcels_reach_all_that_listen_but_the_sender(ends: &[Arc<dyn Backplane>; 3]) {
     let topic = topic();
     let mut received = listen(ends, topic).await;
-    send(&ends[0], topic, Reach::All, "first").await;
-    send(&ends[1], topic, Reach::All, "second").await;
+    send(&ends[0], topic, Delivery::All, "first").await;
+    send(&ends[1], topic, Delivery::All, "second").await;
     assert_eq!(next(&mut received[0], topic).await, "second", "no echo");
     assert_eq!(next(&mut received[1], topic).await, "first");
     let mut both = [next(&mut received[2], topic).await, next(&mut received[2], topic).await];
@@ -73,11 +73,11 @@ pub async fn one_of_several_is_reached(ends: &[Arc<dyn Backplane>; 3]) {
     let mut received = listen(ends, topic).await;
     const SENT: usize = 30;
     for number in 0..SENT {
-        send(&ends[0], topic, Reach::AnyOne, number.to_string()).await;
+        send(&ends[0], topic, Delivery::AnyOne, number.to_string()).await;
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     for end in [1, 2] {
-        send(&ends[0], topic, Reach::All, format!("end {end}")).await;
+        send(&ends[0], topic, Delivery::All, format!("end {end}")).await;
     }
     let mut seen = Vec::new();
     for received in &mut received[1..] {
@@ -91,7 +91,7 @@ pub async fn one_of_several_is_reached(ends: &[Arc<dyn Backplane>; 3]) {
     }
     seen.sort_unstable();
     assert_eq!(seen, (0..SENT).collect::<Vec<_>>(), "each at one relay");
-    send(&ends[1], topic, Reach::All, "over").await;
+    send(&ends[1], topic, Delivery::All, "over").await;
     assert_eq!(next(&mut received[0], topic).await, "over", "nothing reached the sender");
 }
 
@@ -100,10 +100,10 @@ pub async fn topics_are_independent(ends: &[Arc<dyn Backplane>; 3]) {
     let topic = topic();
     let mut received = listen(&ends[1..2], topic).await;
     for other in [Topic { dialect: Dialect::Slim1, ..topic }, Topic { instance: Some(7), ..topic }] {
-        send(&ends[0], other, Reach::All, "other").await;
-        send(&ends[0], other, Reach::AnyOne, "other").await;
+        send(&ends[0], other, Delivery::All, "other").await;
+        send(&ends[0], other, Delivery::AnyOne, "other").await;
     }
-    send(&ends[0], topic, Reach::All, "mine").await;
+    send(&ends[0], topic, Delivery::All, "mine").await;
     // Other checks' parcels may still be on their way.
     let mut of_channel =
         received.remove(0).filter(|parcel| std::future::ready(parcel.topic.channel == topic.channel));
@@ -117,12 +117,12 @@ pub async fn nothing_comes_after_leaving(ends: &[Arc<dyn Backplane>; 3]) {
     let mut received = listen(&ends[1..2], topic).await;
     ends[1].leave(topic).await.expect("leave");
     ends[1].leave(topic).await.expect("leave again");
-    send(&ends[0], topic, Reach::All, "unheard").await;
-    send(&ends[0], topic, Reach::AnyOne, "unheard").await;
+    send(&ends[0], topic, Delivery::All, "unheard").await;
+    send(&ends[0], topic, Delivery::AnyOne, "unheard").await;
     ends[0].flush().await.expect("flush");
     tokio::time::sleep(Duration::from_millis(300)).await;
     ends[1].listen(topic).await.expect("listen again");
-    send(&ends[0], topic, Reach::All, "heard").await;
+    send(&ends[0], topic, Delivery::All, "heard").await;
     assert_eq!(next(&mut received[0], topic).await, "heard");
 }
 
@@ -131,7 +131,7 @@ pub async fn parcels_keep_their_order(ends: &[Arc<dyn Backplane>; 3]) {
     let topic = topic();
     let mut received = listen(&ends[1..2], topic).await;
     for number in 0..500_u32 {
-        send(&ends[0], topic, Reach::All, number.to_be_bytes().to_vec()).await;
+        send(&ends[0], topic, Delivery::All, number.to_be_bytes().to_vec()).await;
     }
     for number in 0..500_u32 {
         assert_eq!(next(&mut received[0], topic).await, number.to_be_bytes().to_vec());
@@ -144,7 +144,7 @@ pub async fn large_parcels_arrive(ends: &[Arc<dyn Backplane>; 3]) {
     let mut received = listen(&ends[1..2], topic).await;
     for size in [10, 8_000, 100_000, 4 * 1024 * 1024 + 100, 20] {
         let body: Vec<u8> = (0..size).map(|place: usize| (place % 251) as u8).collect();
-        for reach in [Reach::All, Reach::AnyOne] {
+        for reach in [Delivery::All, Delivery::AnyOne] {
             send(&ends[0], topic, reach, body.clone()).await;
             assert!(next(&mut received[0], topic).await == body, "{size} bytes to {reach:?}");
         }

@@ -1,4 +1,4 @@
-//! The contract of [`Channels`].
+//! The contract of [`ChannelRegistry`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,10 +7,10 @@ use bytes::Bytes;
 use skytale_core::ChannelName;
 
 use super::{channel, second, unique};
-use crate::contract::channels::{ChannelEntry, Channels, Invite, NewRequest, Request, Role};
+use crate::contract::channels::{ChannelEntry, ChannelRegistry, Invite, JoinRequest, NewJoinRequest, Role};
 
-/// Runs every check of [`Channels`].
-pub async fn channels(channels: &Arc<dyn Channels>) {
+/// Runs every check of [`ChannelRegistry`].
+pub async fn channels(channels: &Arc<dyn ChannelRegistry>) {
     a_channel_belongs_to_who_registers_it_first(channels).await;
     an_invite_lets_in_as_often_as_it_says(channels).await;
     a_repeated_request_uses_nothing(channels).await;
@@ -36,8 +36,8 @@ fn invite(channel: &ChannelName, uses: u32) -> Invite {
     Invite { digest, channel: channel.clone(), uses, expires_at: second(100) }
 }
 
-fn request(invite: &Invite, account: &str) -> NewRequest {
-    NewRequest {
+fn request(invite: &Invite, account: &str) -> NewJoinRequest {
+    NewJoinRequest {
         id: unique("request"),
         channel: invite.channel.clone(),
         invite: invite.digest,
@@ -48,20 +48,20 @@ fn request(invite: &Invite, account: &str) -> NewRequest {
     }
 }
 
-async fn registered(channels: &Arc<dyn Channels>) -> ChannelEntry {
+async fn registered(channels: &Arc<dyn ChannelRegistry>) -> ChannelEntry {
     let entry = entry(&channel(), &unique("owner"));
     assert_eq!(channels.register_channel(entry.clone()).await.expect("register"), entry);
     entry
 }
 
-async fn invited(channels: &Arc<dyn Channels>, uses: u32) -> Invite {
+async fn invited(channels: &Arc<dyn ChannelRegistry>, uses: u32) -> Invite {
     let invite = invite(&registered(channels).await.name, uses);
     channels.add_invite(invite.clone()).await.expect("invite");
     invite
 }
 
 /// Whoever registers a channel again learns whose it is.
-pub async fn a_channel_belongs_to_who_registers_it_first(channels: &Arc<dyn Channels>) {
+pub async fn a_channel_belongs_to_who_registers_it_first(channels: &Arc<dyn ChannelRegistry>) {
     let first = registered(channels).await;
     let other = unique("other");
     for account in [&first.owner, &other] {
@@ -80,7 +80,7 @@ pub async fn a_channel_belongs_to_who_registers_it_first(channels: &Arc<dyn Chan
 }
 
 /// Each use of an invite lets one account in, and then there is no other.
-pub async fn an_invite_lets_in_as_often_as_it_says(channels: &Arc<dyn Channels>) {
+pub async fn an_invite_lets_in_as_often_as_it_says(channels: &Arc<dyn ChannelRegistry>) {
     let invite = invited(channels, 2).await;
     let accounts = [unique("a"), unique("b"), unique("c")];
     let mut joined = Vec::new();
@@ -95,7 +95,7 @@ pub async fn an_invite_lets_in_as_often_as_it_says(channels: &Arc<dyn Channels>)
 }
 
 /// A request that is made again lets in once, also when the invite is used up meanwhile.
-pub async fn a_repeated_request_uses_nothing(channels: &Arc<dyn Channels>) {
+pub async fn a_repeated_request_uses_nothing(channels: &Arc<dyn ChannelRegistry>) {
     let invite = invited(channels, 1).await;
     let wanted = request(&invite, &unique("account"));
     for _ in 0..3 {
@@ -106,13 +106,13 @@ pub async fn a_repeated_request_uses_nothing(channels: &Arc<dyn Channels>) {
 }
 
 /// An invite does not open another channel, and nothing once it has expired; a refusal leaves nothing behind.
-pub async fn an_invite_is_for_its_channel_and_time(channels: &Arc<dyn Channels>) {
+pub async fn an_invite_is_for_its_channel_and_time(channels: &Arc<dyn ChannelRegistry>) {
     let invite = invited(channels, 5).await;
     let elsewhere = registered(channels).await.name;
     let account = unique("account");
-    let wrong = NewRequest { channel: elsewhere.clone(), ..request(&invite, &account) };
-    let late = NewRequest { at: second(100), ..request(&invite, &account) };
-    let unknown = NewRequest { invite: [255; 32], ..request(&invite, &account) };
+    let wrong = NewJoinRequest { channel: elsewhere.clone(), ..request(&invite, &account) };
+    let late = NewJoinRequest { at: second(100), ..request(&invite, &account) };
+    let unknown = NewJoinRequest { invite: [255; 32], ..request(&invite, &account) };
     for refused in [wrong, late, unknown] {
         let (id, channel) = (refused.id.clone(), refused.channel.clone());
         assert!(!channels.join(refused).await.expect("join"));
@@ -122,7 +122,7 @@ pub async fn an_invite_is_for_its_channel_and_time(channels: &Arc<dyn Channels>)
 }
 
 /// However many use an invite at once, as many get in as it says.
-pub async fn racing_requests_share_an_invite_fairly(channels: &Arc<dyn Channels>) {
+pub async fn racing_requests_share_an_invite_fairly(channels: &Arc<dyn ChannelRegistry>) {
     let invite = invited(channels, 5).await;
     let joins = (0..20).map(|_| channels.join(request(&invite, &unique("account"))));
     let joined = futures::future::join_all(joins).await;
@@ -131,7 +131,7 @@ pub async fn racing_requests_share_an_invite_fairly(channels: &Arc<dyn Channels>
 }
 
 /// Who asks for requests has them alone until the lease ends; the oldest come first.
-pub async fn a_request_is_leased_to_one_at_a_time(channels: &Arc<dyn Channels>) {
+pub async fn a_request_is_leased_to_one_at_a_time(channels: &Arc<dyn ChannelRegistry>) {
     let invite = invited(channels, 3).await;
     let mut ids = Vec::new();
     for account in ["a", "b", "c"] {
@@ -141,7 +141,7 @@ pub async fn a_request_is_leased_to_one_at_a_time(channels: &Arc<dyn Channels>) 
     }
     let lease = async |now, most| {
         let leased = channels.lease_requests(&invite.channel, second(now), second(now + 10), most).await;
-        leased.expect("lease").into_iter().map(|request: Request| request.id).collect::<Vec<_>>()
+        leased.expect("lease").into_iter().map(|request: JoinRequest| request.id).collect::<Vec<_>>()
     };
     assert_eq!(lease(20, 2).await, ids[..2]);
     assert_eq!(lease(21, 9).await, ids[2..]);
@@ -158,7 +158,7 @@ pub async fn a_request_is_leased_to_one_at_a_time(channels: &Arc<dyn Channels>) 
 }
 
 /// A request has one Welcome, the first; one that is answered is not leased again.
-pub async fn the_first_answer_stands(channels: &Arc<dyn Channels>) {
+pub async fn the_first_answer_stands(channels: &Arc<dyn ChannelRegistry>) {
     let invite = invited(channels, 1).await;
     let wanted = request(&invite, &unique("account"));
     assert!(channels.join(wanted.clone()).await.expect("join"));
@@ -177,7 +177,7 @@ pub async fn the_first_answer_stands(channels: &Arc<dyn Channels>) {
 }
 
 /// A member that was removed is nothing to the channel any more.
-pub async fn a_member_can_be_removed_and_an_owner_not(channels: &Arc<dyn Channels>) {
+pub async fn a_member_can_be_removed_and_an_owner_not(channels: &Arc<dyn ChannelRegistry>) {
     let entry = registered(channels).await;
     let invite = invite(&entry.name, 1);
     channels.add_invite(invite.clone()).await.expect("invite");
@@ -191,7 +191,7 @@ pub async fn a_member_can_be_removed_and_an_owner_not(channels: &Arc<dyn Channel
 }
 
 /// An account's channels are listed in the order of their bytes, a page at a time.
-pub async fn channels_are_listed_by_name(channels: &Arc<dyn Channels>) {
+pub async fn channels_are_listed_by_name(channels: &Arc<dyn ChannelRegistry>) {
     let (owner, run) = (unique("owner"), unique("run"));
     let mut names: Vec<_> = ["b", "A", "c", "B-"].map(|end| format!("conformance/{run}/{end}")).into();
     for name in &names {
@@ -209,9 +209,9 @@ pub async fn channels_are_listed_by_name(channels: &Arc<dyn Channels>) {
 }
 
 /// Requests and invites of before a time are dropped.
-pub async fn old_requests_are_dropped(channels: &Arc<dyn Channels>) {
+pub async fn old_requests_are_dropped(channels: &Arc<dyn ChannelRegistry>) {
     let invite = invited(channels, 2).await;
-    let old = NewRequest { at: second(5), ..request(&invite, &unique("account")) };
+    let old = NewJoinRequest { at: second(5), ..request(&invite, &unique("account")) };
     let new = request(&invite, &unique("account"));
     for wanted in [&old, &new] {
         assert!(channels.join(wanted.clone()).await.expect("join"));

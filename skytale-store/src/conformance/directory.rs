@@ -1,4 +1,4 @@
-//! The contract of [`Directory`].
+//! The contract of [`KeyPackageDirectory`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use bytes::Bytes;
 use skytale_core::{ChannelName, SequenceNumber};
 
 use super::{channel, id};
-use crate::contract::directory::{Bundle, Directory, GROUP_INFOS};
+use crate::contract::directory::{CommitAttachments, KeyPackageDirectory, MAX_GROUP_INFOS};
 
-/// Runs every check of [`Directory`].
-pub async fn directory(directory: &Arc<dyn Directory>) {
+/// Runs every check of [`KeyPackageDirectory`].
+pub async fn directory(directory: &Arc<dyn KeyPackageDirectory>) {
     a_key_package_is_given_once(directory).await;
     a_key_package_that_is_left_again_is_held_once(directory).await;
     the_last_resort_is_given_again(directory).await;
@@ -25,7 +25,7 @@ pub async fn directory(directory: &Arc<dyn Directory>) {
 }
 
 /// However many claim at once, each key package is given once, and then there is none.
-pub async fn a_key_package_is_given_once(directory: &Arc<dyn Directory>) {
+pub async fn a_key_package_is_given_once(directory: &Arc<dyn KeyPackageDirectory>) {
     let agent = channel();
     let packages = (0..100u8).map(|number| Bytes::from(vec![number; 300])).collect();
     assert_eq!(directory.add_key_packages(&agent, packages, None).await.expect("add"), 100);
@@ -39,7 +39,7 @@ pub async fn a_key_package_is_given_once(directory: &Arc<dyn Directory>) {
 }
 
 /// An upload that is repeated adds nothing, however many repeat it at once; another agent's own are not concerned.
-pub async fn a_key_package_that_is_left_again_is_held_once(directory: &Arc<dyn Directory>) {
+pub async fn a_key_package_that_is_left_again_is_held_once(directory: &Arc<dyn KeyPackageDirectory>) {
     let (agent, other) = (channel(), channel());
     let packages = |numbers: &[u8]| numbers.iter().map(|number| Bytes::from(vec![*number; 300])).collect();
     let unheld = |numbers: &[u8]| directory.unheld_key_packages(&agent, packages(numbers));
@@ -62,7 +62,7 @@ pub async fn a_key_package_that_is_left_again_is_held_once(directory: &Arc<dyn D
 }
 
 /// The key package of last resort is given when there is no other, again and again, until it is replaced.
-pub async fn the_last_resort_is_given_again(directory: &Arc<dyn Directory>) {
+pub async fn the_last_resort_is_given_again(directory: &Arc<dyn KeyPackageDirectory>) {
     let agent = channel();
     let claim = || async { directory.claim_key_package(&agent).await.expect("claim") };
     assert_eq!(claim().await, None);
@@ -78,7 +78,7 @@ pub async fn the_last_resort_is_given_again(directory: &Arc<dyn Directory>) {
 }
 
 /// An agent whose keys are gone takes back what it left, the key package of last resort, too; another agent's stay.
-pub async fn dropped_key_packages_are_not_given(directory: &Arc<dyn Directory>) {
+pub async fn dropped_key_packages_are_not_given(directory: &Arc<dyn KeyPackageDirectory>) {
     let (agent, other) = (channel(), channel());
     for name in [&agent, &other] {
         directory.add_key_packages(name, vec!["one".into()], Some("last".into())).await.expect("add");
@@ -91,7 +91,7 @@ pub async fn dropped_key_packages_are_not_given(directory: &Arc<dyn Directory>) 
 }
 
 /// However many Welcomes wait, each can be read: a page at a time, the oldest first.
-pub async fn welcomes_are_listed_from_a_place_on(directory: &Arc<dyn Directory>) {
+pub async fn welcomes_are_listed_from_a_place_on(directory: &Arc<dyn KeyPackageDirectory>) {
     let (room, agent) = (channel(), channel());
     for commit in 0..5 {
         directory.deposit(bundle(&room, commit, &[&agent])).await.expect("deposit");
@@ -103,9 +103,9 @@ pub async fn welcomes_are_listed_from_a_place_on(directory: &Arc<dyn Directory>)
     }
 }
 
-fn bundle(channel: &ChannelName, commit: u8, agents: &[&ChannelName]) -> Bundle {
+fn bundle(channel: &ChannelName, commit: u8, agents: &[&ChannelName]) -> CommitAttachments {
     let welcome = |agent: &&ChannelName| ((*agent).clone(), Bytes::from(vec![commit; 10]));
-    Bundle {
+    CommitAttachments {
         channel: channel.clone(),
         commit: id(commit),
         welcomes: agents.iter().map(welcome).collect(),
@@ -114,7 +114,7 @@ fn bundle(channel: &ChannelName, commit: u8, agents: &[&ChannelName]) -> Bundle 
 }
 
 /// A deposit that is repeated is kept once, tells whether its commit was accepted, and goes when it is dropped.
-pub async fn a_bundle_is_kept_once_until_it_is_settled(directory: &Arc<dyn Directory>) {
+pub async fn a_bundle_is_kept_once_until_it_is_settled(directory: &Arc<dyn KeyPackageDirectory>) {
     let (room, first, second) = (channel(), channel(), channel());
     for _ in 0..2 {
         directory.deposit(bundle(&room, 1, &[&first, &second])).await.expect("deposit");
@@ -133,7 +133,7 @@ pub async fn a_bundle_is_kept_once_until_it_is_settled(directory: &Arc<dyn Direc
 }
 
 /// Old GroupInfos go, but for the newest of each channel, by which its members can come back.
-pub async fn old_group_infos_go_but_for_the_newest(directory: &Arc<dyn Directory>) {
+pub async fn old_group_infos_go_but_for_the_newest(directory: &Arc<dyn KeyPackageDirectory>) {
     let (room, other) = (channel(), channel());
     for (room, commit) in [(&room, 1), (&room, 2), (&other, 3), (&room, 4)] {
         directory.deposit(bundle(room, commit, &[])).await.expect("deposit");
@@ -154,7 +154,7 @@ pub async fn old_group_infos_go_but_for_the_newest(directory: &Arc<dyn Directory
 }
 
 /// What a refused commit would have brought is gone; another commit's is not.
-pub async fn a_refused_bundle_is_forgotten(directory: &Arc<dyn Directory>) {
+pub async fn a_refused_bundle_is_forgotten(directory: &Arc<dyn KeyPackageDirectory>) {
     let (room, agent) = (channel(), channel());
     directory.deposit(bundle(&room, 1, &[&agent])).await.expect("deposit");
     directory.deposit(bundle(&room, 2, &[&agent])).await.expect("deposit");
@@ -165,21 +165,21 @@ pub async fn a_refused_bundle_is_forgotten(directory: &Arc<dyn Directory>) {
 }
 
 /// The last GroupInfos of a channel's accepted commits are kept, the newest first.
-pub async fn group_infos_are_listed_newest_first(directory: &Arc<dyn Directory>) {
+pub async fn group_infos_are_listed_newest_first(directory: &Arc<dyn KeyPackageDirectory>) {
     let room = channel();
-    for commit in 0..GROUP_INFOS as u8 + 3 {
+    for commit in 0..MAX_GROUP_INFOS as u8 + 3 {
         directory.deposit(bundle(&room, commit, &[])).await.expect("deposit");
         directory.settle(&room, id(commit), Some(SequenceNumber(commit.into()))).await.expect("settle");
     }
     let infos = directory.group_infos(&room).await.expect("infos");
-    let expected: Vec<_> = (3..GROUP_INFOS as u8 + 3).rev().map(id).collect();
+    let expected: Vec<_> = (3..MAX_GROUP_INFOS as u8 + 3).rev().map(id).collect();
     assert_eq!(infos.iter().map(|deposit| deposit.commit).collect::<Vec<_>>(), expected);
 }
 
 /// However many commits race, what the accepted ones brought stays.
-pub async fn commits_that_lose_push_no_group_info_out(directory: &Arc<dyn Directory>) {
+pub async fn commits_that_lose_push_no_group_info_out(directory: &Arc<dyn KeyPackageDirectory>) {
     let room = channel();
-    let rivals = GROUP_INFOS as u8 * 3;
+    let rivals = MAX_GROUP_INFOS as u8 * 3;
     for commit in 0..rivals {
         directory.deposit(bundle(&room, commit, &[])).await.expect("deposit");
     }

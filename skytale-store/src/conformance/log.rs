@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt};
 use skytale_core::{ChannelName, Dialect, Epoch, SequenceNumber};
 
 use super::{channel, id};
-use crate::contract::store::{GroupEpoch, GroupId, NewRecord, Outcome, Precondition, Record, Store};
+use crate::contract::store::{AppendOutcome, GroupEpoch, GroupId, NewRecord, Precondition, Record, Store};
 use crate::error::StoreError;
 
 /// Runs every check.
@@ -51,7 +51,7 @@ fn group_at(group: &'static [u8], epoch: u64) -> GroupEpoch {
     GroupEpoch { group: GroupId::new(group).expect("short"), epoch: Epoch(epoch) }
 }
 
-async fn append(store: &Arc<dyn Store>, channel: &ChannelName, bodies: &[&str]) -> Vec<Outcome> {
+async fn append(store: &Arc<dyn Store>, channel: &ChannelName, bodies: &[&str]) -> Vec<AppendOutcome> {
     let records = bodies.iter().map(|body| record(body.as_bytes().to_vec())).collect();
     store.append(channel, records, Precondition::Any).await.expect("append")
 }
@@ -69,8 +69,11 @@ pub async fn numbers_start_at_one_and_have_no_gaps(store: &Arc<dyn Store>) {
     let channel = channel();
     let first = append(store, &channel, &["a", "b"]).await;
     let second = append(store, &channel, &["c"]).await;
-    assert_eq!(first, [Outcome::Fresh(SequenceNumber(1)), Outcome::Fresh(SequenceNumber(2))]);
-    assert_eq!(second, [Outcome::Fresh(SequenceNumber(3))]);
+    assert_eq!(
+        first,
+        [AppendOutcome::Appended(SequenceNumber(1)), AppendOutcome::Appended(SequenceNumber(2))]
+    );
+    assert_eq!(second, [AppendOutcome::Appended(SequenceNumber(3))]);
     assert_eq!(store.head(&channel).await.expect("head").last, SequenceNumber(3));
 }
 
@@ -139,12 +142,15 @@ pub async fn repeated_ids_return_the_first_number(store: &Arc<dyn Store>) {
         let records = vec![record(body).with_message_id(id(number))];
         store.append(&channel, records, Precondition::Any)
     };
-    assert_eq!(call("a", 1).await.expect("append"), [Outcome::Fresh(SequenceNumber(1))]);
-    assert_eq!(call("b", 2).await.expect("append"), [Outcome::Fresh(SequenceNumber(2))]);
-    assert_eq!(call("a", 1).await.expect("append"), [Outcome::Repeated(SequenceNumber(1))]);
+    assert_eq!(call("a", 1).await.expect("append"), [AppendOutcome::Appended(SequenceNumber(1))]);
+    assert_eq!(call("b", 2).await.expect("append"), [AppendOutcome::Appended(SequenceNumber(2))]);
+    assert_eq!(call("a", 1).await.expect("append"), [AppendOutcome::Duplicate(SequenceNumber(1))]);
     let both = vec![record("c").with_message_id(id(3)), record("c").with_message_id(id(3))];
     let outcomes = store.append(&channel, both, Precondition::Any).await.expect("append");
-    assert_eq!(outcomes, [Outcome::Fresh(SequenceNumber(3)), Outcome::Repeated(SequenceNumber(3))]);
+    assert_eq!(
+        outcomes,
+        [AppendOutcome::Appended(SequenceNumber(3)), AppendOutcome::Duplicate(SequenceNumber(3))]
+    );
     assert_eq!(numbers(&read_all(store, &channel, 0).await), [1, 2, 3]);
 }
 
@@ -154,8 +160,12 @@ pub async fn concurrent_repetitions_append_once(store: &Arc<dyn Store>) {
     let calls =
         (0..16).map(|_| store.append(&channel, vec![record("a").with_message_id(id(9))], Precondition::Any));
     let outcomes = futures::future::join_all(calls).await;
-    let fresh =
-        outcomes.iter().flatten().flatten().filter(|outcome| matches!(outcome, Outcome::Fresh(_))).count();
+    let fresh = outcomes
+        .iter()
+        .flatten()
+        .flatten()
+        .filter(|outcome| matches!(outcome, AppendOutcome::Appended(_)))
+        .count();
     assert_eq!((fresh, read_all(store, &channel, 0).await.len()), (1, 1));
 }
 
@@ -304,8 +314,8 @@ pub async fn a_repetition_is_no_conflict(store: &Arc<dyn Store>) {
         let records = vec![record("commit").with_message_id(id(5))];
         store.append(&channel, records, Precondition::Advance(at(0)))
     };
-    assert_eq!(call().await.expect("first"), [Outcome::Fresh(SequenceNumber(1))]);
-    assert_eq!(call().await.expect("again"), [Outcome::Repeated(SequenceNumber(1))]);
+    assert_eq!(call().await.expect("first"), [AppendOutcome::Appended(SequenceNumber(1))]);
+    assert_eq!(call().await.expect("again"), [AppendOutcome::Duplicate(SequenceNumber(1))]);
 }
 
 /// A follower gets what is there and what comes later, in order.

@@ -9,7 +9,7 @@ use crate::error::Result;
 
 /// Keeps who is there to be talked to.
 #[async_trait]
-pub trait Agents: fmt::Debug + Send + Sync + 'static {
+pub trait AgentRegistry: fmt::Debug + Send + Sync + 'static {
     /// Adds or replaces an account's agent; `false`, and nothing changes, where another account has the DID.
     async fn put_agent(&self, agent: Agent) -> Result<bool>;
 

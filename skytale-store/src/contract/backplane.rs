@@ -15,7 +15,7 @@ use crate::error::Result;
 /// feature `conformance`) runs against an implementation:
 ///
 /// - **Interest.** A parcel reaches those that listened to its topic when it was sent, and nobody else; nothing is kept.
-/// - **Reach.** [`Reach::All`] reaches every other relay that listens, [`Reach::AnyOne`] exactly one of them.
+/// - **Reach.** [`Delivery::All`] reaches every other relay that listens, [`Delivery::AnyOne`] exactly one of them.
 /// - **No echo.** A relay never receives what it sent itself.
 /// - **Order.** What one relay sends to one topic with one reach arrives in that order, each parcel at most once.
 /// - **No waiting.** A receiver that does not read loses parcels, and keeps neither senders nor other receivers waiting.
@@ -38,7 +38,7 @@ pub trait Backplane: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`StoreError::Unavailable`](crate::error::StoreError::Unavailable) where the engine cannot be reached, in which case the
     /// parcel, or one that was sent before and waited, may or may not arrive.
-    async fn send(&self, topic: Topic, reach: Reach, body: Bytes) -> Result<()>;
+    async fn send(&self, topic: Topic, reach: Delivery, body: Bytes) -> Result<()>;
 
     /// Waits until what was sent before has left this process: what it sends last needs it. Default: it has, once
     /// [`send`](Self::send) returns.
@@ -53,7 +53,7 @@ pub trait Backplane: fmt::Debug + Send + Sync + 'static {
 
     /// Streams what others send to the topics that are listened to, until the backplane is closed. Of several streams of
     /// one backplane each receives every parcel.
-    fn received(&self) -> BoxStream<'static, Parcel>;
+    fn received(&self) -> BoxStream<'static, BackplaneMessage>;
 }
 
 /// What a parcel is about: a channel's subscribers in one dialect, or those of one instance.
@@ -69,7 +69,7 @@ pub struct Topic {
 
 /// How many of the relays that listen a parcel reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum Delivery {
     /// Every one.
     All,
     /// One of them.
@@ -78,7 +78,7 @@ pub enum Reach {
 
 /// What another relay sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parcel {
+pub struct BackplaneMessage {
     /// What it was sent to.
     pub topic: Topic,
     /// The bytes, as they were sent.

@@ -11,7 +11,7 @@ use crate::error::Result;
 
 /// Keeps which account owns a channel, which others are members, and who asks to join.
 #[async_trait]
-pub trait Channels: fmt::Debug + Send + Sync + 'static {
+pub trait ChannelRegistry: fmt::Debug + Send + Sync + 'static {
     /// Registers a channel for an account, unless somebody has it; returns the entry that stands.
     async fn register_channel(&self, channel: ChannelEntry) -> Result<ChannelEntry>;
 
@@ -36,7 +36,7 @@ pub trait Channels: fmt::Debug + Send + Sync + 'static {
     /// Makes the asking account a member and keeps its request, by one use of an invite to this channel: all of it, or
     /// nothing. A request whose id is known already uses nothing. `false` where there is no such invite, or it is used up
     /// or expired.
-    async fn join(&self, request: NewRequest) -> Result<bool>;
+    async fn join(&self, request: NewJoinRequest) -> Result<bool>;
 
     /// Leases requests of a channel that nobody has answered, oldest first, to the caller alone, until `until`.
     async fn lease_requests(
@@ -45,10 +45,10 @@ pub trait Channels: fmt::Debug + Send + Sync + 'static {
         now: SystemTime,
         until: SystemTime,
         most: u32,
-    ) -> Result<Vec<Request>>;
+    ) -> Result<Vec<JoinRequest>>;
 
     /// Returns a request.
-    async fn request(&self, id: &str) -> Result<Option<Request>>;
+    async fn request(&self, id: &str) -> Result<Option<JoinRequest>>;
 
     /// Answers a request with a Welcome, unless it was answered; returns what it is answered with, `None` where there is
     /// no such request.
@@ -109,7 +109,7 @@ pub struct Invite {
 
 /// What somebody who wants to join a channel brings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewRequest {
+pub struct NewJoinRequest {
     /// The id that the request gets; the same for the same account, invite and key package, so that a repetition is
     /// recognised.
     pub id: String,
@@ -129,7 +129,7 @@ pub struct NewRequest {
 
 /// A request to join.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct JoinRequest {
     /// Its id.
     pub id: String,
     /// The channel.

@@ -18,12 +18,12 @@ use crate::error::Result;
 ///   time. The one of last resort is given when there is no other, any number of times. One with the same bytes as one
 ///   that is held of the agent is not held twice, so that an upload whose answer was lost can be repeated, until some of
 ///   it is claimed.
-/// - **Bundles.** A [`Bundle`] is deposited before its commit is decided, so that no accepted commit lacks it. Whether
+/// - **Bundles.** A [`CommitAttachments`] is deposited before its commit is decided, so that no accepted commit lacks it. Whether
 ///   its commit was accepted is noted by [`settle`](Directory::settle), and until then is for the caller to find out
 ///   ([`Store::find`](super::store::Store::find)). A deposit that is repeated is kept once. No deposit makes room for another
 ///   one before its own commit is settled, so that those who lose take nothing away.
 #[async_trait]
-pub trait Directory: fmt::Debug + Send + Sync + 'static {
+pub trait KeyPackageDirectory: fmt::Debug + Send + Sync + 'static {
     /// Adds the key packages of an agent that are not held of it, replaces the one of last resort if there is a new one,
     /// and returns how many of the others there are.
     async fn add_key_packages(
@@ -50,7 +50,7 @@ pub trait Directory: fmt::Debug + Send + Sync + 'static {
     async fn last_resort(&self, agent: &ChannelName) -> Result<Option<Bytes>>;
 
     /// Keeps what a commit brings.
-    async fn deposit(&self, bundle: Bundle) -> Result<()>;
+    async fn deposit(&self, bundle: CommitAttachments) -> Result<()>;
 
     /// Notes that a commit was accepted under a number, or, with `None`, forgets what it would have brought.
     async fn settle(
@@ -61,14 +61,14 @@ pub trait Directory: fmt::Debug + Send + Sync + 'static {
     ) -> Result<()>;
 
     /// Returns an agent's Welcomes, oldest first, at most `most`, without the first `skip`.
-    async fn welcomes(&self, agent: &ChannelName, skip: u32, most: u32) -> Result<Vec<Deposit>>;
+    async fn welcomes(&self, agent: &ChannelName, skip: u32, most: u32) -> Result<Vec<Attachment>>;
 
     /// Drops a Welcome that its agent has stored.
     async fn drop_welcome(&self, agent: &ChannelName, commit: MessageId) -> Result<()>;
 
-    /// Returns a channel's GroupInfos, newest first: the last [`GROUP_INFOS`] of commits that are known to be accepted,
+    /// Returns a channel's GroupInfos, newest first: the last [`MAX_GROUP_INFOS`] of commits that are known to be accepted,
     /// and among them those of commits that are not settled.
-    async fn group_infos(&self, channel: &ChannelName) -> Result<Vec<Deposit>>;
+    async fn group_infos(&self, channel: &ChannelName) -> Result<Vec<Attachment>>;
 
     /// Drops the Welcomes that were deposited before a time and never fetched, and the GroupInfos of before it that a newer
     /// one of an accepted commit has followed; returns how many.
@@ -76,7 +76,7 @@ pub trait Directory: fmt::Debug + Send + Sync + 'static {
 }
 
 /// How many GroupInfos of a channel's accepted commits are kept; those of refused commits go at once.
-pub const GROUP_INFOS: usize = 4;
+pub const MAX_GROUP_INFOS: usize = 4;
 
 /// A key package that was claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub struct ClaimedKeyPackage {
 
 /// What a commit brings with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bundle {
+pub struct CommitAttachments {
     /// The channel of the commit.
     pub channel: ChannelName,
     /// The commit's message id.
@@ -104,7 +104,7 @@ pub struct Bundle {
 
 /// A Welcome or GroupInfo that was deposited.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deposit {
+pub struct Attachment {
     /// The channel of the commit.
     pub channel: ChannelName,
     /// The commit's message id.

@@ -21,7 +21,7 @@ use crate::error::{Result, StoreError};
 /// - **All or nothing.** The records of one [`append`](Store::append) get consecutive numbers, or none is kept.
 /// - **Durability.** What `append` returned is as durable as [`durability`](Store::durability) says.
 /// - **Idempotency.** A record whose message id the channel holds already is not appended again; its outcome is
-///   [`Outcome::Repeated`] with the first number. This holds inside one call, too, and before any precondition.
+///   [`AppendOutcome::Duplicate`] with the first number. This holds inside one call, too, and before any precondition.
 /// - **Preconditions.** See [`Precondition`]. A conflict changes nothing and reports where the group stands.
 /// - **Usage.** A record that names an account counts in its [`Usage`](super::usage::Usage) in the same step that appends it; a
 ///   repetition does not count, and a store that keeps no usage ignores it.
@@ -69,7 +69,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Tells whether appends to one channel are numbered in the order in which they are first polled, however many of them
     /// this process has on their way at once. Default: `false`; the relay then has one at a time.
-    fn keeps_call_order(&self) -> bool {
+    fn preserves_append_order(&self) -> bool {
         false
     }
 }
@@ -206,7 +206,7 @@ pub enum Precondition {
 
 /// Why a precondition does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unmet {
+pub enum PreconditionFailed {
     /// The group is at another epoch, this one.
     Epoch(Epoch),
     /// The channel belongs to another group.
@@ -219,15 +219,19 @@ impl Precondition {
     ///
     /// # Errors
     ///
-    /// [`Unmet`] where the precondition does not hold.
-    pub fn decide(&self, current: Option<Epoch>, others: bool) -> std::result::Result<Option<Epoch>, Unmet> {
+    /// [`PreconditionFailed`] where the precondition does not hold.
+    pub fn decide(
+        &self,
+        current: Option<Epoch>,
+        others: bool,
+    ) -> std::result::Result<Option<Epoch>, PreconditionFailed> {
         let (wanted, advances) = match self {
             Self::Any => return Ok(None),
             Self::At(wanted) | Self::AtSole(wanted) | Self::RecentSole(wanted, _) => (wanted, false),
             Self::Advance(wanted) | Self::AdvanceFrom(wanted) | Self::AdvanceSole(wanted) => (wanted, true),
         };
         if others && self.is_sole() {
-            return Err(Unmet::OtherGroup);
+            return Err(PreconditionFailed::OtherGroup);
         }
         let (earlier, later) = self.leeway();
         let fits = |current: Epoch| {
@@ -235,9 +239,9 @@ impl Precondition {
             wanted.epoch.0.abs_diff(current.0) <= allowed
         };
         match current {
-            Some(current) if !fits(current) => Err(Unmet::Epoch(current)),
+            Some(current) if !fits(current) => Err(PreconditionFailed::Epoch(current)),
             _ if advances && wanted.epoch.0 >= i64::MAX as u64 => {
-                Err(Unmet::Epoch(current.unwrap_or_default()))
+                Err(PreconditionFailed::Epoch(current.unwrap_or_default()))
             }
             _ => Ok(advances.then(|| wanted.epoch.next())),
         }
@@ -279,24 +283,24 @@ impl Precondition {
 
 /// What became of one record of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AppendOutcome {
     /// It was appended under this number.
-    Fresh(SequenceNumber),
+    Appended(SequenceNumber),
     /// The channel held it already, under this number.
-    Repeated(SequenceNumber),
+    Duplicate(SequenceNumber),
 }
 
-impl Outcome {
+impl AppendOutcome {
     /// Returns the record's number.
     pub const fn sequence(self) -> SequenceNumber {
         match self {
-            Self::Fresh(number) | Self::Repeated(number) => number,
+            Self::Appended(number) | Self::Duplicate(number) => number,
         }
     }
 }
 
 /// What became of the records of an append, in their order.
-pub type Appended = Vec<Outcome>;
+pub type Appended = Vec<AppendOutcome>;
 
 /// Where a channel stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

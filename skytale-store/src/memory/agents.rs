@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::MemoryStore;
-use crate::contract::agents::{Agent, AgentQuery, Agents};
+use crate::contract::agents::{Agent, AgentQuery, AgentRegistry};
 use crate::error::Result;
 
 /// Agents by DID, each with whether it is active.
@@ -20,7 +20,7 @@ impl Book {
 }
 
 #[async_trait]
-impl Agents for MemoryStore {
+impl AgentRegistry for MemoryStore {
     async fn put_agent(&self, mut agent: Agent) -> Result<bool> {
         let mut agents = self.agents.lock();
         if let Some((known, _)) = agents.get(&agent.did) {

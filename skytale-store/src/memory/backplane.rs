@@ -11,7 +11,7 @@ use futures::stream::{self, BoxStream};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::contract::backplane::{Backplane, Parcel, Reach, Topic};
+use crate::contract::backplane::{Backplane, BackplaneMessage, Delivery, Topic};
 use crate::error::Result;
 
 /// A [`Backplane`] between relays of one process, for tests and for hosts that mount several relays.
@@ -33,7 +33,7 @@ struct Hub {
 #[derive(Debug)]
 struct Line {
     topics: Mutex<HashSet<Topic>>,
-    parcels: broadcast::Sender<Parcel>,
+    parcels: broadcast::Sender<BackplaneMessage>,
 }
 
 /// How many parcels wait for a relay that does not read.
@@ -76,7 +76,7 @@ impl Backplane for MemoryBackplane {
         Ok(())
     }
 
-    async fn send(&self, topic: Topic, reach: Reach, body: Bytes) -> Result<()> {
+    async fn send(&self, topic: Topic, reach: Delivery, body: Bytes) -> Result<()> {
         let lines = lock(&self.hub.lines);
         let listening: Vec<_> = lines
             .iter()
@@ -84,19 +84,19 @@ impl Backplane for MemoryBackplane {
             .collect();
         let turn = self.hub.turn.fetch_add(1, Ordering::Relaxed);
         let chosen = match reach {
-            Reach::All => &listening[..],
-            Reach::AnyOne if listening.is_empty() => &[],
-            Reach::AnyOne => &listening[turn % listening.len()..][..1],
+            Delivery::All => &listening[..],
+            Delivery::AnyOne if listening.is_empty() => &[],
+            Delivery::AnyOne => &listening[turn % listening.len()..][..1],
         };
         for line in chosen {
-            let _ = line.parcels.send(Parcel { topic, body: body.clone() });
+            let _ = line.parcels.send(BackplaneMessage { topic, body: body.clone() });
         }
         Ok(())
     }
 
-    fn received(&self) -> BoxStream<'static, Parcel> {
+    fn received(&self) -> BoxStream<'static, BackplaneMessage> {
         let parcels = self.line.parcels.subscribe();
-        let next = |mut parcels: broadcast::Receiver<Parcel>| async move {
+        let next = |mut parcels: broadcast::Receiver<BackplaneMessage>| async move {
             loop {
                 match parcels.recv().await {
                     Ok(parcel) => return Some((parcel, parcels)),

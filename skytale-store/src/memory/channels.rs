@@ -9,7 +9,9 @@ use bytes::Bytes;
 use skytale_core::ChannelName;
 
 use super::MemoryStore;
-use crate::contract::channels::{ChannelEntry, Channels, Invite, Member, NewRequest, Request, Role};
+use crate::contract::channels::{
+    ChannelEntry, ChannelRegistry, Invite, JoinRequest, Member, NewJoinRequest, Role,
+};
 use crate::error::Result;
 
 #[derive(Debug, Default)]
@@ -31,7 +33,7 @@ struct Room {
 
 #[derive(Debug)]
 struct Asked {
-    request: Request,
+    request: JoinRequest,
     leased_until: Option<SystemTime>,
 }
 
@@ -51,7 +53,7 @@ impl Room {
 }
 
 #[async_trait]
-impl Channels for MemoryStore {
+impl ChannelRegistry for MemoryStore {
     async fn register_channel(&self, channel: ChannelEntry) -> Result<ChannelEntry> {
         let mut content = self.rooms.lock();
         let room = content.channels.entry(channel.name.clone());
@@ -98,7 +100,7 @@ impl Channels for MemoryStore {
         Ok(())
     }
 
-    async fn join(&self, wanted: NewRequest) -> Result<bool> {
+    async fn join(&self, wanted: NewJoinRequest) -> Result<bool> {
         let mut content = self.rooms.lock();
         if content.requests.iter().any(|asked| asked.request.id == wanted.id) {
             return Ok(true);
@@ -113,8 +115,9 @@ impl Channels for MemoryStore {
         {
             room.members.push((wanted.account.clone(), wanted.at));
         }
-        let NewRequest { id, channel, account, identity, key_package, at, .. } = wanted;
-        let request = Request { id, channel, account, identity, key_package, created_at: at, welcome: None };
+        let NewJoinRequest { id, channel, account, identity, key_package, at, .. } = wanted;
+        let request =
+            JoinRequest { id, channel, account, identity, key_package, created_at: at, welcome: None };
         content.requests.push(Asked { request, leased_until: None });
         Ok(true)
     }
@@ -125,7 +128,7 @@ impl Channels for MemoryStore {
         now: SystemTime,
         until: SystemTime,
         most: u32,
-    ) -> Result<Vec<Request>> {
+    ) -> Result<Vec<JoinRequest>> {
         let mut content = self.rooms.lock();
         let free = content.requests.iter_mut().filter(|asked| {
             asked.request.channel == *channel
@@ -141,7 +144,7 @@ impl Channels for MemoryStore {
             .collect())
     }
 
-    async fn request(&self, id: &str) -> Result<Option<Request>> {
+    async fn request(&self, id: &str) -> Result<Option<JoinRequest>> {
         let content = self.rooms.lock();
         let found = content.requests.iter().find(|asked| asked.request.id == id);
         Ok(found.map(|asked| asked.request.clone()))

@@ -9,12 +9,14 @@ use bytes::Bytes;
 use skytale_core::{ChannelName, SequenceNumber};
 
 use super::MemoryStore;
-use crate::contract::directory::{Bundle, ClaimedKeyPackage, Deposit, Directory, GROUP_INFOS};
+use crate::contract::directory::{
+    Attachment, ClaimedKeyPackage, CommitAttachments, KeyPackageDirectory, MAX_GROUP_INFOS,
+};
 use crate::contract::store::MessageId;
 use crate::error::Result;
 
 #[derive(Debug, Default)]
-pub(super) struct Shelves(Mutex<Content>);
+pub(super) struct DirectoryTable(Mutex<Content>);
 
 #[derive(Debug, Default)]
 struct Content {
@@ -33,21 +35,21 @@ struct Packages {
 struct Kept {
     agent: Option<ChannelName>,
     at: SystemTime,
-    deposit: Deposit,
+    deposit: Attachment,
 }
 
-impl Shelves {
+impl DirectoryTable {
     fn lock(&self) -> MutexGuard<'_, Content> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Content {
-    fn keep(&mut self, agent: Option<ChannelName>, bundle: &Bundle, body: Bytes) {
+    fn keep(&mut self, agent: Option<ChannelName>, bundle: &CommitAttachments, body: Bytes) {
         let (channel, commit) = (bundle.channel.clone(), bundle.commit);
         let known = |kept: &Kept| kept.agent == agent && kept.is_of(&channel, commit);
         if !self.deposits.iter().any(known) {
-            let deposit = Deposit { channel, commit, accepted: None, body };
+            let deposit = Attachment { channel, commit, accepted: None, body };
             self.deposits.push(Kept { agent, at: SystemTime::now(), deposit });
         }
     }
@@ -56,7 +58,9 @@ impl Content {
     fn prune(&mut self, channel: &ChannelName) {
         let is_info = |kept: &Kept| kept.agent.is_none() && kept.deposit.channel == *channel;
         let accepted = |kept: &&Kept| is_info(kept) && kept.deposit.accepted.is_some();
-        let Some(oldest) = self.deposits.iter().rev().filter(accepted).nth(GROUP_INFOS - 1) else { return };
+        let Some(oldest) = self.deposits.iter().rev().filter(accepted).nth(MAX_GROUP_INFOS - 1) else {
+            return;
+        };
         let oldest = oldest.deposit.commit;
         let mut reached = false;
         self.deposits.retain(|kept| {
@@ -73,7 +77,7 @@ impl Kept {
 }
 
 #[async_trait]
-impl Directory for MemoryStore {
+impl KeyPackageDirectory for MemoryStore {
     async fn add_key_packages(
         &self,
         agent: &ChannelName,
@@ -126,7 +130,7 @@ impl Directory for MemoryStore {
         Ok(content.key_packages.get(agent).and_then(|packages| packages.last_resort.clone()))
     }
 
-    async fn deposit(&self, bundle: Bundle) -> Result<()> {
+    async fn deposit(&self, bundle: CommitAttachments) -> Result<()> {
         let mut content = self.shelves.lock();
         for (agent, welcome) in &bundle.welcomes {
             content.keep(Some(agent.clone()), &bundle, welcome.clone());
@@ -154,7 +158,7 @@ impl Directory for MemoryStore {
         Ok(())
     }
 
-    async fn welcomes(&self, agent: &ChannelName, skip: u32, most: u32) -> Result<Vec<Deposit>> {
+    async fn welcomes(&self, agent: &ChannelName, skip: u32, most: u32) -> Result<Vec<Attachment>> {
         let content = self.shelves.lock();
         let for_agent = content.deposits.iter().filter(|kept| kept.agent.as_ref() == Some(agent));
         Ok(for_agent.skip(skip as usize).take(most as usize).map(|kept| kept.deposit.clone()).collect())
@@ -166,7 +170,7 @@ impl Directory for MemoryStore {
         Ok(())
     }
 
-    async fn group_infos(&self, channel: &ChannelName) -> Result<Vec<Deposit>> {
+    async fn group_infos(&self, channel: &ChannelName) -> Result<Vec<Attachment>> {
         let content = self.shelves.lock();
         let infos = content.deposits.iter().rev().filter(|kept| kept.agent.is_none());
         Ok(infos.filter(|kept| kept.deposit.channel == *channel).map(|kept| kept.deposit.clone()).collect())

@@ -7,7 +7,7 @@ use skytale_core::{Epoch, SequenceNumber};
 
 use super::MemoryCapacity;
 use crate::contract::store::{
-    Appended, GroupId, Head, MessageId, NewRecord, Outcome, Precondition, Record, Unmet,
+    AppendOutcome, Appended, GroupId, Head, MessageId, NewRecord, Precondition, PreconditionFailed, Record,
 };
 use crate::error::{Result, StoreError};
 
@@ -78,14 +78,14 @@ impl Log {
         let known = self.groups.get(group);
         let others = self.groups.len() > usize::from(known.is_some());
         precondition.decide(known.map(|(epoch, _)| *epoch), others).map_err(|unmet| match unmet {
-            Unmet::OtherGroup => StoreError::OtherGroup,
-            Unmet::Epoch(current) => {
+            PreconditionFailed::OtherGroup => StoreError::OtherGroup,
+            PreconditionFailed::Epoch(current) => {
                 StoreError::Conflict { current, winner: known.map(|(_, winner)| *winner), last: self.last }
             }
         })
     }
 
-    fn push(&mut self, record: NewRecord, appended_at: SystemTime) -> Outcome {
+    fn push(&mut self, record: NewRecord, appended_at: SystemTime) -> AppendOutcome {
         if let Some(repetition) = self.repetition(&record) {
             return repetition;
         }
@@ -96,11 +96,11 @@ impl Log {
         }
         let NewRecord { dialect, message_id, body, .. } = record;
         self.records.push_back(Record { sequence: self.last, appended_at, dialect, message_id, body });
-        Outcome::Fresh(self.last)
+        AppendOutcome::Appended(self.last)
     }
 
-    fn repetition(&self, record: &NewRecord) -> Option<Outcome> {
-        Some(Outcome::Repeated(*self.ids.get(&record.message_id?)?))
+    fn repetition(&self, record: &NewRecord) -> Option<AppendOutcome> {
+        Some(AppendOutcome::Duplicate(*self.ids.get(&record.message_id?)?))
     }
 
     fn floor(&self) -> SequenceNumber {

@@ -48,7 +48,7 @@ pub struct MemoryStore {
     shards: [RwLock<HashMap<ChannelName, Arc<Channel>>>; SHARDS],
     hasher: std::hash::RandomState,
     capacity: MemoryCapacity,
-    shelves: directory::Shelves,
+    shelves: directory::DirectoryTable,
     accounts: accounts::Book,
     agents: agents::Book,
     rooms: channels::Book,

@@ -25,9 +25,9 @@ use skytale_core::{ChannelName, SequenceNumber};
 
 use crate::contract::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
 use crate::error::{Result, StoreError};
-use crate::nats::append::batch::Wish;
+use crate::nats::append::batch::AppendRequest;
 use crate::nats::append::writer::Writer;
-use crate::nats::cache::channels::{Channel, Channels};
+use crate::nats::cache::channels::{Channel, ChannelCache};
 use crate::nats::read::reader::Reader;
 use crate::nats::read::tail::Feeds;
 pub use backplane::NatsBackplane;
@@ -47,12 +47,12 @@ use stream::Log;
 /// record, and no other limits than those of size: a full stream refuses appends with [`StoreError::Full`], and loses nothing.
 /// An append has at most 2,048 message ids.
 ///
-/// The store keeps no [`Usage`](crate::contract::usage::Usage): where that is wanted, a [`CountedStore`](crate::metered_log::CountedStore) wraps it.
+/// The store keeps no [`Usage`](crate::contract::usage::Usage): where that is wanted, a [`MeteredLog`](crate::metered_log::CountedStore) wraps it.
 #[derive(Debug)]
 pub struct NatsStore {
     log: Log,
     writer: Writer,
-    channels: Channels,
+    channels: ChannelCache,
     feeds: Feeds,
     durability: Durability,
 }
@@ -72,7 +72,7 @@ impl NatsStore {
         let block_bytes = options.block_bytes.min(log.client.max_payload() / 2);
         let feeds = Feeds::new(reconnected);
         let writer = Writer::new(log.clone(), feeds.clone(), block_bytes);
-        let channels = Channels::new(options.channels, options.message_ids);
+        let channels = ChannelCache::new(options.channels, options.message_ids);
         Ok(Self { log, writer, channels, feeds, durability })
     }
 
@@ -108,7 +108,7 @@ impl Store for NatsStore {
             return Err(StoreError::Invalid { what: "an append has at most 2,048 message ids" });
         }
         let text = channel.text().map(Into::into);
-        let wish = Wish { records, precondition, text, trim: None };
+        let wish = AppendRequest { records, precondition, text, trim: None };
         self.writer.append(&self.channel(channel.components()), wish).await
     }
 
@@ -160,7 +160,7 @@ impl Store for NatsStore {
         self.durability
     }
 
-    fn keeps_call_order(&self) -> bool {
+    fn preserves_append_order(&self) -> bool {
         true
     }
 }

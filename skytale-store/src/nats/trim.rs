@@ -9,7 +9,7 @@ use super::NatsStore;
 use super::stream::{Log, Placed};
 use crate::contract::store::{Head, Precondition};
 use crate::error::{Result, StoreError};
-use crate::nats::append::batch::Wish;
+use crate::nats::append::batch::AppendRequest;
 use crate::nats::cache::channels::Channel;
 use crate::nats::stream::block::millis;
 
@@ -24,7 +24,7 @@ impl NatsStore {
         self.purge(&channel.subject, tail, through).await?;
         if through > floor {
             let (records, precondition, text) = (Vec::new(), Precondition::Any, None);
-            let wish = Wish { records, precondition, text, trim: Some(through) };
+            let wish = AppendRequest { records, precondition, text, trim: Some(through) };
             self.writer.append(channel, wish).await?;
         }
         if through < last {

@@ -13,11 +13,11 @@ use crate::contract::store::Durability;
 use crate::error::{Result, StoreError};
 use crate::sql::append::transaction::Target;
 use crate::sql::append::writer::{Work, Writer};
-use crate::sql::postgres::nodelay_proxy::Passage;
-use crate::sql::read::append_notifier::{self, Grown};
+use crate::sql::postgres::nodelay_proxy::NodelayProxy;
+use crate::sql::read::append_notifier::{self, AppendNotifier};
 use crate::sql::sqlite::dedicated_connection::Held;
 use crate::sql::sqlite::poison::Broken;
-use crate::sql::sqlite::sync_horizon::Unsynced;
+use crate::sql::sqlite::sync_horizon::SyncHorizon;
 use crate::sql::sqlite::sync_thread::{SyncLog, Syncing};
 use crate::sql::sqlite::wal_checkpoint::{self, Checkpoint, DatabaseFile};
 
@@ -84,13 +84,15 @@ impl SqlStore {
         let durability = options.durability.max(Durability::Process);
         let db = connected(writing_options(path, durability, options.connections)).await?;
         migration::migrate(&db).await.map_err(StoreError::unavailable)?;
-        let (broken, unsynced, grown) = (Broken::default(), Unsynced::default(), Grown::default());
+        let (broken, sync_horizon, grown) =
+            (Broken::default(), SyncHorizon::default(), AppendNotifier::default());
         let syncing = match durability {
             Durability::Disk => {
                 wal_checkpoint::grow_log(&db).await.map_err(StoreError::unavailable)?;
                 let log = open_existing(&beside(path, "-wal"))?;
                 log.sync_data().map_err(StoreError::unavailable)?;
-                let thread = Syncing::start(syncing(log), unsynced.clone(), grown.clone(), broken.clone());
+                let thread =
+                    Syncing::start(syncing(log), sync_horizon.clone(), grown.clone(), broken.clone());
                 Some(thread.map_err(StoreError::unavailable)?)
             }
             Durability::Process | Durability::Memory => None,
@@ -98,14 +100,14 @@ impl SqlStore {
         let held = Held::take(&db).await.map_err(StoreError::unavailable)?;
         let mut target = Target::Own(held, None);
         if let Some(syncing) = &syncing {
-            target.hide(Some(syncing.unsynced())).await.map_err(StoreError::unavailable)?;
+            target.hide(Some(syncing.sync_horizon())).await.map_err(StoreError::unavailable)?;
         }
         let file = DatabaseFile::keep_open(open_existing(path)?);
         let checkpoint = Some(Checkpoint::new(db.clone(), file, broken.clone()));
         let (statements, meter) = (Statements::new(DbBackend::Sqlite), MeterId::SOLE);
         let work = Work { target, statements, grown: grown.clone(), syncing, checkpoint, broken };
         let writer = Some(Writer::spawn(work, options.waiting));
-        Ok(Self { db, statements, meter, writer, grown, unsynced, durability, _lock: Some(lock) })
+        Ok(Self { db, statements, meter, writer, grown, sync_horizon, durability, _lock: Some(lock) })
     }
 
     /// Opens a SQLite file for reading only, also while another process appends to it.
@@ -118,10 +120,10 @@ impl SqlStore {
         let mut connect = sqlite_options(2);
         connect.map_sqlx_sqlite_opts(move |options| options.filename(&path).read_only(true));
         let db = connected(connect).await?;
-        let (statements, grown, unsynced) =
-            (Statements::new(DbBackend::Sqlite), Grown::default(), Unsynced::default());
+        let (statements, grown, sync_horizon) =
+            (Statements::new(DbBackend::Sqlite), AppendNotifier::default(), SyncHorizon::default());
         let (meter, durability) = (MeterId::SOLE, Durability::Disk);
-        Ok(Self { db, statements, meter, writer: None, grown, unsynced, durability, _lock: None })
+        Ok(Self { db, statements, meter, writer: None, grown, sync_horizon, durability, _lock: None })
     }
 
     /// Connects to PostgreSQL, by a URL like `postgres://user:password@host/database`.
@@ -139,7 +141,7 @@ impl SqlStore {
         };
         let mut connect = ConnectOptions::new(url);
         connect.max_connections(options.connections).sqlx_logging(false);
-        let passage = Passage::open(url).await.map_err(StoreError::unavailable)?;
+        let passage = NodelayProxy::open(url).await.map_err(StoreError::unavailable)?;
         let kept = passage.clone();
         connect.map_sqlx_postgres_opts(move |options| {
             passage.lead(options.options([("synchronous_commit", commit)]).options(PATIENCE))
@@ -154,8 +156,8 @@ impl SqlStore {
         let (target, broken) = (Target::Shared(db.clone(), meter), Broken::default());
         let work = Work { target, statements, grown: grown.clone(), syncing: None, checkpoint: None, broken };
         let writer = Some(Writer::spawn(work, options.waiting));
-        let unsynced = Unsynced::default();
-        Ok(Self { db, statements, meter, writer, grown, unsynced, durability, _lock: None })
+        let sync_horizon = SyncHorizon::default();
+        Ok(Self { db, statements, meter, writer, grown, sync_horizon, durability, _lock: None })
     }
 }
 

@@ -27,9 +27,9 @@ use skytale_core::{ChannelName, SequenceNumber};
 use crate::contract::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
 use crate::error::{Result, StoreError};
 use crate::sql::append::writer::Writer;
-use crate::sql::read::append_notifier::Grown;
+use crate::sql::read::append_notifier::AppendNotifier;
 use crate::sql::read::pages::ChannelRow;
-use crate::sql::sqlite::sync_horizon::Unsynced;
+use crate::sql::sqlite::sync_horizon::SyncHorizon;
 pub use backplane::PgBackplane;
 use connect::FileLock;
 pub use connect::SqlOptions;
@@ -47,8 +47,8 @@ pub struct SqlStore {
     statements: Statements,
     meter: MeterId,
     writer: Option<Writer>,
-    grown: Grown,
-    unsynced: Unsynced,
+    grown: AppendNotifier,
+    sync_horizon: SyncHorizon,
     durability: Durability,
     _lock: Option<FileLock>,
 }
@@ -58,15 +58,15 @@ const TRIM_STEP: u64 = 1_000;
 
 impl SqlStore {
     fn pages(&self, channel: &ChannelName, after: SequenceNumber) -> crate::sql::read::pages::Pages {
-        let (db, unsynced) = (self.db.clone(), self.unsynced.clone());
-        crate::sql::read::pages::Pages::new(db, self.statements, unsynced, channel.clone(), after)
+        let (db, sync_horizon) = (self.db.clone(), self.sync_horizon.clone());
+        crate::sql::read::pages::Pages::new(db, self.statements, sync_horizon, channel.clone(), after)
     }
 
     /// Returns a channel's row without what is not durable yet.
     async fn find_channel(&self, channel: &ChannelName) -> Result<Option<ChannelRow>> {
         let mut row = crate::sql::read::pages::find_channel(&self.db, &self.statements, channel).await?;
         if let Some(row) = &mut row {
-            row.head.last = self.unsynced.cap(channel, row.head.last).max(row.head.floor);
+            row.head.last = self.sync_horizon.cap(channel, row.head.last).max(row.head.floor);
         }
         Ok(row)
     }
@@ -202,9 +202,9 @@ impl Store for SqlStore {
     }
 
     fn channels(&self) -> BoxStream<'static, Result<(ChannelName, Head)>> {
-        let (db, statements, unsynced) = (self.db.clone(), self.statements, self.unsynced.clone());
+        let (db, statements, sync_horizon) = (self.db.clone(), self.statements, self.sync_horizon.clone());
         let listed = move |(_, name, mut head): (i64, ChannelName, Head)| {
-            head.last = unsynced.cap(&name, head.last).max(head.floor);
+            head.last = sync_horizon.cap(&name, head.last).max(head.floor);
             (head.last > SequenceNumber::START).then_some(Ok((name, head)))
         };
         stream::once(async move { crate::sql::read::pages::all_channels(&db, &statements).await })
@@ -220,7 +220,7 @@ impl Store for SqlStore {
     }
 
     /// The writer's queue is fair, and what it commits together is numbered in the queue's order.
-    fn keeps_call_order(&self) -> bool {
+    fn preserves_append_order(&self) -> bool {
         true
     }
 }

@@ -13,7 +13,9 @@ use skytale_core::{ChannelName, Dialect, Epoch, SequenceNumber};
 use super::connect::SqlOptions;
 use super::statements::key;
 use super::{SqlStore, migration};
-use crate::contract::store::{GroupEpoch, GroupId, Head, MessageId, NewRecord, Outcome, Precondition, Store};
+use crate::contract::store::{
+    AppendOutcome, GroupEpoch, GroupId, Head, MessageId, NewRecord, Precondition, Store,
+};
 use crate::error::StoreError;
 use crate::sql::append::block::Block;
 use crate::sql::sqlite::sync_thread::SyncLog;
@@ -65,7 +67,7 @@ async fn a_record_is_not_readable_before_it_is_synced() {
 
     outcome.send(Ok(())).expect("the thread waits");
     let appended = append.await.expect("no panic").expect("append");
-    assert_eq!(appended, [Outcome::Fresh(SequenceNumber(1))]);
+    assert_eq!(appended, [AppendOutcome::Appended(SequenceNumber(1))]);
     assert_eq!(store.find(&channel(), ID).await.expect("find"), Some(SequenceNumber(1)));
     assert_eq!(followed.try_next().await.expect("follow").expect("a record").sequence, SequenceNumber(1));
     assert_eq!(store.channels().count().await, 1);
@@ -204,8 +206,8 @@ async fn records_of_an_older_file_are_kept() {
     assert_eq!(records.iter().map(|record| &record.body[..]).collect::<Vec<_>>(), [&b"first"[..], b"body"]);
 
     let append = || store.append(&channel, vec![record()], Precondition::Any);
-    assert_eq!(append().await.expect("append"), [Outcome::Repeated(SequenceNumber(2))]);
+    assert_eq!(append().await.expect("append"), [AppendOutcome::Duplicate(SequenceNumber(2))]);
     store.trim(&channel, SequenceNumber(2)).await.expect("trim");
     assert_eq!(store.head(&channel).await.expect("head"), head(2, 2), "the end of a channel without blocks");
-    assert_eq!(append().await.expect("append"), [Outcome::Fresh(SequenceNumber(3))]);
+    assert_eq!(append().await.expect("append"), [AppendOutcome::Appended(SequenceNumber(3))]);
 }

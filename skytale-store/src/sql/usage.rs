@@ -8,7 +8,7 @@ use sea_orm::{Statement, Value};
 
 use super::statements::Statements;
 use super::{SqlStore, column};
-use crate::contract::store::{Appended, Outcome};
+use crate::contract::store::{AppendOutcome, Appended};
 use crate::contract::usage::{Day, DayUsage, Usage, Used};
 use crate::error::Result;
 use crate::sql::append::writer::Append;
@@ -31,7 +31,7 @@ impl MeterId {
 pub(super) fn count(used: &mut Amounts, append: &Append, outcome: &Result<Appended>) {
     let Ok(outcomes) = outcome else { return };
     for (record, outcome) in append.records.iter().zip(outcomes) {
-        if let (Some(account), Outcome::Fresh(_)) = (&record.account, outcome) {
+        if let (Some(account), AppendOutcome::Appended(_)) = (&record.account, outcome) {
             let amount = Used { messages: 1, bytes: record.body.len() as u64, tokens: 0 };
             *used.entry((account.clone(), Day::of(SystemTime::now()))).or_default() += amount;
         }

@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use server::{Cluster, Server, connect, options};
 use skytale_core::{ChannelName, Dialect, SequenceNumber};
 use skytale_store::{
-    Backplane, Durability, MessageId, NatsOptions, NatsStore, NewRecord, Outcome, Precondition, Record,
+    AppendOutcome, Backplane, Durability, MessageId, NatsOptions, NatsStore, NewRecord, Precondition, Record,
     Store, StoreError, conformance,
 };
 
@@ -29,7 +29,7 @@ fn id(number: u64) -> MessageId {
     MessageId(id)
 }
 
-async fn append(store: &NatsStore, channel: &ChannelName, records: Vec<NewRecord>) -> Vec<Outcome> {
+async fn append(store: &NatsStore, channel: &ChannelName, records: Vec<NewRecord>) -> Vec<AppendOutcome> {
     store.append(channel, records, Precondition::Any).await.expect("append")
 }
 
@@ -228,7 +228,7 @@ async fn a_full_stream_refuses_and_loses_nothing() {
     assert_eq!(read(&store, &channel, 0).await.len(), kept);
     store.trim(&channel, SequenceNumber(kept as u64 / 2)).await.expect("there is room for a trim");
     let appended = append(&store, &channel, vec![record("again")]).await;
-    assert_eq!(appended, [Outcome::Fresh(SequenceNumber(kept as u64 + 1))]);
+    assert_eq!(appended, [AppendOutcome::Appended(SequenceNumber(kept as u64 + 1))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -326,11 +326,11 @@ async fn another_process_knows_old_message_ids() {
         let again = vec![record("again").with_message_id(id(number))];
         assert_eq!(
             append(&other, &channel, again).await,
-            [Outcome::Repeated(SequenceNumber(2 * number + 1))]
+            [AppendOutcome::Duplicate(SequenceNumber(2 * number + 1))]
         );
     }
     let fresh = vec![record("fresh").with_message_id(id(9_999))];
-    assert_eq!(append(&other, &channel, fresh).await, [Outcome::Fresh(SequenceNumber(3_001))]);
+    assert_eq!(append(&other, &channel, fresh).await, [AppendOutcome::Appended(SequenceNumber(3_001))]);
     assert_eq!(store.find(&channel, id(9_999)).await.expect("find"), Some(SequenceNumber(3_001)));
     store.trim(&channel, SequenceNumber(1_001)).await.expect("trim");
     let third = server.store().await;
@@ -394,7 +394,10 @@ async fn reading_begins_anywhere_and_trims_are_seen_by_others() {
     other.trim(&one, SequenceNumber(u64::MAX)).await.expect("trim");
     assert_eq!(store.head(&one).await.expect("head").floor, SequenceNumber(600));
     assert!(read(&store, &one, 600).await.is_empty());
-    assert_eq!(append(&store, &one, vec![record("next")]).await, [Outcome::Fresh(SequenceNumber(601))]);
+    assert_eq!(
+        append(&store, &one, vec![record("next")]).await,
+        [AppendOutcome::Appended(SequenceNumber(601))]
+    );
     let expired = store.expire(SystemTime::now() + Duration::from_secs(9)).await.expect("expire");
     assert_eq!(expired, 301);
     assert_eq!(store.channels().try_collect::<Vec<_>>().await.expect("channels").len(), 2);

@@ -198,14 +198,14 @@ class Conversation:
         return self._native.epoch_authenticator
 
     @property
-    def position(self) -> int:
+    def last_applied(self) -> int:
         """The number up to which the channel was read."""
-        return self._native.position
+        return self._native.last_applied
 
     @property
-    def said(self) -> int:
+    def sent_count(self) -> int:
         """How many messages this agent has said here in its life, those that still wait to be sent included."""
-        return self._native.said
+        return self._native.sent_count
 
     @property
     def durability(self) -> Literal["memory", "process", "disk"] | None:
@@ -225,12 +225,12 @@ class Conversation:
         """Whether the relay is connected."""
         return self._native.is_connected
 
-    def keep_admitting(self) -> None:
+    def auto_admit(self) -> None:
         """Lets agents in that ask to join by an invite, for as long as the channel is open; `invite` does it, too."""
-        self._native.keep_admitting()
+        self._native.auto_admit()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__module__}.{type(self).__qualname__} {self.name} epoch={self.epoch} position={self.position}>"
+        return f"<{type(self).__module__}.{type(self).__qualname__} {self.name} epoch={self.epoch} last_applied={self.last_applied}>"
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:

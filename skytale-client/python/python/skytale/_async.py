@@ -105,9 +105,9 @@ class Client(Agent):
         """Returns the channels that the state knows."""
         return cast("list[str]", await run(self._running().channels))
 
-    async def left_key_packages(self) -> None:
+    async def wait_until_addable(self) -> None:
         """Waits until others can add this agent while it is away: until it has left key packages at the relay."""
-        await run(self._running().left_key_packages)
+        await run(self._running().wait_until_addable)
 
 
 class Channel(Conversation):
@@ -197,9 +197,9 @@ class Channel(Conversation):
         """Asks to be removed. The others do it as soon as one of them is there; then `Evicted` comes."""
         return cast(int, await run(self._native.leave))
 
-    async def reached(self, sequence: int) -> None:
+    async def wait_for(self, sequence: int) -> None:
         """Waits until the channel was read up to a number."""
-        await run(lambda done: self._native.reached(done, sequence))
+        await run(lambda done: self._native.wait_for(done, sequence))
 
     async def invite(self, *, uses: int = 1, seconds: int = 3600) -> str:
         """Makes an invite for `uses` agents and so many seconds, and lets them in as long as the channel is open.
@@ -224,6 +224,6 @@ class Channel(Conversation):
     ) -> None:
         await self.close()
 
-    async def admit(self) -> int:
+    async def admit_pending(self) -> int:
         """Lets in who asks to join now by an invite, and returns how many."""
-        return cast(int, await run(self._native.admit))
+        return cast(int, await run(self._native.admit_pending))

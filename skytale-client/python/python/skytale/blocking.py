@@ -108,9 +108,9 @@ class Client(Agent):
         """Returns the channels that the state knows."""
         return cast("list[str]", wait(self._running().channels))
 
-    def left_key_packages(self, *, timeout: float | None = None) -> None:
+    def wait_until_addable(self, *, timeout: float | None = None) -> None:
         """Waits until others can add this agent while it is away: until it has left key packages at the relay."""
-        wait(self._running().left_key_packages, timeout)
+        wait(self._running().wait_until_addable, timeout)
 
 
 class Channel(Conversation):
@@ -191,9 +191,9 @@ class Channel(Conversation):
         """Asks to be removed. The others do it as soon as one of them is there; then `Evicted` comes."""
         return cast(int, wait(self._native.leave, timeout))
 
-    def reached(self, sequence: int, *, timeout: float | None = None) -> None:
+    def wait_for(self, sequence: int, *, timeout: float | None = None) -> None:
         """Waits until the channel was read up to a number."""
-        wait(lambda done: self._native.reached(done, sequence), timeout)
+        wait(lambda done: self._native.wait_for(done, sequence), timeout)
 
     def invite(self, *, uses: int = 1, seconds: int = 3600, timeout: float | None = None) -> str:
         """Makes an invite for `uses` agents and so many seconds, and lets them in as long as the channel is open.
@@ -206,9 +206,9 @@ class Channel(Conversation):
         """
         return cast(str, wait(lambda done: self._native.invite(done, uses, seconds), timeout))
 
-    def admit(self, *, timeout: float | None = None) -> int:
+    def admit_pending(self, *, timeout: float | None = None) -> int:
         """Lets in who asks to join now by an invite, and returns how many."""
-        return cast(int, wait(self._native.admit, timeout))
+        return cast(int, wait(self._native.admit_pending, timeout))
 
     def close(self) -> None:
         """Ends the channel's work; `Client.open_channel` goes on with it. What waits to be sent waits in the state."""

@@ -122,7 +122,7 @@ class NoKeyPackageError(SkytaleError):
     """An agent that is to be added has left no usable key package."""
 
     code = "no_key_package"
-    help = "That agent has to connect once (`await client.left_key_packages()`); then add it again."
+    help = "That agent has to connect once (`await client.wait_until_addable()`); then add it again."
 
 
 class TooLargeError(SkytaleError, ValueError):

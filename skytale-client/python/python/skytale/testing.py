@@ -5,7 +5,7 @@ They are there as soon as the package is installed:
 >>> def test_they_talk(skytale_agents):
 ...     alice, bob = skytale_agents("alice", "bob")
 ...     room = alice.create_channel("acme/tests/room")
-...     bob.left_key_packages()
+...     bob.wait_until_addable()
 ...     room.add(bob.name)
 ...     room.send("hello")
 ...     assert bob.join_channel("acme/tests/room").receive().text == "hello"

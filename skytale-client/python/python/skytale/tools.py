@@ -183,7 +183,7 @@ class Toolbox:
     async def _channel(self, name: str) -> Channel:
         if name not in self._channels:
             channel = self._channels[name] = await self.client.open_channel(name)
-            channel.keep_admitting()
+            channel.auto_admit()
         return self._channels[name]
 
     def _tool(self, name: str) -> Tool:

@@ -17,7 +17,7 @@ use crate::state::{Page, Records};
 /// A queue between a channel's task and whoever reads its events. It never grows beyond a bound: what does not fit waits
 /// in the state.
 #[derive(Debug)]
-pub(crate) struct Inbox {
+pub(crate) struct EventQueue {
     scope: String,
     records: Records,
     queue: Mutex<Queue>,
@@ -47,7 +47,7 @@ const WAITING_BYTES: usize = 8 * 1024 * 1024;
 /// How many are taken from the state at once.
 const TAKEN: Page = Page { events: 256, bytes: 4 * 1024 * 1024 };
 
-impl Inbox {
+impl EventQueue {
     /// Makes an inbox that begins with what the state holds.
     pub fn new(scope: String, records: Records) -> Self {
         let queue = Queue { overflowed: true, ..Queue::default() };
@@ -152,7 +152,7 @@ impl Inbox {
 
 /// A read of the state that has not come to its end. Where it never does, because it failed or the caller turned away, the
 /// events are still in the state.
-struct Refilling<'a>(&'a Inbox);
+struct Refilling<'a>(&'a EventQueue);
 
 impl Refilling<'_> {
     fn succeeded(self) {

@@ -21,7 +21,7 @@ fn stored((key, event): &(Option<EventKey>, Event)) -> Change {
 }
 
 /// Stores and adds what comes, as a channel's task does.
-async fn come(inbox: &Inbox, numbers: impl Iterator<Item = u64>) {
+async fn come(inbox: &EventQueue, numbers: impl Iterator<Item = u64>) {
     let events: Vec<_> = numbers.map(event).collect();
     let changes = events.iter().map(stored).collect();
     inbox.records.commit(vec![(SCOPE.to_owned(), changes)]).await.expect("stored");
@@ -29,7 +29,7 @@ async fn come(inbox: &Inbox, numbers: impl Iterator<Item = u64>) {
 }
 
 /// Asks for the next event and turns away, since the state's thread waits for the disk.
-async fn turn_away(inbox: &Inbox, disk: &Connection) {
+async fn turn_away(inbox: &EventQueue, disk: &Connection) {
     disk.execute_batch("BEGIN IMMEDIATE").expect("locked");
     let unrelated = Change::Put { kind: Kind::Intent, key: vec![0], value: vec![0] };
     let mut busy = Box::pin(inbox.records.commit(vec![("another".to_owned(), vec![unrelated])]));
@@ -45,7 +45,7 @@ async fn readers_that_turn_away_miss_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let records = State::directory(directory.path()).open().await.expect("opens");
     let disk = Connection::open(directory.path().join("agent.db")).expect("opens");
-    let inbox = Inbox::new(SCOPE.to_owned(), records);
+    let inbox = EventQueue::new(SCOPE.to_owned(), records);
     let mut last = WAITING as u64 + 300;
     come(&inbox, 1..last + 1).await;
     let (mut next, mut turned_away) = (1, 0);
@@ -72,7 +72,7 @@ async fn readers_that_turn_away_miss_nothing() {
 #[tokio::test]
 async fn what_follows_a_damaged_record_does_not_take_its_place() {
     let records = State::memory().open().await.expect("opens");
-    let inbox = Inbox::new(SCOPE.to_owned(), records.clone());
+    let inbox = EventQueue::new(SCOPE.to_owned(), records.clone());
     let key = EventKey { sequence: 1, part: 0 }.to_bytes();
     let damaged = Change::Put { kind: Kind::Event, key, value: vec![0xc1] };
     records.commit(vec![(SCOPE.to_owned(), vec![damaged])]).await.expect("stored");

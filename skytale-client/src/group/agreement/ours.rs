@@ -10,7 +10,7 @@ use openmls_traits::OpenMlsProvider as _;
 use skytale_core::ChannelName;
 
 use super::party::{Made, Party, Proposal, Standing, View};
-use crate::cipher_suite::Suite;
+use crate::cipher_suite::CipherSuite;
 use crate::group::Group;
 use crate::group::commit::{Built, Plan};
 use crate::group::identity::{Identity, capabilities};
@@ -62,11 +62,11 @@ impl Party for Ours {
     }
 
     fn key_package(&mut self) -> Vec<u8> {
-        self.key_packages.generate(&self.identity, Suite::Classic, Uses::Once).expect("a key package")
+        self.key_packages.generate(&self.identity, CipherSuite::Classic, Uses::Once).expect("a key package")
     }
 
     fn create(&mut self) -> Vec<u8> {
-        self.group = Some(Group::create(&self.identity, Suite::Classic).expect("created"));
+        self.group = Some(Group::create(&self.identity, CipherSuite::Classic).expect("created"));
         let made = self.commit(&Plan::default());
         self.accepted();
         made.group_info

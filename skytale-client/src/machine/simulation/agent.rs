@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::ServiceExt;
 
-use crate::cipher_suite::Suite;
+use crate::cipher_suite::CipherSuite;
 use crate::event::{Event, Message};
 use crate::group::Group;
 use crate::group::identity::Identity;
@@ -82,7 +82,8 @@ impl Agent {
 
     /// Makes the intent to add this agent.
     pub fn addition(&mut self) -> Intent {
-        let key_package = self.stock.generate(&self.identity, Suite::Classic, Uses::Once).expect("made");
+        let key_package =
+            self.stock.generate(&self.identity, CipherSuite::Classic, Uses::Once).expect("made");
         Intent::Add { agent: self.identity.text().to_owned(), key_package }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::RngExt;
-use skytale_store::{Directory, Store};
+use skytale_store::{KeyPackageDirectory, Store};
 
 use super::world::{Wish, World, options};
 use crate::event::{Event, Message};

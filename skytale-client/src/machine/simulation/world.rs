@@ -9,10 +9,10 @@ use rand::{RngExt, SeedableRng};
 use skytale_core::mls::{ContentType, MlsHeader};
 use skytale_core::{ChannelName, Envelope, FrameLimits, SequenceNumber};
 use skytale_relay::Relay;
-use skytale_store::{Directory, MemoryStore, Store};
+use skytale_store::{KeyPackageDirectory, MemoryStore, Store};
 
 use super::agent::Agent;
-use crate::cipher_suite::Suite;
+use crate::cipher_suite::CipherSuite;
 use crate::event::Event;
 use crate::group::Group;
 use crate::group::identity::Identity;
@@ -281,7 +281,7 @@ impl World {
     async fn found(&mut self) {
         let identity = Identity::generate(&name(0)).expect("an identity");
         let machine =
-            Machine::create(&self.channel, &identity, Suite::Classic, options(), 1).expect("creates");
+            Machine::create(&self.channel, &identity, CipherSuite::Classic, options(), 1).expect("creates");
         let mut agent = Agent::new(identity, machine);
         agent.settle(true);
         self.agents.push(agent);
@@ -292,7 +292,7 @@ impl World {
         let identity = Identity::generate(&name(number)).expect("an identity");
         let mut key_packages = KeyPackages::default();
         let key_package =
-            key_packages.generate(&identity, Suite::Classic, Uses::Once).expect("a key package");
+            key_packages.generate(&identity, CipherSuite::Classic, Uses::Once).expect("a key package");
         self.last_ticket += 1;
         let intent = Intent::Add { agent: identity.text().to_owned(), key_package };
         self.agents[0].take(Input::Change { ticket: self.last_ticket, intent }, self.now);

@@ -5,14 +5,14 @@ use std::time::SystemTime;
 
 use skytale_core::SequenceNumber;
 
-use crate::contract::store::{Appended, MessageId, NewRecord, Outcome, Precondition};
+use crate::contract::store::{AppendOutcome, Appended, MessageId, NewRecord, Precondition};
 use crate::error::Result;
 use crate::nats::cache::message_ids::Index;
 use crate::nats::stream::block::{Block, BlockId, State, millis, put_record};
 
 /// What one caller wants.
 #[derive(Debug)]
-pub(crate) struct Wish {
+pub(crate) struct AppendRequest {
     pub records: Vec<NewRecord>,
     pub precondition: Precondition,
     /// The text of the channel's name, where the caller knows it.
@@ -21,7 +21,7 @@ pub(crate) struct Wish {
     pub trim: Option<SequenceNumber>,
 }
 
-impl Wish {
+impl AppendRequest {
     pub fn has_ids(&self) -> bool {
         self.records.iter().any(|record| record.message_id.is_some())
     }
@@ -51,7 +51,7 @@ impl<'a> Draft<'a> {
         Self { index, base, state, records, ids, fresh, answers, depends_on_base }
     }
 
-    pub fn add(&mut self, wish: &Wish) {
+    pub fn add(&mut self, wish: &AppendRequest) {
         let answer = self.decide(wish);
         self.depends_on_base |= answer.is_err() || wish.records.is_empty();
         self.answers.push(answer);
@@ -71,7 +71,7 @@ impl<'a> Draft<'a> {
         (Block { id, previous, count, state, ids, records }, self.answers)
     }
 
-    fn decide(&mut self, wish: &Wish) -> Result<Appended> {
+    fn decide(&mut self, wish: &AppendRequest) -> Result<Appended> {
         if !wish.records.is_empty() && wish.records.iter().all(|record| self.repetition(record).is_some()) {
             return Ok(wish.records.iter().filter_map(|record| self.repetition(record)).collect());
         }
@@ -88,7 +88,7 @@ impl<'a> Draft<'a> {
         Ok(appended)
     }
 
-    fn push(&mut self, record: &NewRecord) -> Outcome {
+    fn push(&mut self, record: &NewRecord) -> AppendOutcome {
         if let Some(repetition) = self.repetition(record) {
             return repetition;
         }
@@ -100,12 +100,12 @@ impl<'a> Draft<'a> {
             self.fresh.insert(id, self.state.last);
         }
         put_record(&mut self.records, record.dialect, &record.body);
-        Outcome::Fresh(self.state.last)
+        AppendOutcome::Appended(self.state.last)
     }
 
-    fn repetition(&self, record: &NewRecord) -> Option<Outcome> {
+    fn repetition(&self, record: &NewRecord) -> Option<AppendOutcome> {
         let id = record.message_id?;
         let number = self.fresh.get(&id).copied().or_else(|| self.index.find(id))?;
-        Some(Outcome::Repeated(number))
+        Some(AppendOutcome::Duplicate(number))
     }
 }

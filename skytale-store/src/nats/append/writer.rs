@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::batch::{Draft, Wish};
+use super::batch::{AppendRequest, Draft};
 use super::publish::Published;
 use crate::contract::store::Appended;
 use crate::error::{Result, StoreError};
@@ -45,7 +45,7 @@ impl Writer {
     }
 
     /// Appends after all that was appended to the channel before this is first polled.
-    pub async fn append(&self, channel: &Arc<Channel>, wish: Wish) -> Result<Appended> {
+    pub async fn append(&self, channel: &Arc<Channel>, wish: AppendRequest) -> Result<Appended> {
         let (answer, starts) = channel.push(wish);
         if starts {
             tokio::spawn(self.clone().work(channel.clone()));

@@ -20,7 +20,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
 
 use super::stream::Log;
-use crate::contract::backplane::{Backplane, Parcel, Reach, Topic};
+use crate::contract::backplane::{Backplane, BackplaneMessage, Delivery, Topic};
 use crate::error::{Result, StoreError};
 use crate::nats::stream::retry::{TRY, persist};
 use crate::nats::stream::subjects::Subjects;
@@ -40,7 +40,7 @@ pub struct NatsBackplane {
     id: u64,
     sent: AtomicU64,
     topics: Mutex<HashMap<Topic, Listening>>,
-    parcels: broadcast::Sender<Parcel>,
+    parcels: broadcast::Sender<BackplaneMessage>,
     peers: Peers,
 }
 
@@ -71,8 +71,8 @@ impl NatsBackplane {
     }
 
     async fn start(&self, topic: Topic) -> Result<Listening> {
-        let to_all = self.subjects.parcels(topic, Reach::All);
-        let to_one = self.subjects.parcels(topic, Reach::AnyOne);
+        let to_all = self.subjects.parcels(topic, Delivery::All);
+        let to_one = self.subjects.parcels(topic, Delivery::AnyOne);
         let to_all = self.client.subscribe(to_all).await.map_err(StoreError::unavailable)?;
         let to_one =
             self.client.queue_subscribe(to_one, GROUP.to_owned()).await.map_err(StoreError::unavailable)?;
@@ -129,7 +129,7 @@ impl Backplane for NatsBackplane {
         Ok(())
     }
 
-    async fn send(&self, topic: Topic, reach: Reach, body: Bytes) -> Result<()> {
+    async fn send(&self, topic: Topic, reach: Delivery, body: Bytes) -> Result<()> {
         if body.len() > LARGEST {
             return Err(StoreError::Invalid { what: "a parcel has at most 64 MiB" });
         }
@@ -139,7 +139,7 @@ impl Backplane for NatsBackplane {
             StoreError::Invalid { what: "the parcel needs more than 65,535 messages of the NATS servers" };
         let pieces = Part::pieces(parcel, body, most).ok_or(too_many)?;
         let subject = self.subjects.parcels(topic, reach);
-        if reach == Reach::AnyOne && pieces.len() > 1 {
+        if reach == Delivery::AnyOne && pieces.len() > 1 {
             return self.offer(subject, parcel, pieces).await;
         }
         for piece in &pieces {
@@ -152,9 +152,9 @@ impl Backplane for NatsBackplane {
         self.client.flush().await.map_err(StoreError::unavailable)
     }
 
-    fn received(&self) -> BoxStream<'static, Parcel> {
+    fn received(&self) -> BoxStream<'static, BackplaneMessage> {
         let parcels = self.parcels.subscribe();
-        let next = |mut parcels: broadcast::Receiver<Parcel>| async move {
+        let next = |mut parcels: broadcast::Receiver<BackplaneMessage>| async move {
             loop {
                 match parcels.recv().await {
                     Ok(parcel) => return Some((parcel, parcels)),
@@ -177,7 +177,7 @@ impl Drop for Listening {
 struct Receiving {
     client: Client,
     topic: Topic,
-    parcels: broadcast::Sender<Parcel>,
+    parcels: broadcast::Sender<BackplaneMessage>,
 }
 
 impl Receiving {
@@ -190,7 +190,7 @@ impl Receiving {
                 None => None,
             };
             if let Some(body) = body {
-                let _ = self.parcels.send(Parcel { topic: self.topic, body });
+                let _ = self.parcels.send(BackplaneMessage { topic: self.topic, body });
             }
         }
     }

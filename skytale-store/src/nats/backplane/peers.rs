@@ -10,7 +10,7 @@ use futures::StreamExt;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::error::{Result, Source, StoreError};
+use crate::error::{BoxError, Result, StoreError};
 use crate::nats::stream::retry::TRY;
 use crate::nats::stream::subjects::Subjects;
 
@@ -46,7 +46,7 @@ impl Peers {
     }
 
     /// Waits until what was subscribed to is known to all servers that relays are at.
-    pub async fn settle(&self) -> Result<(), Source> {
+    pub async fn settle(&self) -> Result<(), BoxError> {
         self.reach_server().await?;
         if self.client.server_info().cluster.is_some() {
             self.ask(PATIENCE).await?;
@@ -55,7 +55,7 @@ impl Peers {
     }
 
     /// Waits until the server has done what it was told.
-    async fn reach_server(&self) -> Result<(), Source> {
+    async fn reach_server(&self) -> Result<(), BoxError> {
         let request = async_nats::Request::new().payload(Bytes::new()).timeout(Some(TRY));
         match self.client.send_request(self.subjects.nobody(), request).await {
             Err(error) if error.kind() == async_nats::client::RequestErrorKind::NoResponders => Ok(()),

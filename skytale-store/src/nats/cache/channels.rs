@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::message_ids::Index;
 use crate::contract::store::Appended;
 use crate::error::{Result, StoreError};
-use crate::nats::append::batch::Wish;
+use crate::nats::append::batch::AppendRequest;
 use crate::nats::append::writer::Contest;
 use crate::nats::stream::block::State;
 
@@ -46,7 +46,7 @@ struct Queue {
 /// A caller that waits.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    pub wish: Wish,
+    pub wish: AppendRequest,
     pub since: Instant,
     reply: oneshot::Sender<Result<Appended>>,
 }
@@ -61,7 +61,7 @@ impl Channel {
     }
 
     /// Adds a caller, and tells whether a task has to be started that works on the queue.
-    pub fn push(&self, wish: Wish) -> (oneshot::Receiver<Result<Appended>>, bool) {
+    pub fn push(&self, wish: AppendRequest) -> (oneshot::Receiver<Result<Appended>>, bool) {
         let (reply, answer) = oneshot::channel();
         let mut queue = lock(&self.queue);
         queue.waiting.push_back(Waiting { wish, since: Instant::now(), reply });
@@ -107,7 +107,7 @@ impl Waiting {
 
 /// The channels, of which those that were not used for long are forgotten.
 #[derive(Debug)]
-pub(crate) struct Channels {
+pub(crate) struct ChannelCache {
     known: Mutex<HashMap<[u64; 3], Arc<Channel>>>,
     clock: AtomicU64,
     most: usize,
@@ -117,7 +117,7 @@ pub(crate) struct Channels {
 /// After how many uses it is looked whether too much is remembered.
 const LOOK: u64 = 256;
 
-impl Channels {
+impl ChannelCache {
     pub fn new(most: usize, most_ids: usize) -> Self {
         Self { known: Mutex::default(), clock: AtomicU64::new(0), most: most.max(1), most_ids }
     }

@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut, Bytes};
 use skytale_core::{Epoch, SequenceNumber};
 
 use super::block::DAMAGED;
-use crate::contract::store::{GroupId, Precondition, Unmet};
+use crate::contract::store::{GroupId, Precondition, PreconditionFailed};
 use crate::error::{Result, StoreError};
 
 /// The groups of one channel with their epochs.
@@ -36,8 +36,8 @@ impl Groups {
             return Err(StoreError::Invalid { what: "the groups of one channel may take at most 24 KiB" });
         }
         decided.map_err(|unmet| match unmet {
-            Unmet::OtherGroup => StoreError::OtherGroup,
-            Unmet::Epoch(current) => {
+            PreconditionFailed::OtherGroup => StoreError::OtherGroup,
+            PreconditionFailed::Epoch(current) => {
                 StoreError::Conflict { current, winner: known.map(|known| known.winner), last }
             }
         })

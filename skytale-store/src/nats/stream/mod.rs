@@ -14,7 +14,7 @@ use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind,
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 
-use crate::error::{Result, Source};
+use crate::error::{BoxError, Result};
 use block::Block;
 use retry::persist;
 use subjects::Subjects;
@@ -79,7 +79,7 @@ impl Log {
     /// Asks until there is an answer, for as long as a call may take.
     pub async fn persist<T, F>(&self, ask: impl Fn() -> F) -> Result<T>
     where
-        F: Future<Output = Result<T, Source>>,
+        F: Future<Output = Result<T, BoxError>>,
     {
         persist(self.timeout, ask).await
     }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::error::{Result, Source, StoreError};
+use crate::error::{BoxError, Result, StoreError};
 
 /// How long one request may take before it is sent again.
 pub(crate) const TRY: Duration = Duration::from_secs(1);
@@ -18,9 +18,9 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 /// [`StoreError::Unavailable`] with why the last try failed.
 pub(crate) async fn persist<T, F>(limit: Duration, ask: impl Fn() -> F) -> Result<T>
 where
-    F: Future<Output = Result<T, Source>>,
+    F: Future<Output = Result<T, BoxError>>,
 {
-    let mut why = Source::from("NATS did not answer in time");
+    let mut why = BoxError::from("NATS did not answer in time");
     let asking = async {
         loop {
             match tokio::time::timeout(TRY, ask()).await {

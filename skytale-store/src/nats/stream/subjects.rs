@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::contract::backplane::{Reach, Topic};
+use crate::contract::backplane::{Delivery, Topic};
 use crate::error::{Result, StoreError};
 
 /// Names of stream and subjects that begin with the same prefix.
@@ -56,10 +56,10 @@ impl Subjects {
     }
 
     /// Returns the subject of parcels.
-    pub fn parcels(&self, topic: Topic, reach: Reach) -> String {
+    pub fn parcels(&self, topic: Topic, reach: Delivery) -> String {
         match reach {
-            Reach::All => format!("{}.all.{topic}", self.0),
-            Reach::AnyOne => format!("{}.one.{topic}", self.0),
+            Delivery::All => format!("{}.all.{topic}", self.0),
+            Delivery::AnyOne => format!("{}.one.{topic}", self.0),
         }
     }
 

@@ -6,7 +6,7 @@ use async_nats::Client;
 use futures::StreamExt;
 use serde_json::Value;
 
-use crate::error::{Result, Source, StoreError};
+use crate::error::{BoxError, Result, StoreError};
 
 /// Where each server tells about its JetStream, to accounts that may ask.
 const ASK: &str = "$SYS.REQ.SERVER.PING.JSZ";
@@ -35,7 +35,7 @@ fn syncs_always(answer: &Value) -> bool {
 }
 
 /// Returns what servers with JetStream answer; nothing where the account may not ask.
-async fn ask(client: &Client) -> Result<Vec<Value>, Source> {
+async fn ask(client: &Client) -> Result<Vec<Value>, BoxError> {
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await?;
     client.publish_with_reply(ASK, inbox, "{}".into()).await?;

@@ -7,10 +7,10 @@ use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
 use super::block::Block;
 use super::channel_cache::{ChannelCache, Group, Groups, Known};
-use crate::contract::store::{Appended, MessageId, NewRecord, Outcome, Precondition};
+use crate::contract::store::{AppendOutcome, Appended, MessageId, NewRecord, Precondition};
 use crate::error::Result;
 use crate::sql::read::pages::ChannelRow;
-use crate::sql::sqlite::sync_horizon::Unsynced;
+use crate::sql::sqlite::sync_horizon::SyncHorizon;
 use crate::sql::statements::millis;
 use crate::usage_counts::Amounts;
 
@@ -18,24 +18,24 @@ use crate::usage_counts::Amounts;
 pub(super) const BLOCKS: usize = 64;
 
 /// What a group comes to, before it is written.
-pub(super) struct Plan<'a> {
+pub(super) struct BatchPlan<'a> {
     pub channels: BTreeMap<[u64; 3], Open<'a>>,
     pub used: Amounts,
     pub outcomes: Vec<Result<Appended>>,
 }
 
-impl Plan<'_> {
+impl BatchPlan<'_> {
     /// Tells it of a plan that has blocks and nothing else.
     pub fn is_one_statement(&self) -> bool {
         self.used.is_empty()
             && self.channels.values().map(|channel| channel.blocks.len()).sum::<usize>() <= BLOCKS
     }
 
-    pub fn hide_from(&self, unsynced: Option<&Unsynced>) {
-        let Some(unsynced) = unsynced else { return };
+    pub fn hide_from(&self, sync_horizon: Option<&SyncHorizon>) {
+        let Some(sync_horizon) = sync_horizon else { return };
         for (components, channel) in &self.channels {
             if let (Some(first), Some(last)) = (channel.blocks.first(), channel.blocks.last()) {
-                unsynced.hide(*components, SequenceNumber(first.first.0 - 1), last.last);
+                sync_horizon.hide(*components, SequenceNumber(first.first.0 - 1), last.last);
             }
         }
     }
@@ -63,9 +63,9 @@ impl<'a> Open<'a> {
         Self { name, row, blocks, ids, new_ids, groups }
     }
 
-    pub fn push(&mut self, record: &NewRecord) -> Outcome {
+    pub fn push(&mut self, record: &NewRecord) -> AppendOutcome {
         if let Some(first) = record.message_id.and_then(|id| self.ids.get(&id)) {
-            return Outcome::Repeated(*first);
+            return AppendOutcome::Duplicate(*first);
         }
         let sequence = self.row.head.last.next();
         self.row.head.last = sequence;
@@ -82,7 +82,7 @@ impl<'a> Open<'a> {
                 self.blocks.push(block);
             }
         }
-        Outcome::Fresh(sequence)
+        AppendOutcome::Appended(sequence)
     }
 
     pub fn advance(&mut self, precondition: &Precondition, advanced: Option<Epoch>) {

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, TransactionTrait};
 use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
-use super::batch_plan::{BLOCKS, Open, Plan};
+use super::batch_plan::{BLOCKS, BatchPlan, Open};
 use super::channel_cache::{ChannelCache, Group, Groups, Known};
 use super::writer::Append;
-use crate::contract::store::{Appended, GroupId, MessageId, NewRecord, Precondition, Unmet};
+use crate::contract::store::{Appended, GroupId, MessageId, NewRecord, Precondition, PreconditionFailed};
 use crate::error::{Result, StoreError};
 use crate::sql::read::pages::ChannelRow;
 use crate::sql::sqlite::dedicated_connection::Held;
-use crate::sql::sqlite::sync_horizon::Unsynced;
+use crate::sql::sqlite::sync_horizon::SyncHorizon;
 use crate::sql::statements::{Statements, key};
 use crate::sql::usage::{self, MeterId};
 use crate::usage_counts::Amounts;
@@ -23,7 +23,7 @@ pub(crate) enum Target {
     /// A database that other processes append to as well.
     Shared(DatabaseConnection, MeterId),
     /// The connection that alone appends to a file; what it commits is hidden where the commit leaves the sync to others.
-    Own(Held, Option<Unsynced>),
+    Own(Held, Option<SyncHorizon>),
 }
 
 impl Target {
@@ -33,10 +33,10 @@ impl Target {
     }
 
     /// Has commits leave the sync to others, and hidden until then, or sync by themselves.
-    pub async fn hide(&mut self, unsynced: Option<Unsynced>) -> Result<(), DbErr> {
+    pub async fn hide(&mut self, sync_horizon: Option<SyncHorizon>) -> Result<(), DbErr> {
         let Self::Own(held, hidden) = self else { return Ok(()) };
-        held.set_synchronous(if unsynced.is_some() { "NORMAL" } else { "FULL" }).await?;
-        *hidden = unsynced;
+        held.set_synchronous(if sync_horizon.is_some() { "NORMAL" } else { "FULL" }).await?;
+        *hidden = sync_horizon;
         Ok(())
     }
 
@@ -56,7 +56,9 @@ impl Target {
                 transaction.commit().await?;
                 Ok(plan.outcomes)
             }
-            Self::Own(held, unsynced) => commit_own(held, unsynced.as_ref(), statements, cache, group).await,
+            Self::Own(held, sync_horizon) => {
+                commit_own(held, sync_horizon.as_ref(), statements, cache, group).await
+            }
         }
     }
 }
@@ -64,7 +66,7 @@ impl Target {
 /// Commits with what is remembered of the file; what needs one statement needs no more than that.
 async fn commit_own(
     held: &Held,
-    unsynced: Option<&Unsynced>,
+    sync_horizon: Option<&SyncHorizon>,
     statements: &Statements,
     cache: &mut ChannelCache,
     group: &[Append],
@@ -74,7 +76,7 @@ async fn commit_own(
     if group.iter().all(|append| cache.suffices_for(append)) {
         let mut plan = work.plan(cache, group).await?;
         if plan.is_one_statement() {
-            plan.hide_from(unsynced);
+            plan.hide_from(sync_horizon);
             work.write(&mut plan).await?;
             return Ok(plan.settle(cache));
         }
@@ -86,7 +88,7 @@ async fn commit_own(
             Some(plan) => plan,
             None => work.plan(known, group).await?,
         };
-        plan.hide_from(unsynced);
+        plan.hide_from(sync_horizon);
         work.write(&mut plan).await?;
         Ok(plan)
     });
@@ -103,7 +105,7 @@ struct Work<'a, C> {
 }
 
 impl<C: ConnectionTrait> Work<'_, C> {
-    async fn plan<'g>(&self, cache: &ChannelCache, group: &'g [Append]) -> Result<Plan<'g>, DbErr> {
+    async fn plan<'g>(&self, cache: &ChannelCache, group: &'g [Append]) -> Result<BatchPlan<'g>, DbErr> {
         let mut channels = self.open_all(cache, group).await?;
         self.load_repetitions(&mut channels, group).await?;
         let (mut outcomes, mut used) = (Vec::with_capacity(group.len()), Amounts::new());
@@ -113,7 +115,7 @@ impl<C: ConnectionTrait> Work<'_, C> {
             usage::count(&mut used, append, &outcome);
             outcomes.push(outcome);
         }
-        Ok(Plan { channels, used, outcomes })
+        Ok(BatchPlan { channels, used, outcomes })
     }
 
     /// Opens the channels of a group, in the order of their keys so that two processes never wait for each other.
@@ -243,8 +245,8 @@ impl<C: ConnectionTrait> Work<'_, C> {
         let others = channel.groups.known.len() > usize::from(known.is_some());
         let decision = precondition.decide(known.map(|group| group.epoch), others);
         Ok(decision.map_err(|unmet| match unmet {
-            Unmet::OtherGroup => StoreError::OtherGroup,
-            Unmet::Epoch(current) => StoreError::Conflict {
+            PreconditionFailed::OtherGroup => StoreError::OtherGroup,
+            PreconditionFailed::Epoch(current) => StoreError::Conflict {
                 current,
                 winner: known.map(|group| group.winner),
                 last: channel.row.head.last,
@@ -272,7 +274,7 @@ impl<C: ConnectionTrait> Work<'_, C> {
         Ok(())
     }
 
-    async fn write(&self, plan: &mut Plan<'_>) -> Result<(), DbErr> {
+    async fn write(&self, plan: &mut BatchPlan<'_>) -> Result<(), DbErr> {
         self.write_blocks(&mut plan.channels).await?;
         for ((account, day), used) in std::mem::take(&mut plan.used) {
             self.execute(self.statements.add_usage(self.meter, &account, day, used)).await?;

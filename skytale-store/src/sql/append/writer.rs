@@ -8,7 +8,7 @@ use super::channel_cache::ChannelCache;
 use super::transaction::Target;
 use crate::contract::store::{Appended, NewRecord, Precondition};
 use crate::error::{Result, StoreError};
-use crate::sql::read::append_notifier::Grown;
+use crate::sql::read::append_notifier::AppendNotifier;
 use crate::sql::sqlite::poison::Broken;
 use crate::sql::sqlite::sync_thread::{Committed, Syncing, refuse};
 use crate::sql::sqlite::wal_checkpoint::Checkpoint;
@@ -37,7 +37,7 @@ pub(crate) struct Writer(mpsc::Sender<Append>);
 pub(crate) struct Work {
     pub target: Target,
     pub statements: Statements,
-    pub grown: Grown,
+    pub grown: AppendNotifier,
     /// Only where the target may leave the sync of its commits to it.
     pub syncing: Option<Syncing>,
     /// Only where the log is moved by the writer.
@@ -116,7 +116,7 @@ impl Work {
         *streak = 0;
         // Answers stay in order.
         syncing.reach().await;
-        if let Err(error) = self.target.hide(others_wait.then(|| syncing.unsynced())).await {
+        if let Err(error) = self.target.hide(others_wait.then(|| syncing.sync_horizon())).await {
             tracing::warn!(%error, "the place of the sync could not be changed");
         }
     }

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::contract::backplane::Parcel;
+use crate::contract::backplane::BackplaneMessage;
 
 /// The most parcels, and bytes of them, that wait in one mailbox; further ones are lost.
 const PARCELS: usize = 4_096;
@@ -25,13 +25,13 @@ struct Mailbox {
 /// A parcel and the room that it takes until it is read.
 #[derive(Debug)]
 struct Waiting {
-    parcel: Parcel,
+    parcel: BackplaneMessage,
     _room: OwnedSemaphorePermit,
 }
 
 impl Mailboxes {
     /// Streams what is delivered from now on, until the mailboxes are dropped.
-    pub fn open(&self) -> BoxStream<'static, Parcel> {
+    pub fn open(&self) -> BoxStream<'static, BackplaneMessage> {
         let (waiting, receiver) = mpsc::channel(PARCELS);
         let mailbox = Mailbox { waiting, room: Arc::new(Semaphore::new(BYTES)) };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(mailbox);
@@ -41,7 +41,7 @@ impl Mailboxes {
         stream::unfold(receiver, next).boxed()
     }
 
-    pub fn deliver(&self, parcel: &Parcel) {
+    pub fn deliver(&self, parcel: &BackplaneMessage) {
         let mut mailboxes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         mailboxes.retain(|mailbox| !mailbox.waiting.is_closed());
         let lost = mailboxes.iter().filter(|mailbox| !mailbox.put(parcel)).count();
@@ -53,7 +53,7 @@ impl Mailboxes {
 
 impl Mailbox {
     /// Tells whether there was room.
-    fn put(&self, parcel: &Parcel) -> bool {
+    fn put(&self, parcel: &BackplaneMessage) -> bool {
         let size = parcel.body.len().min(BYTES) as u32;
         let Ok(room) = self.room.clone().try_acquire_many_owned(size) else { return false };
         self.waiting.try_send(Waiting { parcel: parcel.clone(), _room: room }).is_ok()
@@ -70,12 +70,15 @@ mod tests {
     use super::*;
     use crate::contract::backplane::Topic;
 
-    fn parcel(body: Bytes) -> Parcel {
-        Parcel { topic: Topic { channel: [1, 2, 3], dialect: Dialect::Slim3, instance: None }, body }
+    fn parcel(body: Bytes) -> BackplaneMessage {
+        BackplaneMessage {
+            topic: Topic { channel: [1, 2, 3], dialect: Dialect::Slim3, instance: None },
+            body,
+        }
     }
 
     /// Reads what waits.
-    fn read(stream: &mut BoxStream<'static, Parcel>) -> usize {
+    fn read(stream: &mut BoxStream<'static, BackplaneMessage>) -> usize {
         std::iter::from_fn(|| unconstrained(stream.next()).now_or_never().flatten()).count()
     }
 

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use super::SqlStore;
-use crate::contract::backplane::{Backplane, Parcel, Reach, Topic};
+use crate::contract::backplane::{Backplane, BackplaneMessage, Delivery, Topic};
 use crate::error::Result;
 use mailboxes::Mailboxes;
 use receiver::Incoming;
@@ -66,7 +66,7 @@ impl Backplane for PgBackplane {
         self.incoming.leave(topic).await
     }
 
-    async fn send(&self, topic: Topic, reach: Reach, body: Bytes) -> Result<()> {
+    async fn send(&self, topic: Topic, reach: Delivery, body: Bytes) -> Result<()> {
         self.outgoing.send(topic, reach, body).await
     }
 
@@ -74,7 +74,7 @@ impl Backplane for PgBackplane {
         self.outgoing.flush().await
     }
 
-    fn received(&self) -> BoxStream<'static, Parcel> {
+    fn received(&self) -> BoxStream<'static, BackplaneMessage> {
         self.mailboxes.open()
     }
 }

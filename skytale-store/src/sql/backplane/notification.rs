@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::{Buf, BufMut, Bytes};
 use skytale_core::Dialect;
 
-use crate::contract::backplane::{Reach, Topic};
+use crate::contract::backplane::{Delivery, Topic};
 
 /// A parcel, or where it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) enum Content {
     /// The bytes themselves, for all.
     Inline(Bytes),
     /// As many bytes in the table of parcels, for all or for the first that takes them.
-    Kept { reach: Reach, size: u32 },
+    Kept { reach: Delivery, size: u32 },
 }
 
 /// The most bytes that are sent in a notification, whose text must be shorter than 8,000.
@@ -71,7 +71,7 @@ impl Notice {
                 bytes.extend_from_slice(body);
             }
             Content::Kept { reach, size } => {
-                bytes.put_u8(if *reach == Reach::All { KEPT_FOR_ALL } else { KEPT_FOR_ONE });
+                bytes.put_u8(if *reach == Delivery::All { KEPT_FOR_ALL } else { KEPT_FOR_ONE });
                 bytes.put_u32(*size);
             }
         }
@@ -85,8 +85,8 @@ impl Notice {
         let topic = take_topic(&mut bytes)?;
         let content = match bytes.try_get_u8().ok()? {
             INLINE => Content::Inline(bytes),
-            KEPT_FOR_ALL => Content::Kept { reach: Reach::All, size: bytes.try_get_u32().ok()? },
-            KEPT_FOR_ONE => Content::Kept { reach: Reach::AnyOne, size: bytes.try_get_u32().ok()? },
+            KEPT_FOR_ALL => Content::Kept { reach: Delivery::All, size: bytes.try_get_u32().ok()? },
+            KEPT_FOR_ONE => Content::Kept { reach: Delivery::AnyOne, size: bytes.try_get_u32().ok()? },
             _ => return None,
         };
         Some(Self { id, topic, content })
@@ -126,7 +126,7 @@ mod tests {
     fn a_notice_is_restored() {
         for instance in [None, Some(u128::MAX - 1)] {
             let kept = |reach| Content::Kept { reach, size: 4_000_000_000 };
-            for content in [Content::Inline("body".into()), kept(Reach::All), kept(Reach::AnyOne)] {
+            for content in [Content::Inline("body".into()), kept(Delivery::All), kept(Delivery::AnyOne)] {
                 let notice = notice(instance, content);
                 assert_eq!(Notice::decode(&notice.encode()), Some(notice));
             }
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_is_no_notice() {
-        let text = notice(Some(1), Content::Kept { reach: Reach::All, size: 1 }).encode();
+        let text = notice(Some(1), Content::Kept { reach: Delivery::All, size: 1 }).encode();
         for length in 0..text.len() {
             assert_eq!(Notice::decode(&text[..length]), None, "{length}");
         }

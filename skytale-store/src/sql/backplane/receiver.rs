@@ -14,7 +14,7 @@ use tokio::time::{interval, timeout};
 use super::connection::Line;
 use super::mailboxes::Mailboxes;
 use super::notification::{Bucket, Content, Notice, ParcelId};
-use crate::contract::backplane::{Parcel, Reach, Topic};
+use crate::contract::backplane::{BackplaneMessage, Delivery, Topic};
 use crate::error::{Result, StoreError};
 
 /// The most notifications that are worked on at once, and the bytes of parcels that they may name.
@@ -211,27 +211,27 @@ impl Receiving {
     }
 
     async fn deliver(&mut self, gathered: Gathered) {
-        let mut kept = self.fetch(&gathered, Reach::All).await;
-        kept.extend(self.fetch(&gathered, Reach::AnyOne).await);
+        let mut kept = self.fetch(&gathered, Delivery::All).await;
+        kept.extend(self.fetch(&gathered, Delivery::AnyOne).await);
         for Notice { id, topic, content } in gathered.notices {
             let body = match content {
                 Content::Inline(body) => Some(body),
                 Content::Kept { .. } => kept.remove(&id),
             };
             if let Some(body) = body {
-                self.mailboxes.deliver(&Parcel { topic, body });
+                self.mailboxes.deliver(&BackplaneMessage { topic, body });
             }
         }
     }
 
-    async fn fetch(&mut self, gathered: &Gathered, reach: Reach) -> HashMap<ParcelId, Bytes> {
+    async fn fetch(&mut self, gathered: &Gathered, reach: Delivery) -> HashMap<ParcelId, Bytes> {
         let ids = gathered.kept(reach);
         let many = ids.len();
         let fetched = self.line.fetch_parcels(reach, ids).await.unwrap_or_else(|error| {
             tracing::warn!(%error, many, "parcels of other relays were lost");
             HashMap::new()
         });
-        if reach == Reach::All && fetched.len() < many {
+        if reach == Delivery::All && fetched.len() < many {
             tracing::debug!(lost = many - fetched.len(), "parcels of other relays are gone");
         }
         fetched
@@ -283,7 +283,7 @@ impl Gathered {
         self.seen >= AT_ONCE || self.bytes >= BYTES
     }
 
-    fn kept(&self, wanted: Reach) -> Vec<ParcelId> {
+    fn kept(&self, wanted: Delivery) -> Vec<ParcelId> {
         let is_wanted =
             |notice: &&Notice| matches!(notice.content, Content::Kept { reach, .. } if reach == wanted);
         self.notices.iter().filter(is_wanted).map(|notice| notice.id).collect()

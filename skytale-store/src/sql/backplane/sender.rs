@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::connection::Line;
 use super::notification::{Bucket, Content, MAX_INLINE, Notice, ParcelId};
 use super::stored_messages::Shipment;
-use crate::contract::backplane::{Reach, Topic};
+use crate::contract::backplane::{Delivery, Topic};
 use crate::error::{Result, StoreError};
 
 /// The most parcels that are sent at once, and as many wait for it. Commits that notify wait for each other in the whole
@@ -43,7 +43,7 @@ enum Turn {
 #[derive(Debug)]
 struct Letter {
     topic: Topic,
-    reach: Reach,
+    reach: Delivery,
     body: Bytes,
     _room: OwnedSemaphorePermit,
 }
@@ -70,7 +70,7 @@ impl Outgoing {
     }
 
     /// Has a parcel sent when those before it are sent, and tells whether one of these could not be.
-    pub async fn send(&self, topic: Topic, reach: Reach, body: Bytes) -> Result<()> {
+    pub async fn send(&self, topic: Topic, reach: Delivery, body: Bytes) -> Result<()> {
         let size = body.len().min(BYTES) as u32;
         let turns = self.turns.lock().await;
         let room = self.room.clone().acquire_many_owned(size).await.map_err(|_| stopped())?;
@@ -154,7 +154,7 @@ impl Sending {
 }
 
 fn load(shipment: &mut Shipment, id: ParcelId, letter: &Letter) {
-    let content = if letter.reach == Reach::All && letter.body.len() <= MAX_INLINE {
+    let content = if letter.reach == Delivery::All && letter.body.len() <= MAX_INLINE {
         Content::Inline(letter.body.clone())
     } else {
         shipment.numbers.push(id.number);

@@ -8,7 +8,7 @@ use sqlx::Row;
 
 use super::connection::Line;
 use super::notification::ParcelId;
-use crate::contract::backplane::Reach;
+use crate::contract::backplane::Delivery;
 use crate::error::{Result, StoreError};
 
 /// Makes the table. What a crash of the server empties was lost anyway; ciphertext does not shrink.
@@ -61,13 +61,13 @@ impl Line {
     /// Reads parcels for all, or takes those for one; those that are gone or another's are left out.
     pub async fn fetch_parcels(
         &mut self,
-        reach: Reach,
+        reach: Delivery,
         ids: Vec<ParcelId>,
     ) -> Result<HashMap<ParcelId, Bytes>> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let sql = if reach == Reach::All { READ } else { TAKE };
+        let sql = if reach == Delivery::All { READ } else { TAKE };
         let (senders, numbers): (Vec<_>, Vec<_>) = ids.iter().map(|id| (id.sender, id.number)).unzip();
         let fetch = sqlx::query(sql).bind(senders).bind(numbers);
         let rows = self.work(|connection| fetch.fetch_all(connection).boxed()).await?;

@@ -22,7 +22,7 @@ use {
 
 /// Passes connections on for as long as a clone of it lives.
 #[derive(Clone, Debug)]
-pub(crate) struct Passage(Option<Arc<Open>>);
+pub(crate) struct NodelayProxy(Option<Arc<Open>>);
 
 #[derive(Debug)]
 struct Open {
@@ -31,7 +31,7 @@ struct Open {
     passing: tokio::task::AbortHandle,
 }
 
-impl Passage {
+impl NodelayProxy {
     /// Leads a connection through the passage.
     pub fn lead(&self, options: PgConnectOptions) -> PgConnectOptions {
         match &self.0 {
@@ -72,7 +72,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 const ASKED: Duration = Duration::from_secs(4);
 
 #[cfg(target_os = "linux")]
-impl Passage {
+impl NodelayProxy {
     /// Opens a passage to the server of a URL, unless connections do not begin with TCP anyway.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Wakes the followers of channels that have grown. A wake-up is a hint, never data.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Grown(Arc<Mutex<Followed>>);
+pub(crate) struct AppendNotifier(Arc<Mutex<Followed>>);
 
 /// The channels that somebody follows.
 type Followed = HashMap<[u64; 3], Followers>;
@@ -33,12 +33,12 @@ struct Followers {
 /// One follower's wake-ups.
 #[derive(Debug)]
 pub(crate) struct Growth {
-    grown: Grown,
+    grown: AppendNotifier,
     components: [u64; 3],
     wakes: watch::Receiver<()>,
 }
 
-impl Grown {
+impl AppendNotifier {
     pub fn subscribe(&self, components: [u64; 3]) -> Growth {
         let mut followed = self.followed();
         let followers = followed.entry(components).or_default();
@@ -82,8 +82,8 @@ impl Drop for Growth {
 }
 
 /// Listens until the pool closes.
-pub(crate) fn start(pool: PgPool) -> Grown {
-    let grown = Grown::default();
+pub(crate) fn start(pool: PgPool) -> AppendNotifier {
+    let grown = AppendNotifier::default();
     let wakes = grown.clone();
     tokio::spawn(async move {
         while !pool.is_closed() {
@@ -96,7 +96,7 @@ pub(crate) fn start(pool: PgPool) -> Grown {
     grown
 }
 
-async fn listen(pool: &PgPool, grown: &Grown) -> Result<(), sqlx::Error> {
+async fn listen(pool: &PgPool, grown: &AppendNotifier) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(PG_CHANNEL).await?;
     // What was appended while nobody listened woke nobody.
@@ -125,7 +125,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_follower_is_woken_by_its_own_channel_and_no_wake_is_lost() {
-        let grown = Grown::default();
+        let grown = AppendNotifier::default();
         let (mut first, mut second) = (grown.subscribe([1; 3]), grown.subscribe([2; 3]));
         grown.wake([1; 3]);
         grown.wake([1; 3]);
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_nobody_follows_is_forgotten() {
-        let grown = Grown::default();
+        let grown = AppendNotifier::default();
         let (first, other) = (grown.subscribe([1; 3]), grown.subscribe([1; 3]));
         drop(first);
         assert_eq!(grown.followed().len(), 1);

@@ -8,7 +8,7 @@ use skytale_core::{ChannelName, SequenceNumber};
 use crate::contract::store::{Head, Record};
 use crate::error::{Result, StoreError};
 use crate::sql::append::block;
-use crate::sql::sqlite::sync_horizon::Unsynced;
+use crate::sql::sqlite::sync_horizon::SyncHorizon;
 use crate::sql::statements::{Statements, components};
 
 /// The most blocks of one page.
@@ -94,7 +94,7 @@ pub(crate) async fn oldest_expired(
 pub(crate) struct Pages {
     db: DatabaseConnection,
     statements: Statements,
-    unsynced: Unsynced,
+    sync_horizon: SyncHorizon,
     channel: ChannelName,
     after: SequenceNumber,
     at_head: bool,
@@ -104,11 +104,11 @@ impl Pages {
     pub fn new(
         db: DatabaseConnection,
         statements: Statements,
-        unsynced: Unsynced,
+        sync_horizon: SyncHorizon,
         channel: ChannelName,
         after: SequenceNumber,
     ) -> Self {
-        Self { db, statements, unsynced, channel, after, at_head: false }
+        Self { db, statements, sync_horizon, channel, after, at_head: false }
     }
 
     /// Tells whether the last page ended at the head, as it was then.
@@ -149,7 +149,7 @@ impl Pages {
         else {
             return Ok(None);
         };
-        head.last = self.unsynced.cap(&self.channel, head.last);
+        head.last = self.sync_horizon.cap(&self.channel, head.last);
         let after = self.after.0 as i64;
         if self.after < head.floor || self.after >= head.last {
             return Ok(Some((head, Vec::new())));

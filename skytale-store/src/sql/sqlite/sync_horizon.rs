@@ -7,7 +7,7 @@ use skytale_core::{ChannelName, SequenceNumber};
 
 /// The channels that have such records; few, and none at rest.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Unsynced(Arc<Mutex<HashMap<[u64; 3], Edge>>>);
+pub(crate) struct SyncHorizon(Arc<Mutex<HashMap<[u64; 3], Edge>>>);
 
 /// Where a channel's synced records end, and where its written ones do.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +16,7 @@ struct Edge {
     written: SequenceNumber,
 }
 
-impl Unsynced {
+impl SyncHorizon {
     /// Hides a channel's records after `synced`, unless it has hidden ones already; before they are committed.
     pub fn hide(&self, channel: [u64; 3], synced: SequenceNumber, written: SequenceNumber) {
         self.edges().entry(channel).or_insert(Edge { synced, written }).written = written;
@@ -55,21 +55,21 @@ mod tests {
 
     const KEY: [u64; 3] = [1, 2, 3];
 
-    fn seen(unsynced: &Unsynced, last: u64) -> u64 {
-        unsynced.cap(&ChannelName::from_components(KEY), SequenceNumber(last)).0
+    fn seen(sync_horizon: &SyncHorizon, last: u64) -> u64 {
+        sync_horizon.cap(&ChannelName::from_components(KEY), SequenceNumber(last)).0
     }
 
     #[test]
     fn a_channel_is_seen_up_to_its_last_sync() {
-        let unsynced = Unsynced::default();
-        assert_eq!(seen(&unsynced, 5), 5);
-        unsynced.hide(KEY, SequenceNumber(5), SequenceNumber(7));
-        unsynced.hide(KEY, SequenceNumber(7), SequenceNumber(9));
-        assert_eq!((seen(&unsynced, 9), seen(&unsynced, 4)), (5, 4));
-        unsynced.show([(KEY, SequenceNumber(7))].into_iter());
-        assert_eq!(seen(&unsynced, 9), 7);
-        unsynced.show([(KEY, SequenceNumber(9))].into_iter());
-        assert_eq!(seen(&unsynced, 11), 11);
-        assert!(unsynced.edges().is_empty());
+        let sync_horizon = SyncHorizon::default();
+        assert_eq!(seen(&sync_horizon, 5), 5);
+        sync_horizon.hide(KEY, SequenceNumber(5), SequenceNumber(7));
+        sync_horizon.hide(KEY, SequenceNumber(7), SequenceNumber(9));
+        assert_eq!((seen(&sync_horizon, 9), seen(&sync_horizon, 4)), (5, 4));
+        sync_horizon.show([(KEY, SequenceNumber(7))].into_iter());
+        assert_eq!(seen(&sync_horizon, 9), 7);
+        sync_horizon.show([(KEY, SequenceNumber(9))].into_iter());
+        assert_eq!(seen(&sync_horizon, 11), 11);
+        assert!(sync_horizon.edges().is_empty());
     }
 }

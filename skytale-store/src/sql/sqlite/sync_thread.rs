@@ -20,12 +20,12 @@ use skytale_core::SequenceNumber;
 use tokio::sync::{mpsc, oneshot};
 
 use super::poison::Broken;
-use super::sync_horizon::Unsynced;
-use crate::contract::store::{Appended, Outcome};
+use super::sync_horizon::SyncHorizon;
+use crate::contract::store::{AppendOutcome, Appended};
 use crate::error::{Result, StoreError};
 use crate::sql::Shared;
 use crate::sql::append::writer::Append;
-use crate::sql::read::append_notifier::Grown;
+use crate::sql::read::append_notifier::AppendNotifier;
 
 /// How many groups are synced at once, and how many more may wait meanwhile.
 const GROUPS: usize = 2;
@@ -43,7 +43,7 @@ pub(crate) type SyncLog = Box<dyn FnMut() -> io::Result<()> + Send>;
 #[derive(Debug)]
 pub(crate) struct Syncing {
     turns: mpsc::Sender<Turn>,
-    unsynced: Unsynced,
+    sync_horizon: SyncHorizon,
 }
 
 enum Turn {
@@ -52,17 +52,22 @@ enum Turn {
 }
 
 impl Syncing {
-    pub fn start(sync: SyncLog, unsynced: Unsynced, grown: Grown, broken: Broken) -> io::Result<Self> {
+    pub fn start(
+        sync: SyncLog,
+        sync_horizon: SyncHorizon,
+        grown: AppendNotifier,
+        broken: Broken,
+    ) -> io::Result<Self> {
         let (turns, receiver) = mpsc::channel(GROUPS);
         let thread = std::thread::Builder::new().name("skytale-sync".into());
-        let shown = unsynced.clone();
+        let shown = sync_horizon.clone();
         thread.spawn(move || run(receiver, sync, &shown, &grown, &broken))?;
-        Ok(Self { turns, unsynced })
+        Ok(Self { turns, sync_horizon })
     }
 
     /// Returns where the records are hidden that wait for a sync.
-    pub fn unsynced(&self) -> Unsynced {
-        self.unsynced.clone()
+    pub fn sync_horizon(&self) -> SyncHorizon {
+        self.sync_horizon.clone()
     }
 
     /// Has a group answered when it is durable; waits while too many are not.
@@ -82,8 +87,8 @@ impl Syncing {
 fn run(
     mut receiver: mpsc::Receiver<Turn>,
     mut sync: SyncLog,
-    unsynced: &Unsynced,
-    grown: &Grown,
+    sync_horizon: &SyncHorizon,
+    grown: &AppendNotifier,
     broken: &Broken,
 ) {
     let mut turns = Vec::with_capacity(GROUPS);
@@ -99,13 +104,13 @@ fn run(
             match turn {
                 Turn::Answer(committed) => {
                     if broken.reason().is_none() {
-                        unsynced.show(committed.synced());
+                        sync_horizon.show(committed.synced());
                     }
                     committed.answer(grown, broken);
                 }
                 Turn::Reached(reached) => {
                     if broken.reason().is_none() {
-                        unsynced.show_all();
+                        sync_horizon.show_all();
                     }
                     let _ = reached.send(());
                 }
@@ -119,14 +124,14 @@ impl Committed {
     fn synced(&self) -> impl Iterator<Item = ([u64; 3], SequenceNumber)> {
         let outcomes = self.outcome.iter().flatten();
         self.group.iter().zip(outcomes).filter_map(|(append, outcome)| {
-            let fresh = |outcome: &Outcome| matches!(outcome, Outcome::Fresh(_));
+            let fresh = |outcome: &AppendOutcome| matches!(outcome, AppendOutcome::Appended(_));
             let last = outcome.as_ref().ok()?.iter().rfind(|outcome| fresh(outcome))?;
             Some((append.channel.components(), last.sequence()))
         })
     }
 
     /// Tells every caller what became of its append.
-    pub fn answer(self, grown: &Grown, broken: &Broken) {
+    pub fn answer(self, grown: &AppendNotifier, broken: &Broken) {
         if let Some(why) = broken.reason() {
             return refuse(self.group, || StoreError::unavailable(why));
         }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sea_orm::{QueryResult, Value};
 
-use crate::contract::agents::{Agent, AgentQuery, Agents};
+use crate::contract::agents::{Agent, AgentQuery, AgentRegistry};
 use crate::error::Result;
 use crate::sql::statements::millis;
 use crate::sql::{SqlStore, column, time_column};
@@ -30,7 +30,7 @@ fn quoted(words: &[String]) -> String {
 }
 
 #[async_trait]
-impl Agents for SqlStore {
+impl AgentRegistry for SqlStore {
     async fn put_agent(&self, agent: Agent) -> Result<bool> {
         let sql = "INSERT INTO agents (did, account, display_name, capabilities, endpoint, metadata, created_at, \
                    updated_at, active) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1) ON CONFLICT (did) DO UPDATE SET \

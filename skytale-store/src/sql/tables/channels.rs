@@ -7,7 +7,9 @@ use bytes::Bytes;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, TransactionTrait, Value};
 use skytale_core::ChannelName;
 
-use crate::contract::channels::{ChannelEntry, Channels, Invite, Member, NewRequest, Request, Role};
+use crate::contract::channels::{
+    ChannelEntry, ChannelRegistry, Invite, JoinRequest, Member, NewJoinRequest, Role,
+};
 use crate::error::{Result, StoreError};
 use crate::sql::statements::{components, key, millis};
 use crate::sql::{SqlStore, column, time_column};
@@ -39,8 +41,8 @@ fn read_member(row: &QueryResult) -> Result<Member> {
     Ok(Member { account: column(row, "account")?, role: read_role(row)?, since: time_column(row, "since")? })
 }
 
-fn read_request(row: &QueryResult) -> Result<Request> {
-    Ok(Request {
+fn read_request(row: &QueryResult) -> Result<JoinRequest> {
+    Ok(JoinRequest {
         id: column(row, "id")?,
         channel: read_name(row)?,
         account: column(row, "account")?,
@@ -56,7 +58,7 @@ const REQUEST: &str =
 
 impl SqlStore {
     /// Keeps a request; `false` where it was kept before.
-    async fn keep_request(&self, on: &DatabaseTransaction, request: &NewRequest) -> Result<bool> {
+    async fn keep_request(&self, on: &DatabaseTransaction, request: &NewJoinRequest) -> Result<bool> {
         let sql = "INSERT INTO join_requests (id, channel, name, account, identity, key_package, created_at, \
                    leased_until) VALUES ($1, $2, $3, $4, $5, $6, $7, 0) ON CONFLICT (id) DO NOTHING";
         let values: [Value; 7] = [
@@ -74,7 +76,7 @@ impl SqlStore {
     }
 
     /// Uses an invite once, and makes the account a member; `false` where it cannot be used.
-    async fn use_invite(&self, on: &DatabaseTransaction, request: &NewRequest) -> Result<bool> {
+    async fn use_invite(&self, on: &DatabaseTransaction, request: &NewJoinRequest) -> Result<bool> {
         let sql = "UPDATE invites SET uses = uses - 1 \
                    WHERE digest = $1 AND channel = $2 AND uses > 0 AND expires_at > $3";
         let values: [Value; 3] =
@@ -99,7 +101,7 @@ impl SqlStore {
 }
 
 #[async_trait]
-impl Channels for SqlStore {
+impl ChannelRegistry for SqlStore {
     async fn register_channel(&self, channel: ChannelEntry) -> Result<ChannelEntry> {
         let insert = "INSERT INTO registered_channels (channel, name, id, owner, created_at) \
                       VALUES ($1, $2, $3, $4, $5) ON CONFLICT (channel) DO NOTHING";
@@ -166,7 +168,7 @@ impl Channels for SqlStore {
         self.change(sql, values).await.map(drop)
     }
 
-    async fn join(&self, request: NewRequest) -> Result<bool> {
+    async fn join(&self, request: NewJoinRequest) -> Result<bool> {
         // Begins with a write, so that the transaction never has to give way to another one.
         let transaction = self.db.begin().await.map_err(StoreError::unavailable)?;
         if !self.keep_request(&transaction, &request).await? {
@@ -186,7 +188,7 @@ impl Channels for SqlStore {
         now: SystemTime,
         until: SystemTime,
         most: u32,
-    ) -> Result<Vec<Request>> {
+    ) -> Result<Vec<JoinRequest>> {
         let lock = if self.statements.is_postgres() { " FOR UPDATE SKIP LOCKED" } else { "" };
         let sql = format!(
             "UPDATE join_requests SET leased_until = $3 WHERE number IN (SELECT number FROM join_requests \
@@ -204,7 +206,7 @@ impl Channels for SqlStore {
         Ok(requests.into_iter().map(|(_, request)| request).collect())
     }
 
-    async fn request(&self, id: &str) -> Result<Option<Request>> {
+    async fn request(&self, id: &str) -> Result<Option<JoinRequest>> {
         let sql = format!("{REQUEST} WHERE id = $1");
         self.query_one(&sql, [id.into()]).await?.as_ref().map(read_request).transpose()
     }

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, TransactionTrait, Value};
 use skytale_core::{ChannelName, SequenceNumber};
 
-use crate::contract::directory::{Bundle, ClaimedKeyPackage, Deposit, Directory, GROUP_INFOS};
+use crate::contract::directory::{
+    Attachment, ClaimedKeyPackage, CommitAttachments, KeyPackageDirectory, MAX_GROUP_INFOS,
+};
 use crate::contract::store::MessageId;
 use crate::error::{Result, StoreError};
 use crate::sql::statements::{components, key, millis};
@@ -18,12 +20,12 @@ use crate::sql::{SqlStore, column};
 const NO_AGENT: Vec<u8> = Vec::new();
 
 impl SqlStore {
-    async fn deposits(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<Deposit>> {
+    async fn deposits(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<Attachment>> {
         self.query_all(sql, values).await?.iter().map(read_deposit).collect()
     }
 }
 
-fn read_deposit(row: &QueryResult) -> Result<Deposit> {
+fn read_deposit(row: &QueryResult) -> Result<Attachment> {
     let read = || -> Result<_, DbErr> {
         let (channel, name): (Vec<u8>, Option<String>) =
             (row.try_get("", "channel")?, row.try_get("", "name")?);
@@ -33,7 +35,7 @@ fn read_deposit(row: &QueryResult) -> Result<Deposit> {
     let (channel, name, commit, accepted, body) = read().map_err(StoreError::unavailable)?;
     let damaged = StoreError::Corrupt { what: "a deposit's keys" };
     let (Some(channel), Ok(commit)) = (components(&channel), commit.try_into()) else { return Err(damaged) };
-    Ok(Deposit {
+    Ok(Attachment {
         channel: ChannelName::from_parts(channel, name.as_deref()),
         commit: MessageId(commit),
         accepted: accepted.map(|number| SequenceNumber(number as u64)),
@@ -42,7 +44,7 @@ fn read_deposit(row: &QueryResult) -> Result<Deposit> {
 }
 
 #[async_trait]
-impl Directory for SqlStore {
+impl KeyPackageDirectory for SqlStore {
     async fn add_key_packages(
         &self,
         agent: &ChannelName,
@@ -114,8 +116,8 @@ impl Directory for SqlStore {
         row.map(|row| column::<Vec<u8>>(&row, "body").map(Bytes::from)).transpose()
     }
 
-    async fn deposit(&self, bundle: Bundle) -> Result<()> {
-        let Bundle { channel, commit, welcomes, group_info } = bundle;
+    async fn deposit(&self, bundle: CommitAttachments) -> Result<()> {
+        let CommitAttachments { channel, commit, welcomes, group_info } = bundle;
         let infos = group_info.map(|body| (NO_AGENT, body));
         let transaction = self.db.begin().await.map_err(StoreError::unavailable)?;
         for (agent, body) in welcomes.into_iter().map(|(agent, body)| (key(&agent), body)).chain(infos) {
@@ -148,7 +150,7 @@ impl Directory for SqlStore {
                 self.change(sql, [channel.clone(), commit, (number.0 as i64).into()]).await?;
                 let prune = "DELETE FROM deposits WHERE channel = $1 AND agent = $2 AND id < (SELECT id FROM deposits \
                              WHERE channel = $1 AND agent = $2 AND accepted IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET $3)";
-                self.change(prune, [channel, NO_AGENT.into(), (GROUP_INFOS as i64 - 1).into()]).await
+                self.change(prune, [channel, NO_AGENT.into(), (MAX_GROUP_INFOS as i64 - 1).into()]).await
             }
             None => {
                 let sql = "DELETE FROM deposits WHERE channel = $1 AND commit_id = $2";
@@ -158,7 +160,7 @@ impl Directory for SqlStore {
         .map(drop)
     }
 
-    async fn welcomes(&self, agent: &ChannelName, skip: u32, most: u32) -> Result<Vec<Deposit>> {
+    async fn welcomes(&self, agent: &ChannelName, skip: u32, most: u32) -> Result<Vec<Attachment>> {
         let sql = "SELECT channel, name, commit_id, accepted, body FROM deposits WHERE agent = $1 \
                    ORDER BY id LIMIT $2 OFFSET $3";
         self.deposits(sql, [key(agent).into(), i64::from(most).into(), i64::from(skip).into()]).await
@@ -169,7 +171,7 @@ impl Directory for SqlStore {
         self.change(sql, [key(agent).into(), commit.0.to_vec().into()]).await.map(drop)
     }
 
-    async fn group_infos(&self, channel: &ChannelName) -> Result<Vec<Deposit>> {
+    async fn group_infos(&self, channel: &ChannelName) -> Result<Vec<Attachment>> {
         let sql = "SELECT channel, name, commit_id, accepted, body FROM deposits \
                    WHERE channel = $1 AND agent = $2 ORDER BY id DESC";
         self.deposits(sql, [key(channel).into(), NO_AGENT.into()]).await

@@ -189,5 +189,5 @@ class SkytaleChannelManager:
         if channel is None or uses < 1 or channel.name != channel_name:
             raise ChannelError("the invite is not for this channel, or used up")
         self._mock.invites[token] = (channel, uses - 1)
-        self._client.agent.left_key_packages(timeout=PATIENCE)
+        self._client.agent.wait_until_addable(timeout=PATIENCE)
         channel.add(self._client.name, timeout=PATIENCE)

@@ -105,7 +105,7 @@ class SkytaleClient:
     def generate_key_package(self) -> bytes:
         """Returns what another agent adds this one by, as often as it likes."""
         with translated():
-            self.agent.left_key_packages(timeout=PATIENCE)
+            self.agent.wait_until_addable(timeout=PATIENCE)
         return _KEY_PACKAGE + self.agent.name.encode()
 
     def join_channel(self, name: str, welcome_bytes: bytes) -> Channel:
