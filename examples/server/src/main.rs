@@ -14,7 +14,6 @@ mod quic;
 mod ready;
 mod secret;
 mod serve;
-mod source;
 mod span;
 mod stop;
 mod storage;
@@ -42,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: cli::Cli) -> anyhow::Result<()> {
-    let config = source::load(&cli)?;
+    let config = config::load(&cli)?;
     match cli.command {
         None => serve::run(config).await,
         Some(cli::Command::Token(wanted)) => token::print(&config, &wanted),

@@ -149,7 +149,7 @@ merge!(crate::config::ServerConfig {
     drain_seconds,
 });
 
-merge!(crate::config::LimitsConfig {
+merge!(crate::config::server::LimitsConfig {
     max_connections,
     max_channels,
     max_message_size,
