@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Config;
 use super::setting::Setting;
-use super::value::Kind;
+use super::value::{Kind, NONE};
 
 /// The settings that the command line has. Any of them may be a secret.
 #[derive(Default)]
@@ -69,14 +69,15 @@ fn accepted(setting: &Setting, text: &str) -> Result<SecretString, String> {
     (setting.set)(&mut Config::default(), text).map(|()| text.into())
 }
 
-/// Returns some paragraphs of the meaning, and the default.
+/// Returns the first paragraphs of the meaning, and the default.
 fn help(setting: &Setting, paragraphs: usize) -> String {
     let mut help = setting.paragraphs().take(paragraphs).collect::<Vec<_>>().join("\n\n");
     if help.ends_with('.') {
         help.pop();
     }
-    if setting.kind != Kind::Switch {
-        help = format!("{help} [default: {}]", (setting.default)());
+    let default = (setting.default)();
+    if setting.kind != Kind::Switch && default != NONE {
+        help = format!("{help} [default: {default}]");
     }
     help.replace('`', "")
 }
@@ -108,8 +109,10 @@ mod tests {
     }
 
     #[test]
-    fn help_ends_with_the_default() {
+    fn help_ends_with_the_default_if_there_is_one() {
         let setting = Setting::all().find(|setting| setting.key == "durability").expect("a setting");
         assert!(help(setting, 1).ends_with(" [default: disk]"), "{}", help(setting, 1));
+        let setting = Setting::all().find(|setting| setting.key == "nats_url").expect("a setting");
+        assert!(!help(setting, 1).contains("default"), "{}", help(setting, 1));
     }
 }

@@ -205,9 +205,8 @@ mod tests {
 
     #[test]
     fn the_documented_rates_are_those_of_the_api() {
-        let mut limits = LimitsConfig::default();
-        limits.max_api_rate = Some(100);
-        limits.max_sign_ups_per_minute = Some(10);
+        let (max_api_rate, max_sign_ups_per_minute) = (Some(100), Some(10));
+        let limits = LimitsConfig { max_api_rate, max_sign_ups_per_minute, ..LimitsConfig::default() };
         assert_eq!(limits.api(), Rates::default());
     }
 }

@@ -77,8 +77,6 @@ settings! {
         durability: String = "disk".into(), flag("HOW"), check(one_of(&["disk", "process"]));
 
         /// Servers over the store, which act as one: `one`, `several`.
-        ///
-        /// See [scaling](../../docs/scaling.md).
         relays: Option<String> = None, shown("`one`; with NATS `several`"), flag("COUNT"),
             check(one_of(&["one", "several"]));
 

@@ -68,9 +68,10 @@ pub fn check<T: Value>(key: &str, value: &T, allowed: &Allowed<T>) -> Result<()>
 
 /// Defines a table of settings: its struct, the defaults, and for each key a [`Setting`].
 ///
-/// `/// Meaning` `key: Type = default` says it all where the default can be shown and every value is allowed. In this
-/// order may follow: `shown("…")`, how the documentation words the default; `flag("VALUE")`, or `flag()` for a switch,
-/// what makes a flag of it; `check(…)`, the [`Allowed`] values.
+/// A setting is `/// Meaning.`, a line break, and `key: Type = default;`. Before the semicolon may follow, in this order:
+/// - `shown("…")`: words for the default in the documentation, where its value does not tell;
+/// - `flag("VALUE")`, or `flag()` for a switch: a flag of the same name;
+/// - `check(…)`: the [`Allowed`] values.
 macro_rules! settings {
     (
         $(#[doc = $table_meaning:literal])+
@@ -107,12 +108,15 @@ macro_rules! settings {
                         let default: fn() -> $type = || $default;
                         shown.map_or_else(|| $crate::config::value::Value::markdown(&default()), str::to_owned)
                     },
+                    // Not by an assignment, which would count as a use of the field: the compiler is to tell of unused settings.
                     read: |config, value| {
-                        config.$section.$key = $crate::config::value::Value::from_toml(value)?;
+                        let $key = $crate::config::value::Value::from_toml(value)?;
+                        config.$section = $table { $key, ..std::mem::take(&mut config.$section) };
                         Ok(())
                     },
                     set: |config, text| {
-                        config.$section.$key = $crate::config::value::parse(text)?;
+                        let $key = $crate::config::value::parse(text)?;
+                        config.$section = $table { $key, ..std::mem::take(&mut config.$section) };
                         Ok(())
                     },
                     check: $crate::config::setting::optional!($(

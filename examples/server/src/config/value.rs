@@ -9,6 +9,9 @@ use toml::de::DeValue;
 
 use super::fault::Fault;
 
+/// What the documentation says of a setting that is not set by default.
+pub const NONE: &str = "none";
+
 /// The kind of a value in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -53,7 +56,7 @@ pub trait Value: Sized {
     /// Returns the value for the documentation.
     fn markdown(&self) -> String {
         match (self.text(), Self::KIND) {
-            (None, _) => "none".to_owned(),
+            (None, _) => NONE.to_owned(),
             (Some(number), Kind::Number) => with_separators(&number),
             (Some(text), _) => format!("`{text}`"),
         }
