@@ -40,16 +40,16 @@ pub fn make(config: &Config, make: Make) -> Result<Api> {
 
 /// Makes what signs tokens.
 fn issuer(config: &ServerConfig) -> Result<TokenIssuer> {
-    let issuer = match config.signs_with_eddsa()? {
+    let issuer = match config.signs_with_eddsa() {
         true => TokenIssuer::ed25519(EDDSA_KEY, &eddsa_key(config)?)?,
         false => TokenIssuer::hs256(secret::signing(config)?.expose_secret().as_bytes())?,
     };
-    Ok(issuer.with_lifetime(Duration::from_secs(config.token_ttl_seconds.unwrap_or(900))))
+    Ok(issuer.with_lifetime(Duration::from_secs(config.token_ttl_seconds)))
 }
 
 /// Has an authenticator accept what the API signs.
 pub fn trust(authenticator: JwtAuthenticator, config: &ServerConfig) -> Result<JwtAuthenticator> {
-    if !config.signs_with_eddsa()? {
+    if !config.signs_with_eddsa() {
         return Ok(authenticator);
     }
     let key = KeyPair::try_from(eddsa_key(config)?).context("the EdDSA key cannot be read")?;
@@ -61,8 +61,8 @@ fn pepper(config: &ServerConfig) -> Result<Vec<u8>> {
     if let Some(pepper) = &config.key_pepper {
         return Ok(pepper.expose_secret().as_bytes().to_vec());
     }
-    kept::make_directory(&config.data_dir())?;
-    Ok(kept::secret(&config.data_dir().join("key_pepper"), secret::random)?.into_bytes())
+    kept::make_directory(&config.data_dir)?;
+    Ok(kept::secret(&config.data_dir.join("key_pepper"), secret::random)?.into_bytes())
 }
 
 /// Keeps a relay told of what is revoked.
@@ -84,8 +84,8 @@ pub async fn forget(accounts: &dyn Accounts, channels: &dyn ChannelRegistry) {
 }
 
 fn eddsa_key(config: &ServerConfig) -> Result<Vec<u8>> {
-    kept::make_directory(&config.data_dir())?;
-    let path = config.data_dir().join("jwt_ed25519");
+    kept::make_directory(&config.data_dir)?;
+    let path = config.data_dir.join("jwt_ed25519");
     let make = || Ok(STANDARD.encode(KeyPair::generate_for(&PKCS_ED25519)?.serialize_der()));
     let key = kept::secret(&path, make)?;
     let key = STANDARD.decode(key).with_context(|| format!("{} is no base64", path.display()))?;

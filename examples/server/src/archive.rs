@@ -36,11 +36,10 @@ async fn open(config: &ServerConfig) -> Result<Arc<dyn Store>> {
     if let Some(servers) = &config.nats_url {
         return Ok(Arc::new(storage::connect_nats(config, servers.expose_secret()).await?));
     }
-    let store = config.store.as_ref().map_or("sqlite", |store| store.expose_secret());
-    match store {
+    match config.store.expose_secret() {
         "memory" => bail!("the memory store ends with its server; there is no archive to list"),
         "sqlite" => {
-            let path = config.data_dir().join("skytale.db");
+            let path = config.data_dir.join("skytale.db");
             let opened = SqlStore::open_sqlite_read_only(&path).await;
             Ok(Arc::new(opened.with_context(|| format!("there is no archive at {}", path.display()))?))
         }

@@ -56,12 +56,12 @@ impl Certificates {
 
 /// Returns where the certificate is that was made for clients on this machine.
 pub fn self_signed_path(config: &ServerConfig) -> PathBuf {
-    config.data_dir().join("quic_cert.pem")
+    config.data_dir.join("quic_cert.pem")
 }
 
 fn self_signed(config: &ServerConfig) -> Result<TlsCertificate> {
-    kept::make_directory(&config.data_dir())?;
-    let (certificate, key) = (self_signed_path(config), config.data_dir().join("quic_key.pem"));
+    kept::make_directory(&config.data_dir)?;
+    let (certificate, key) = (self_signed_path(config), config.data_dir.join("quic_key.pem"));
     let pem = kept::secret(&key, || Ok(KeyPair::generate()?.serialize_pem()))?;
     kept::public(&certificate, || {
         let mut params = CertificateParams::new(THIS_MACHINE.map(str::to_owned))?;

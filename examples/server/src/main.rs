@@ -14,7 +14,6 @@ mod quic;
 mod ready;
 mod secret;
 mod serve;
-mod source;
 mod span;
 mod stop;
 mod storage;
@@ -25,12 +24,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::cli::{Cli, Command};
+use crate::config::Config;
+
 /// Frames are made and dropped by the hundred thousand: with the system's allocator a delivery costs a tenth more.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(cli))) {
         Ok(()) => ExitCode::SUCCESS,
@@ -41,11 +43,25 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: cli::Cli) -> anyhow::Result<()> {
-    let config = source::load(&cli)?;
-    match cli.command {
-        None => serve::run(config).await,
-        Some(cli::Command::Token(wanted)) => token::print(&config, &wanted),
-        Some(cli::Command::Archive(wanted)) => archive::print(&config, &wanted).await,
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    match &cli.command {
+        None => serve::run(load(&cli)?).await,
+        Some(Command::Token(wanted)) => token::print(&load(&cli)?, wanted),
+        Some(Command::Archive(wanted)) => archive::print(&load(&cli)?, wanted).await,
+        Some(Command::Settings) => {
+            print!("{}", config::markdown::table());
+            Ok(())
+        }
     }
+}
+
+fn load(cli: &Cli) -> anyhow::Result<Config> {
+    let config = Config::load(cli.config.as_deref(), &cli.flags);
+    // A server that starts warns in its log.
+    if config.is_err() || cli.command.is_some() {
+        for variable in config::unknown_variables() {
+            eprintln!("skytale-server: {variable}");
+        }
+    }
+    config
 }

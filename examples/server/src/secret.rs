@@ -15,9 +15,8 @@ pub fn signing(config: &ServerConfig) -> Result<SecretString> {
         );
         return Ok(secret.clone());
     }
-    let directory = config.data_dir();
-    kept::make_directory(&directory)?;
-    Ok(kept::secret(&directory.join("jwt_secret"), random)?.into())
+    kept::make_directory(&config.data_dir)?;
+    Ok(kept::secret(&config.data_dir.join("jwt_secret"), random)?.into())
 }
 
 /// Makes 32 random bytes, in hexadecimal digits.

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tower::Layer;
 
 use crate::certificate::Certificates;
-use crate::config::{Config, ServerConfig};
+use crate::config::{self, Config, ServerConfig};
 use crate::ready::Probe;
 use crate::stop::StopSignals;
 use crate::storage::{self, Parts};
@@ -36,9 +36,12 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// Serves until it is told to stop, then drains.
 pub async fn run(config: Config) -> Result<()> {
     logging::start(&config.server);
+    for variable in config::unknown_variables() {
+        tracing::warn!("{variable}");
+    }
     let metrics = http::install_metrics()?;
     let storage = storage::open(&config.server).await?;
-    let api = match config.server.serves_api() {
+    let api = match config.server.api {
         true => Some(api::make(&config, storage.api)?),
         false => None,
     };
@@ -46,8 +49,8 @@ pub async fn run(config: Config) -> Result<()> {
     let drain = relay.drain();
     let tokens = authenticator(&config.server)?;
 
-    let http_listener = bind(config.server.health_address(), "health_listen_addr").await?;
-    let grpc_listener = bind(config.server.grpc_address(), "grpc_listen_addr").await?;
+    let http_listener = bind(config.server.health_listen_addr, "health_listen_addr").await?;
+    let grpc_listener = bind(config.server.grpc_listen_addr, "grpc_listen_addr").await?;
     let certificates = Certificates::read(&config.server)?;
     let edges = Edges::open(&config, grpc_listener, &certificates)?;
     let summary = Summary {
@@ -69,7 +72,7 @@ pub async fn run(config: Config) -> Result<()> {
     tokio::spawn(async move { http::serve(http_listener, encrypted.as_ref(), router).await });
     let stop = StopSignals::listen()?;
     summary.print(&config.server);
-    if config.server.anonymous() {
+    if config.server.allow_anonymous {
         edges.serve(&config, relay, AllowAnonymous::beside(tokens), ready, stop).await;
     } else {
         edges.serve(&config, relay, tokens, ready, stop).await;
@@ -110,7 +113,7 @@ impl Edges {
         let drain = relay.drain();
         let frame_bytes = relay.limits().frame.frame_bytes;
         let service = AuthenticateLayer::new(authenticator).layer(relay.clone());
-        let grace = Duration::from_secs(config.server.drain_seconds.unwrap_or(10));
+        let grace = Duration::from_secs(config.server.drain_seconds);
         let server = Server::new(service.clone(), drain.clone())
             .with_frame_bytes(frame_bytes)
             .with_grace(grace)
@@ -125,8 +128,10 @@ impl Edges {
 }
 
 fn relay(config: &Config, parts: &Parts, api: Option<&Api>) -> Result<Relay> {
-    let outlives = config.server.published_sdk_outlives_token.unwrap_or(true);
-    let expiry = if outlives { LegacySdkExpiry::GoOn } else { LegacySdkExpiry::End };
+    let expiry = match config.server.published_sdk_outlives_token {
+        true => LegacySdkExpiry::GoOn,
+        false => LegacySdkExpiry::End,
+    };
     let mut plans = PlanLimits::new(parts.usage.clone());
     for (plan, messages) in api.into_iter().flat_map(Api::plans) {
         if let Some(messages) = messages {
@@ -142,7 +147,7 @@ fn relay(config: &Config, parts: &Parts, api: Option<&Api>) -> Result<Relay> {
         .with_revocations(api::follow(parts.accounts.clone()))
         .with_plan_limits(plans)
         .with_external_commits(config.server.external_commits())
-        .with_epochs(config.server.epochs()?)
+        .with_epochs(config.server.epochs())
         .with_limits(config.limits.relay())
         .with_replay(config.server.replay()?)
         .with_published_sdk_expiry(expiry);

@@ -62,7 +62,7 @@ impl Opened {
     /// Keeps messages in NATS instead.
     async fn with_nats(mut self, config: &ServerConfig, servers: &str) -> Result<Self> {
         let store = connect_nats(config, servers).await?;
-        if config.has_peers()? {
+        if config.has_peers() {
             self.parts.backplane = Some(Arc::new(store.backplane().await?));
         }
         let counted = MeteredLog::new(Arc::new(store), self.parts.usage);
@@ -79,7 +79,7 @@ pub async fn connect_nats(config: &ServerConfig, servers: &str) -> Result<NatsSt
     let mut options = NatsOptions::default()
         .with_durability(durability(config))
         .with_replicas(config.nats_replicas.unwrap_or(1));
-    if config.accept_relaxed_sync.unwrap_or(false) {
+    if config.accept_relaxed_sync == Some(true) {
         options = options.accept_relaxed_sync();
     }
     if let Some(file) = &config.nats_credentials {
@@ -119,11 +119,11 @@ pub async fn open(config: &ServerConfig) -> Result<Opened> {
 /// Opens what everything is kept in, unless messages are in NATS.
 async fn open_rest(config: &ServerConfig) -> Result<Opened> {
     let options = SqlOptions::default().with_durability(durability(config));
-    match config.store.as_ref().map_or("sqlite", |store| store.expose_secret()) {
+    match config.store.expose_secret() {
         "memory" => Ok(Opened::new(MemoryStore::new(), "memory")),
         "sqlite" => {
-            kept::make_directory(&config.data_dir())?;
-            let path = config.data_dir().join("skytale.db");
+            kept::make_directory(&config.data_dir)?;
+            let path = config.data_dir.join("skytale.db");
             let store = SqlStore::open_sqlite(&path, options).await;
             let store = store.with_context(|| format!("cannot open the archive {}", path.display()))?;
             Ok(Opened::new(store, format!("SQLite in {}", path.display())))
@@ -139,7 +139,7 @@ async fn open_rest(config: &ServerConfig) -> Result<Opened> {
 }
 
 async fn in_postgres(store: SqlStore, config: &ServerConfig) -> Result<Opened> {
-    let needs_backplane = config.has_peers()? && config.nats_url.is_none();
+    let needs_backplane = config.has_peers() && config.nats_url.is_none();
     let backplane = match needs_backplane {
         true => store.backplane().await.context("cannot reach the other relays through PostgreSQL")?,
         false => None,
@@ -151,8 +151,8 @@ async fn in_postgres(store: SqlStore, config: &ServerConfig) -> Result<Opened> {
 }
 
 fn durability(config: &ServerConfig) -> Durability {
-    match config.durability.as_deref() {
-        Some("process") => Durability::Process,
+    match config.durability.as_str() {
+        "process" => Durability::Process,
         _ => Durability::Disk,
     }
 }

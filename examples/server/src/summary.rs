@@ -22,12 +22,11 @@ impl Summary {
     pub fn print(&self, server: &ServerConfig) {
         let Self { grpc, quic, http, archive, durability } = self;
         let tls = if server.grpc_tls_cert.is_some() { "on" } else { "off" };
-        let authentication = if server.anonymous() { "tokens, and anonymous agents" } else { "tokens" };
+        let authentication = if server.allow_anonymous { "tokens, and anonymous agents" } else { "tokens" };
         let retention = match server.retention() {
             Some(kept) => format!("{} days", kept.as_secs() / 86_400),
             None => "for ever".to_owned(),
         };
-        let replay = server.replay_on_subscribe.as_deref().unwrap_or("off");
         let summary = format!(
             "skytale-server {version}
   grpc listening on {grpc} (TLS {tls}; lets in: {authentication})
@@ -40,15 +39,16 @@ impl Summary {
             version = env!("CARGO_PKG_VERSION"),
             certificate = certificate(server),
             http_tls = if server.http_tls_cert.is_some() { "on" } else { "off" },
-            paths = if server.serves_api() {
+            paths = if server.api {
                 "/v1, /docs, /health, /ready, /metrics"
             } else {
                 "/health, /ready, /metrics"
             },
+            replay = server.replay_on_subscribe,
             clients = if server.quic_client_ca.is_some() { "client certificates with " } else { "" },
-            epochs = server.epochs.as_deref().unwrap_or("strict"),
-            external_commits = if server.external_commits.unwrap_or(false) { "accepted" } else { "refused" },
-            data = server.data_dir().display(),
+            epochs = server.epochs,
+            external_commits = if server.external_commits { "accepted" } else { "refused" },
+            data = server.data_dir.display(),
         );
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{summary}").and_then(|()| out.flush());

@@ -1,6 +1,8 @@
 //! The program from outside: settings, tokens, and what it says.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -47,11 +49,77 @@ fn a_wrong_value_is_refused_with_file_and_line() {
 }
 
 #[test]
-fn an_unknown_variable_is_refused() {
+fn an_unknown_variable_is_warned_of_without_its_value() {
     let directory = tempfile::tempdir().expect("a directory");
-    let output = server(directory.path(), &[]).env("SKYTALE_GRPC_LISTEN_ADR", "x").output().expect("it runs");
-    let said = String::from_utf8(output.stderr).expect("UTF-8");
-    assert!(said.contains("did you mean SKYTALE_GRPC_LISTEN_ADDR?"), "{said}");
+    for arguments in [&["token"][..], &["--durability", "none"]] {
+        let mut command = server(directory.path(), arguments);
+        let output = command.env("SKYTALE_GRPC_LISTEN_ADR", "a value").output().expect("it runs");
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        let warning =
+            "unknown environment variable SKYTALE_GRPC_LISTEN_ADR; did you mean SKYTALE_GRPC_LISTEN_ADDR?";
+        assert_eq!(said.matches(warning).count(), 1, "{said}");
+        assert!(!said.contains("a value"), "{said}");
+    }
+}
+
+#[test]
+fn a_server_that_starts_warns_in_its_log_of_unknown_variables_alone() {
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let directory = with_file(&format!("[server]\nlisten_port = {port}\nstore = \"memory\"\n"));
+    let mut command = server(
+        directory.path(),
+        &["--grpc-listen-addr", "127.0.0.1:0", "--health-listen-addr", "127.0.0.1:0", "--log-format", "json"],
+    );
+    command.env_remove("RUST_LOG").env("SKYTALE_MAX_CHANNELS", "5");
+    // Kubernetes sets these for a Service `skytale`, and clients on the same machine use the others.
+    command.env("SKYTALE_SERVICE_HOST", "10.0.0.1").env("SKYTALE_PORT", "tcp://10.0.0.1:5000");
+    command.env("SKYTALE_API_KEY", "sk").env("SKYTALE_HOME", "/home");
+    let said = String::from_utf8(command.output().expect("it runs").stderr).expect("UTF-8");
+    assert_eq!(said.matches("unknown environment variable").count(), 1, "{said}");
+    let warning = said.lines().find(|line| line.contains("unknown")).expect("a line");
+    let warning: Value = serde_json::from_str(warning).expect("JSON");
+    assert_eq!(warning["level"], "WARN");
+    let message = warning["fields"]["message"].as_str().expect("a message");
+    assert!(
+        message.ends_with("SKYTALE_MAX_CHANNELS; did you mean SKYTALE_LIMITS_MAX_CHANNELS?"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_wrong_variable_is_refused_with_what_is_expected() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let said = |name: &str, value: &OsStr| {
+        let output = server(directory.path(), &["token"]).env(name, value).output().expect("it runs");
+        assert!(!output.status.success(), "it started");
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+    let number = said("SKYTALE_LIMITS_MAX_CHANNELS", OsStr::new("many"));
+    assert!(
+        number.contains("environment variable SKYTALE_LIMITS_MAX_CHANNELS: expected a whole number"),
+        "{number}"
+    );
+    let bytes = said("SKYTALE_DATA_DIR", OsStr::from_bytes(b"\xff"));
+    assert!(bytes.contains("environment variable SKYTALE_DATA_DIR: expected UTF-8"), "{bytes}");
+    let tables = said("SKYTALE_JWT_KEYS", OsStr::new("hush"));
+    assert!(tables.contains("[[server.jwt_keys]]") && !tables.contains("hush"), "{tables}");
+}
+
+#[test]
+fn variables_of_others_need_not_be_utf_8() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut command = server(directory.path(), &["token"]);
+    let output = command.env("OTHER", OsStr::from_bytes(b"\xff")).output().expect("it runs");
+    assert!(output.status.success());
+}
+
+#[test]
+fn a_secret_is_no_part_of_an_error() {
+    let directory = with_file("[server]\njwt_secret = 123456789\n");
+    let said = refusal(directory.path(), &[]);
+    assert!(said.contains("skytale.toml:2: jwt_secret: expected a string"), "{said}");
+    assert!(!said.contains("123456789"), "{said}");
 }
 
 #[test]
@@ -162,4 +230,23 @@ fn help_teaches_by_examples() {
     let directory = tempfile::tempdir().expect("a directory");
     let help = String::from_utf8(run(directory.path(), &["--help"]).stdout).expect("UTF-8");
     assert!(help.contains("Examples:") && help.contains("skytale-server token --account alice"), "{help}");
+}
+
+#[test]
+fn the_readme_has_the_settings_as_they_are_defined() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let table = String::from_utf8(run(directory.path(), &["settings"]).stdout).expect("UTF-8");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = fs::read_to_string(path).expect("read");
+    let (begin, end) = ("<!-- settings -->\n", "<!-- /settings -->\n");
+    let (before, rest) = readme.split_once(begin).expect("the begin of the table");
+    let (_, after) = rest.split_once(end).expect("the end of the table");
+    let generated = format!("{before}{begin}{table}{end}{after}");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(path, &generated).expect("written");
+    }
+    assert!(
+        generated == fs::read_to_string(path).expect("read"),
+        "the table is out of date: UPDATE=1 cargo test -p skytale-server --test command_line the_readme"
+    );
 }
