@@ -1,14 +1,12 @@
 //! Agents that were away for long, or that read slowly. `SKYTALE_SCALE=full` runs the sizes that docs/performance.md
 //! tells of.
 
-mod edge;
-
 use std::time::{Duration, Instant};
 
-use edge::{By, Edge, ROOM, gather};
 use futures::{StreamExt, stream};
 use skytale_client::{Channel, Event};
 use skytale_relay::AllowAnyone;
+use skytale_testing::edge::{By, Edge, ROOM, gather};
 use tokio::sync::Mutex;
 
 /// Held by each test: one of them measures the process's memory.

@@ -2,19 +2,18 @@
 //!
 //! `SKYTALE_KILLS=100` kills so often at each place.
 
-mod edge;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use edge::{By, Edge, ROOM, hear, tokens};
 use futures::StreamExt;
 use skytale_client::{Client, Credentials, Event, State};
 use skytale_core::{Permissions, Principal};
 use skytale_relay::{AuthError, Authenticator};
+use skytale_testing::edge::{self, By, Edge, ROOM, hear};
+use skytale_testing::tokens;
 use tokio::process::Command;
 
 /// How many processes were started; each has this as its token.

@@ -1,18 +1,16 @@
 //! Tokens: shown, refused, exchanged for a key, and renewed while streams are open.
 
-mod edge;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use edge::tokens::{KEY, SECRET, api, claims, now, relay, signed, token};
-use edge::{By, Edge, expect, gather, hear};
 use jsonwebtoken::{DecodingKey, Validation, decode};
 use skytale_client::{Credentials, Error, Event};
 use skytale_core::{Claims, Permissions, Principal};
 use skytale_relay::{AuthError, Authenticator};
 use skytale_store::{Revocation, Revoked};
+use skytale_testing::edge::{self, By, Edge, expect, gather, hear};
+use skytale_testing::tokens::{KEY, SECRET, api, claims, now, relay, signed, token};
 
 const ALICE: &str = "acme/agents/alice";
 const BOB: &str = "globex/agents/bob";

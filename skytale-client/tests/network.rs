@@ -1,12 +1,10 @@
 //! A network that swallows everything for a while. `SKYTALE_SCALE=full` cuts it for a minute.
 
-mod edge;
-
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use edge::{By, Edge, gather, hear};
 use skytale_client::{Client, ClientBuilder};
+use skytale_testing::edge::{By, Edge, gather, hear};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;

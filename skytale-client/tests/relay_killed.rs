@@ -2,15 +2,13 @@
 //!
 //! `SKYTALE_KILLS=100` kills it so often.
 
-mod edge;
-
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use edge::{By, Edge, ROOM, SOON, gather, hear};
 use futures::future::join_all;
 use skytale_client::{Channel, Client, Result};
+use skytale_testing::edge::{By, Edge, ROOM, SOON, gather, hear};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;

@@ -1,19 +1,17 @@
 //! Agents whose state is of no use any more come back, again and again. `SKYTALE_SCALE=full` loses 1,000 states.
 
-mod edge;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use edge::{By, Edge, ROOM, SOON};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use skytale_client::{Channel, Client, Credentials, Event};
 use skytale_core::{Permissions, Principal, SequenceNumber};
 use skytale_relay::{AuthError, Authenticator};
 use skytale_store::Store;
+use skytale_testing::edge::{self, By, Edge, ROOM, SOON};
 
 const OWNER: &str = "acme/agents/owner";
 const AGENT: &str = "globex/agents/forgetful";

@@ -1,17 +1,15 @@
 //! What is not to be found: neither in the archive, nor in the logs of relay and agents, however much they say.
 
-mod edge;
-
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use edge::{By, Edge, gather, hear};
 use futures::StreamExt;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use skytale_client::Credentials;
 use skytale_core::{Claims, SequenceNumber};
 use skytale_relay::JwtAuthenticator;
 use skytale_store::Store;
+use skytale_testing::edge::{By, Edge, gather, hear};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 

@@ -3,16 +3,14 @@
 //! `SKYTALE_SCALE=full` has 10,000 of them, each a whole agent with a connection of its own, which takes `ulimit -n 20000`.
 //! `SKYTALE_STORM` says another number.
 
-mod edge;
-
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use edge::{By, Edge, hear};
 use futures::future::join_all;
 use futures::{StreamExt, stream};
 use skytale_client::{Channel, Client};
+use skytale_testing::edge::{self, By, Edge, hear};
 use tokio::process::{Child, Command};
 
 /// How many pairs are brought together at a time.

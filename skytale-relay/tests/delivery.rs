@@ -1,7 +1,5 @@
 //! Slow readers, replays, authentication, hostile frames, and the published SDK's profile, over the wire.
 
-mod wire;
-
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,8 +10,9 @@ use skytale_core::generated::slim1;
 use skytale_core::{Claims, Dialect, Grant, MessageKind, Verb};
 use skytale_relay::{JwtAuthenticator, Limits, PublishedSdkExpiry, Replay};
 use skytale_store::{MemoryStore, SqlOptions, SqlStore};
+use skytale_testing::RunningRelay;
+use skytale_testing::slim::{Agent, Content, Say, room};
 use tonic::Code;
-use wire::{Agent, Content, Running, Say, room};
 
 const SECRET: &[u8] = b"a secret of at least 32 bytes ....";
 
@@ -24,9 +23,9 @@ fn token(lifetime: i64, grants: Option<Vec<Grant>>) -> String {
     encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("a token")
 }
 
-async fn authenticated() -> Running {
+async fn authenticated() -> RunningRelay {
     let tokens = JwtAuthenticator::new(SECRET).expect("long enough").with_leeway(Duration::ZERO);
-    Running::assembled(Arc::new(MemoryStore::new()), tokens, |relay| relay, |listener| listener).await
+    RunningRelay::assembled(Arc::new(MemoryStore::new()), tokens, |relay| relay, |listener| listener).await
 }
 
 #[tokio::test]
@@ -36,7 +35,7 @@ async fn a_slow_subscriber_reads_the_archive_and_misses_nothing() {
         SqlStore::open_sqlite(directory.path().join("log.db"), SqlOptions::default()).await.expect("open");
     let mut limits = Limits::default();
     limits.queued_messages = 16;
-    let relay = Running::assembled(
+    let relay = RunningRelay::assembled(
         Arc::new(store),
         skytale_relay::AllowAnyone,
         |relay| relay.with_limits(limits),
@@ -68,7 +67,7 @@ async fn a_slow_subscriber_reads_the_archive_and_misses_nothing() {
 async fn a_session_that_lets_unarchived_messages_pile_up_is_closed_with_a_reason() {
     let mut limits = Limits::default();
     limits.queued_unarchived = 8;
-    let relay = Running::with(|relay| relay.with_limits(limits.clone())).await;
+    let relay = RunningRelay::with(|relay| relay.with_limits(limits.clone())).await;
     let sender = relay.agent(Dialect::Slim1, "sender", 1).await;
     let mut slow = relay.agent(Dialect::Slim1, "slow", 2).await;
     slow.subscribe(&room()).await;
@@ -87,7 +86,7 @@ async fn a_session_that_lets_unarchived_messages_pile_up_is_closed_with_a_reason
 }
 
 async fn replay_since_last_delivery(dialect: Dialect) {
-    let relay = Running::with(|relay| relay.with_replay(Replay::SinceLastDelivery)).await;
+    let relay = RunningRelay::with(|relay| relay.with_replay(Replay::SinceLastDelivery)).await;
     let sender = relay.agent(dialect, "sender", 1).await;
     sender.say(Say::msg(room(), "before it came")).await;
     relay.archives(["org", "ns", "room"], 1).await;
@@ -116,7 +115,7 @@ async fn an_agent_that_comes_back_is_given_what_it_missed() {
 #[tokio::test]
 async fn the_last_records_are_replayed_and_ones_own_are_not() {
     for dialect in [Dialect::Slim1, Dialect::Slim3] {
-        let relay = Running::with(|relay| relay.with_replay(Replay::Last(3))).await;
+        let relay = RunningRelay::with(|relay| relay.with_replay(Replay::Last(3))).await;
         let sender = relay.agent(dialect, "sender", 1).await;
         let mut agent = relay.agent(dialect, "agent", 2).await;
         for text in ["1", "2", "3"] {
@@ -176,7 +175,7 @@ async fn permissions_hold_per_channel_and_verb() {
 
 #[tokio::test]
 async fn a_wrong_or_missing_tag_ends_the_stream() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut agent = relay.agent(Dialect::Slim3, "agent", 1).await;
     agent.key = None;
     agent.say(Say::msg(room(), "untagged")).await;
@@ -185,7 +184,7 @@ async fn a_wrong_or_missing_tag_ends_the_stream() {
 
 #[tokio::test]
 async fn hostile_frames_end_their_own_stream_alone() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut healthy = relay.agent(Dialect::Slim1, "healthy", 1).await;
     healthy.subscribe(&room()).await;
     let whole = healthy.publish_frame(&Say::msg(room(), "x"));
@@ -227,7 +226,7 @@ fn sdk_publish(payload_type: &str, blob: &'static [u8]) -> Bytes {
     }))
 }
 
-async fn sdk(relay: &Running, token: Option<&str>) -> Agent {
+async fn sdk(relay: &RunningRelay, token: Option<&str>) -> Agent {
     let mut agent = relay.silent_agent(Dialect::Slim1, "sdk", 0, token).await.expect("admitted");
     let subscribe = slim1::Subscribe { header: sdk_header(), subscription_id: 1 };
     agent.send(sdk_frame(slim1::message::MessageType::Subscribe(subscribe))).await;
@@ -237,7 +236,7 @@ async fn sdk(relay: &Running, token: Option<&str>) -> Agent {
 
 #[tokio::test]
 async fn published_sdk_gets_the_sequence_number_appended_and_slim_agents_do_not() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut slim = relay.agent(Dialect::Slim1, "slim", 1).await;
     slim.subscribe(&room()).await;
     let mut reader = sdk(&relay, None).await;
@@ -254,7 +253,7 @@ async fn published_sdk_gets_the_sequence_number_appended_and_slim_agents_do_not(
 
 #[tokio::test]
 async fn published_sdk_is_replayed_what_others_of_its_kind_said() {
-    let relay = Running::with(|relay| relay.with_replay(Replay::Last(100))).await;
+    let relay = RunningRelay::with(|relay| relay.with_replay(Replay::Last(100))).await;
     let mut witness = sdk(&relay, None).await;
     let writer = sdk(&relay, None).await;
     for _ in 0..40 {
@@ -271,7 +270,7 @@ async fn published_sdk_is_replayed_what_others_of_its_kind_said() {
 async fn published_sdk_outlives_its_token_only_by_setting() {
     for (expiry, ends) in [(PublishedSdkExpiry::GoOn, false), (PublishedSdkExpiry::End, true)] {
         let tokens = JwtAuthenticator::new(SECRET).expect("long enough").with_leeway(Duration::ZERO);
-        let relay = Running::assembled(
+        let relay = RunningRelay::assembled(
             Arc::new(MemoryStore::new()),
             tokens,
             |relay| relay.with_published_sdk_expiry(expiry),

@@ -1,8 +1,6 @@
 //! How a server ends. A drain waits for what was sent to be archived: here in a store that is held up until the test lets
 //! it go on.
 
-mod wire;
-
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -14,11 +12,12 @@ use skytale_relay::{AllowAnyone, AuthenticateLayer, Relay};
 use skytale_store::{
     Appended, Durability, Head, MemoryStore, MessageId, NewRecord, Precondition, Record, Result, Store,
 };
+use skytale_testing::slim::{Agent, Say, room};
+use skytale_testing::{NEVER, RunningRelay, SOON};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tonic::Code;
 use tower::Layer;
-use wire::{Agent, NEVER, Running, SOON, Say, room};
 
 /// A store whose appends say that they have begun, and then wait for leave.
 #[derive(Debug)]
@@ -78,7 +77,8 @@ impl Store for HeldUp {
 async fn a_session_ends_after_what_it_sent_is_archived() {
     let (begun, leave) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let store = HeldUp { inner: MemoryStore::new(), begun: begun.clone(), leave: leave.clone() };
-    let relay = Running::assembled(Arc::new(store), AllowAnyone, |relay| relay, |listener| listener).await;
+    let relay =
+        RunningRelay::assembled(Arc::new(store), AllowAnyone, |relay| relay, |listener| listener).await;
     let mut sender = relay.agent(Dialect::Slim3, "sender", 1).await;
     sender.say(Say::msg(room(), "sent before the drain")).await;
     begun.acquire().await.expect("the append begins").forget();

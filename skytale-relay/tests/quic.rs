@@ -1,7 +1,5 @@
 //! The QUIC edge: one session per stream, the same channels as on gRPC.
 
-mod wire;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,10 +15,11 @@ use skytale_relay::{
     AllowAnyone, AuthenticateLayer, Authenticator, Drain, JwtAuthenticator, Relay, TlsCertificate,
 };
 use skytale_store::{MemoryStore, Store};
+use skytale_testing::SOON;
+use skytale_testing::slim::Agent;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tower::Layer;
-use wire::{Agent, SOON};
 
 const SECRET: &[u8] = b"a secret of at least 32 bytes, for tests";
 

@@ -1,7 +1,5 @@
 //! The backplane over PostgreSQL: what is not in the contract of every backplane.
 
-mod postgres;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,6 +9,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use skytale_core::Dialect;
 use skytale_store::{Backplane, Parcel, PgBackplane, Reach, SqlOptions, SqlStore, Topic};
+use skytale_testing::postgres;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::task::unconstrained;
 

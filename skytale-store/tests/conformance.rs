@@ -1,7 +1,5 @@
 //! The contracts, on every store that this crate has.
 
-mod postgres;
-
 use std::sync::Arc;
 
 use skytale_core::{ChannelName, Dialect};
@@ -9,6 +7,7 @@ use skytale_store::{
     Accounts, Agents, Backplane, Channels, CountedStore, Directory, MemoryBackplane, MemoryStore, NewRecord,
     Precondition, SqlOptions, SqlStore, Store, Usage, conformance,
 };
+use skytale_testing::postgres;
 
 async fn check(store: Arc<impl Store + Directory + Accounts + Channels + Agents + Usage>) {
     conformance::all(&(store.clone() as Arc<dyn Store>)).await;

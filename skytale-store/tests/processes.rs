@@ -1,7 +1,5 @@
 //! Several processes at one database, and processes that are killed.
 
-mod postgres;
-
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -11,6 +9,7 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 use skytale_core::{ChannelName, Dialect, SequenceNumber};
 use skytale_store::{NewRecord, Precondition, SqlOptions, SqlStore, Store, StoreError};
+use skytale_testing::postgres;
 use sqlx::{Connection, Executor, PgConnection};
 
 const ROLE: &str = "SKYTALE_STORE_TEST_ROLE";

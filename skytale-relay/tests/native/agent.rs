@@ -7,8 +7,8 @@ use bytes::Bytes;
 use skytale_core::extension::{self, Accepted, Code, Content, Extension, Refused, Resume, Submit};
 use skytale_core::{ChannelName, Claims, Dialect, Envelope, FrameLimits, Grant, Verb};
 use skytale_relay::JwtAuthenticator;
-
-use crate::wire::{Agent, Running};
+use skytale_testing::RunningRelay;
+use skytale_testing::slim::Agent;
 
 pub const APPLICATION: u8 = 1;
 pub const PROPOSAL: u8 = 2;
@@ -45,15 +45,15 @@ pub struct Delivered {
 }
 
 impl Native {
-    pub async fn connect(relay: &Running) -> Self {
+    pub async fn connect(relay: &RunningRelay) -> Self {
         Self::open(relay, None).await
     }
 
-    pub async fn with_token(relay: &Running, token: &str) -> Self {
+    pub async fn with_token(relay: &RunningRelay, token: &str) -> Self {
         Self::open(relay, Some(token)).await
     }
 
-    pub async fn open(relay: &Running, token: Option<&str>) -> Self {
+    pub async fn open(relay: &RunningRelay, token: Option<&str>) -> Self {
         let agent = relay.silent_agent(Dialect::Slim3, "unnamed", 1, token).await.expect("admitted");
         Self { agent, requests: 0, delivered: VecDeque::new(), hints: Vec::new() }
     }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use skytale_core::Verb;
 use skytale_core::extension::{Code, Content, FetchGroupInfo, Submit};
+use skytale_testing::{RunningRelay, mls};
 
 use crate::agent::{COMMIT, Native, PROPOSAL, channel, code, number, private, token, tokens};
-use crate::wire;
-use crate::wire::Running;
 
 fn external_commit(epoch: u64, salt: u8) -> Bytes {
     let mut message = vec![0, 1, 0, 1, 1, b'g'];
@@ -23,7 +22,7 @@ fn with_external_commits(relay: skytale_relay::Relay) -> skytale_relay::Relay {
 
 #[tokio::test]
 async fn external_commits_are_refused_by_default() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut agent = Native::connect(&relay).await;
     let refused = agent.refused(external_commit(0, 1), 1, 0).await;
     assert_eq!(code(&refused), Code::NotPrivate);
@@ -32,7 +31,7 @@ async fn external_commits_are_refused_by_default() {
 
 #[tokio::test]
 async fn an_external_commit_passes_the_gate_and_brings_what_any_commit_does() {
-    let relay = Running::with(with_external_commits).await;
+    let relay = RunningRelay::with(with_external_commits).await;
     let (mut member, mut joiner) = (Native::connect(&relay).await, Native::connect(&relay).await);
     member.resume(&channel(), None).await;
     member.accepted(private("g", 0, COMMIT, 1), 1).await;
@@ -50,18 +49,18 @@ async fn an_external_commit_passes_the_gate_and_brings_what_any_commit_does() {
 
 #[tokio::test]
 async fn no_other_public_message_is_taken_with_external_commits() {
-    let relay = Running::with(with_external_commits).await;
+    let relay = RunningRelay::with(with_external_commits).await;
     let mut agent = Native::connect(&relay).await;
     let mut proposal = external_commit(0, 1).to_vec();
     proposal[14..17].copy_from_slice(&[3, 0, PROPOSAL]);
-    for public in [wire::commit("g", 0, 1), wire::proposal("g", 0, 1), proposal.into()] {
+    for public in [mls::commit("g", 0, 1), mls::proposal("g", 0, 1), proposal.into()] {
         assert_eq!(code(&agent.refused(public, 1, 0).await), Code::NotPrivate);
     }
 }
 
 #[tokio::test]
 async fn an_account_joins_a_channel_once_a_minute() {
-    let relay = Running::with(with_external_commits).await;
+    let relay = RunningRelay::with(with_external_commits).await;
     let mut joiner = Native::connect(&relay).await;
     assert_eq!(joiner.accepted(external_commit(0, 1), 1).await, 1);
     let refused = joiner.refused(external_commit(1, 2), 2, 1).await;
@@ -74,7 +73,7 @@ async fn an_account_joins_a_channel_once_a_minute() {
 #[tokio::test]
 async fn an_external_commit_needs_the_permission_to_join() {
     let store = Arc::new(skytale_store::MemoryStore::new());
-    let relay = Running::assembled(store, tokens(), with_external_commits, |listener| listener).await;
+    let relay = RunningRelay::assembled(store, tokens(), with_external_commits, |listener| listener).await;
     let mut stranger =
         Native::with_token(&relay, &token(&[Verb::Publish, Verb::Subscribe, Verb::Commit])).await;
     let refused = stranger.refused(external_commit(0, 1), 1, 0).await;

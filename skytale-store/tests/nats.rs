@@ -1,19 +1,17 @@
 //! The store and the backplane in NATS: their contracts, several writers, and servers that fail.
 
-mod server;
-
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::{StreamExt, TryStreamExt};
-use server::{Cluster, Server, connect, options};
 use skytale_core::{ChannelName, Dialect, SequenceNumber};
 use skytale_store::{
     Backplane, Durability, MessageId, NatsOptions, NatsStore, NewRecord, Outcome, Precondition, Record,
     Store, StoreError, conformance,
 };
+use skytale_testing::nats::{Cluster, Server, connect, options};
 
 fn channel(name: &str) -> ChannelName {
     ChannelName::from_strings(["test", "nats", name])

@@ -23,6 +23,7 @@ impl KeptPort {
         Self(socket)
     }
 
+    /// Returns the port's address.
     pub fn address(&self) -> SocketAddr {
         self.0.local_addr().expect("an address")
     }

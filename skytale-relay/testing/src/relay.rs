@@ -1,4 +1,4 @@
-//! A relay to talk to, or several that act as one.
+//! A relay that runs in process, or several that act as one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,15 +15,16 @@ use tonic::Status;
 use tonic::transport::Channel;
 use tower::Layer;
 
-use super::SOON;
-use super::agent::{Agent, dial};
-use super::engines::Engine;
+use crate::slim::{Agent, dial};
+use crate::{Engine, SOON};
 
 /// One relay, or several that act as one, on free ports.
-pub struct Running {
+pub struct RunningRelay {
     /// The first one's.
     pub address: SocketAddr,
+    /// The first one's archive.
     pub store: Arc<dyn Store>,
+    /// Ends the first one's sessions.
     pub drain: Drain,
     relays: Vec<Served>,
     /// How many agents have come.
@@ -38,12 +39,13 @@ struct Served {
     served: tokio::task::JoinHandle<()>,
 }
 
-impl Running {
+impl RunningRelay {
+    /// Starts the relays that the environment asks for: see [`Engine::start`].
     pub async fn start() -> Self {
         Self::with(|relay| relay).await
     }
 
-    /// Starts what the environment asks for: see [`engines`].
+    /// Starts the relays that the environment asks for, each configured alike: see [`Engine::start`].
     pub async fn with(configure: impl Fn(Relay) -> Relay) -> Self {
         Self::over(Engine::start().await, configure).await
     }
@@ -93,6 +95,7 @@ impl Running {
         Self { address: served[0].address, store, drain, relays: served, agents, _engine: None }
     }
 
+    /// Stops the relays and waits until they have drained.
     pub async fn stop(mut self) {
         for relay in &mut self.relays {
             relay.stop.take().map(|stop| stop.send(()));
@@ -119,7 +122,11 @@ impl Running {
         agent
     }
 
-    /// Opens a stream to a relay, to each in turn, and says nothing yet.
+    /// Opens a stream to a relay, to each in turn, and sends nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// The status with which the relay refuses the stream.
     pub async fn silent_agent(
         &self,
         dialect: Dialect,

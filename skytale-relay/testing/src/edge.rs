@@ -1,9 +1,4 @@
 //! A relay over real sockets, QUIC and gRPC on the same channels, that can be stopped and started again.
-#![allow(dead_code, reason = "each test uses a part")]
-
-#[path = "../../../skytale-store/tests/nats/kept_port.rs"]
-mod kept_port;
-pub mod tokens;
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kept_port::KeptPort;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
@@ -27,6 +21,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower::Layer;
 
+use crate::KeptPort;
+
+/// The channel of tests that have one.
 pub const ROOM: &str = "acme/research/room";
 
 /// How long anything may take.
@@ -34,10 +31,13 @@ pub const SOON: Duration = Duration::from_secs(60);
 
 /// A relay, its addresses, and its archive in a directory that outlives it.
 pub struct Edge {
+    /// Where its archive is, and what agents keep.
     pub directory: PathBuf,
+    /// Its certificate, as PEM.
     pub certificate: String,
-    /// What is revoked.
+    /// The keys, tokens and accounts that it no longer accepts.
     pub revocations: Revocations,
+    /// How it takes messages of past epochs.
     pub epochs: Epochs,
     /// How many streams it takes on one connection.
     pub streams: u32,
@@ -45,11 +45,11 @@ pub struct Edge {
     quic: SocketAddr,
     grpc: SocketAddr,
     kept: Option<KeptPort>,
-    running: Option<RunningRelay>,
+    running: Option<Running>,
     _temporary: Option<tempfile::TempDir>,
 }
 
-/// What of a relay outlives its process.
+/// The part of a relay that outlives its process.
 #[derive(Serialize, Deserialize)]
 struct Lasting {
     certificate: String,
@@ -58,25 +58,29 @@ struct Lasting {
     grpc: SocketAddr,
 }
 
-struct RunningRelay {
+struct Running {
     store: Arc<SqlStore>,
     drain: Drain,
     stop: Vec<oneshot::Sender<()>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// The ways to reach it.
+/// The transports of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
+    /// QUIC.
     Quic,
+    /// gRPC.
     Grpc,
 }
 
 impl Edge {
+    /// Starts a relay that lets everybody in.
     pub async fn start() -> Self {
         Self::with(AllowAnyone).await
     }
 
+    /// Starts a relay.
     pub async fn with(authenticator: impl Authenticator) -> Self {
         let temporary = tempfile::tempdir().expect("a directory");
         let mut edge = Self::of(temporary.path(), Lasting::new());
@@ -85,7 +89,7 @@ impl Edge {
         edge
     }
 
-    /// Takes messages of epochs that are past, too.
+    /// Starts a relay that takes messages of past epochs, too.
     pub async fn lenient() -> Self {
         let mut edge = Self::start().await;
         edge.stop().await;
@@ -94,7 +98,7 @@ impl Edge {
         edge
     }
 
-    /// Takes so many streams on one connection.
+    /// Starts a relay that takes so many streams on one connection.
     pub async fn with_streams(streams: u32) -> Self {
         let mut edge = Self::start().await;
         edge.stop().await;
@@ -103,7 +107,7 @@ impl Edge {
         edge
     }
 
-    /// Runs in this process what another one finds by [`found`](Self::found), on the same addresses each time.
+    /// Runs a relay in this process that another process finds by [`found`](Self::found), on the same addresses each time.
     pub async fn host(directory: &Path) -> Self {
         let lasting = Lasting::read(directory).unwrap_or_else(Lasting::new);
         let mut edge = Self::of(directory, lasting);
@@ -113,7 +117,7 @@ impl Edge {
         edge
     }
 
-    /// Waits for what another process runs.
+    /// Waits for the relay of another process.
     pub async fn found(directory: &Path) -> Self {
         loop {
             match Lasting::read(directory) {
@@ -185,7 +189,7 @@ impl Edge {
             server.serve(listener, async { drop(grpc_stopped.await) }).await;
         });
         let (stop, tasks) = (vec![stop_quic, stop_grpc], vec![quic, grpc]);
-        self.running = Some(RunningRelay { store, drain, stop, tasks });
+        self.running = Some(Running { store, drain, stop, tasks });
     }
 
     /// Stops the relay; nobody is told anything but that streams end.
@@ -211,10 +215,12 @@ impl Edge {
         panic!("somebody holds the store");
     }
 
+    /// Returns its archive.
     pub fn store(&self) -> &Arc<SqlStore> {
         &self.running.as_ref().expect("runs").store
     }
 
+    /// Returns the address for agents.
     pub fn address(&self, by: By) -> String {
         match by {
             By::Quic => format!("quic://localhost:{}", self.quic.port()),
@@ -222,6 +228,7 @@ impl Edge {
         }
     }
 
+    /// Returns the address of its socket.
     pub fn socket(&self, by: By) -> SocketAddr {
         match by {
             By::Quic => self.quic,
@@ -229,6 +236,7 @@ impl Edge {
         }
     }
 
+    /// Makes an agent that keeps its state in memory.
     pub fn agent(&self, name: &str, by: By) -> ClientBuilder {
         Client::builder(name, self.address(by))
             .with_trusted_certificates(self.certificate.as_bytes())
@@ -240,11 +248,12 @@ impl Edge {
         self.directory.join(name.replace('/', "-"))
     }
 
+    /// Makes an agent that keeps its state on disk.
     pub fn kept(&self, name: &str, by: By) -> ClientBuilder {
         self.agent(name, by).with_state(State::directory(self.place(name)))
     }
 
-    /// Everything that the relay has on disk.
+    /// Returns the bytes of the relay's files.
     pub fn files(&self) -> Vec<u8> {
         let read = |name: &str| std::fs::read(self.directory.join(name)).unwrap_or_default();
         [read("relay.db"), read("relay.db-wal")].concat()

@@ -1,4 +1,4 @@
-//! One stream of a raw client.
+//! A SLIM agent: one stream of a raw gRPC client.
 
 use std::net::SocketAddr;
 
@@ -13,27 +13,35 @@ use tonic::{Request, Status, Streaming};
 
 use super::heard::{Heard, heard1, heard3};
 use super::mac::Mac;
-use super::raw::Raw;
 use super::say::{Address, Say, content1, content3};
-use super::{NEVER, SOON};
+use crate::{NEVER, Raw, SOON};
 
-/// One stream to the relay.
+/// A SLIM agent on one stream to the relay.
 pub struct Agent {
+    /// The dialect of its frames.
     pub dialect: Dialect,
+    /// Its own name, the source of its messages.
     pub me: Address,
+    /// The way to the relay, for frames as they are.
     pub sender: mpsc::Sender<Bytes>,
     incoming: Streaming<Bytes>,
+    /// The key of the link, once it is negotiated in a dialect that has one.
     pub key: Option<Mac>,
     next: u64,
 }
 
-pub(super) async fn dial(address: SocketAddr) -> Channel {
+/// Opens a connection.
+pub(crate) async fn dial(address: SocketAddr) -> Channel {
     let endpoint = Channel::from_shared(format!("http://{address}")).expect("a URI");
     endpoint.connect().await.expect("connect")
 }
 
 impl Agent {
-    /// Opens a stream to a relay and says nothing yet.
+    /// Opens a stream to a relay and sends nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// The status with which the relay refuses the stream.
     pub async fn open(
         address: SocketAddr,
         dialect: Dialect,
@@ -45,6 +53,10 @@ impl Agent {
     }
 
     /// Opens a stream on a connection that others may share.
+    ///
+    /// # Errors
+    ///
+    /// The status with which the relay refuses the stream.
     pub async fn open_on(
         connection: Channel,
         dialect: Dialect,
@@ -67,6 +79,7 @@ impl Agent {
         Ok(Self { dialect, me, sender, incoming: response.into_inner(), key: None, next: 1 })
     }
 
+    /// Negotiates the link, with a key in the dialect that has one.
     pub async fn negotiate(&mut self) {
         let link_id = format!("link-of-{}", self.me.strings[2]);
         match self.dialect {
@@ -112,6 +125,7 @@ impl Agent {
         self.key = Some(Mac::new(shared.as_bytes(), &link_id));
     }
 
+    /// Sends a frame as it is.
     pub async fn send(&self, frame: Bytes) {
         // A stream that has ended is noticed by reading it.
         let _ = self.sender.send(frame).await;
@@ -122,12 +136,22 @@ impl Agent {
         assert_eq!(self.try_subscribe(to).await, Ok(()));
     }
 
+    /// Subscribes a name and returns how it was acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// The acknowledgement's error text, or the status of a stream that has ended.
     pub async fn try_subscribe(&mut self, to: &Address) -> Result<(), String> {
         let id = self.next_id();
         self.send(self.subscribe_frame(to, id)).await;
         self.acknowledged(id).await
     }
 
+    /// Unsubscribes a name, under a number of the caller's or a fresh one, and returns how it was acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// The acknowledgement's error text, or the status of a stream that has ended.
     pub async fn unsubscribe(&mut self, to: &Address, id: Option<u64>) -> Result<(), String> {
         let id = id.unwrap_or_else(|| self.next_id());
         let frame = match self.dialect {
@@ -144,6 +168,11 @@ impl Agent {
         self.acknowledged(id).await
     }
 
+    /// Waits for the acknowledgement of a number.
+    ///
+    /// # Errors
+    ///
+    /// The acknowledgement's error text, or the status of a stream that has ended.
     pub async fn acknowledged(&mut self, id: u64) -> Result<(), String> {
         let frame = self.frame().await.map_err(|status| status.message().to_owned())?;
         let ack = slim3::Message::decode(frame).expect("decodes");
@@ -161,6 +190,7 @@ impl Agent {
         self.next
     }
 
+    /// Makes the frame of a subscription.
     pub fn subscribe_frame(&self, to: &Address, subscription_id: u64) -> Bytes {
         match self.dialect {
             Dialect::Slim1 => slim1_frame(slim1::message::MessageType::Subscribe(slim1::Subscribe {
@@ -174,10 +204,12 @@ impl Agent {
         }
     }
 
+    /// Publishes a message.
     pub async fn say(&self, say: Say) {
         self.send(self.publish_frame(&say)).await;
     }
 
+    /// Makes the frame of a message.
     pub fn publish_frame(&self, say: &Say) -> Bytes {
         let number = say.kind.number(self.dialect).expect("a kind of the dialect") as i32;
         match self.dialect {
@@ -238,7 +270,11 @@ impl Agent {
         header
     }
 
-    /// Returns the next frame, or the status the stream ended with.
+    /// Returns the next frame.
+    ///
+    /// # Errors
+    ///
+    /// The status with which the stream ended.
     pub async fn frame(&mut self) -> Result<Bytes, Status> {
         let next =
             tokio::time::timeout(SOON, self.incoming.message()).await.expect("something comes in time")?;
@@ -251,6 +287,7 @@ impl Agent {
         self.read(frame)
     }
 
+    /// Reads a frame as a message.
     pub fn read(&self, frame: Bytes) -> Heard {
         match self.dialect {
             Dialect::Slim1 => heard1(frame),

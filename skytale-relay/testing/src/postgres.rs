@@ -5,6 +5,7 @@ use sqlx::{Connection, Executor, PgConnection};
 
 /// A fresh database; dropped with [`Database::drop`].
 pub struct Database {
+    /// Its URL.
     pub url: String,
     server: String,
     name: String,
@@ -33,7 +34,6 @@ impl Database {
     }
 
     /// Opens the database as another process would, for its backplane.
-    #[allow(dead_code, reason = "not every test needs it")]
     pub async fn backplane(&self) -> PgBackplane {
         let store = SqlStore::connect_postgres(&self.url, SqlOptions::default().with_connections(2)).await;
         let backplane = store.expect("connect").backplane().await;

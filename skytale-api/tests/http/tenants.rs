@@ -1,15 +1,14 @@
 //! Who may do what: every endpoint, by its owner, by somebody who was invited, by others, and with credentials that are
 //! void.
 
-mod served;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use served::{Account, Served, key_package};
 use skytale_api::Issuer;
+
+use crate::served::{self, Account, Served, key_package};
 
 const ROOM: &str = "acme/team/room";
 const AGENT: &str = "acme/agents/ada";

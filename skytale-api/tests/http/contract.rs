@@ -1,7 +1,5 @@
 //! The contract that clients rely on, row by row.
 
-mod served;
-
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,10 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use openmls::prelude::Lifetime;
 use reqwest::Method;
 use serde_json::{Value, json};
-use served::{Served, key_package, key_package_for};
 use skytale_api::{Issuer, Rate, Rates};
 use skytale_core::claims::{Claims, ISSUER};
 use skytale_store::Directory;
+
+use crate::served::{self, Served, key_package, key_package_for};
 
 const ROOM: &str = "acme/team/room";
 const BOB: &str = "globex/agents/bob";

@@ -1,21 +1,19 @@
 //! Relay and API together: what is decided at one holds at the other.
 
-mod service;
-#[path = "../../../skytale-relay/tests/wire/mod.rs"]
-mod wire;
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use futures::TryStreamExt;
 use serde_json::json;
-use service::{Account, Service, text};
 use skytale_core::{ChannelName, Dialect, SequenceNumber};
 use skytale_store::{SqlStore, Store};
+use skytale_testing::mls::commit;
+use skytale_testing::postgres;
+use skytale_testing::slim::{Agent, Content, Say, room};
 use tonic::Code;
-use wire::engines::postgres;
-use wire::{Agent, Content, Say, commit, room};
+
+use crate::service::{Account, Service, text};
 
 const ROOM: &str = "org/ns/room";
 

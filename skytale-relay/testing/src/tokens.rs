@@ -1,4 +1,4 @@
-//! Tokens that the relay checks, and an API server that gives them for a key.
+//! Tokens that a relay checks, and an API server that gives them for a key.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,33 +12,41 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use skytale_core::Claims;
 use skytale_relay::JwtAuthenticator;
 
-use super::Edge;
+use crate::edge::Edge;
 
+/// The secret that signs tokens.
 pub const SECRET: &[u8] = b"a secret of at least 32 bytes, for tests";
+/// The API key that the API server takes.
 pub const KEY: &str = "sk_live_right";
 
+/// Makes a token of a lifetime in seconds.
 pub fn token(seconds: u64) -> String {
     signed(claims(now(), seconds))
 }
 
+/// Makes claims that were issued at a time, in seconds since 1970.
 pub fn claims(issued: u64, seconds: u64) -> Claims {
     Claims::new("acme", issued, issued + seconds)
 }
 
+/// Signs claims.
 pub fn signed(claims: Claims) -> String {
     encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("encodes")
 }
 
+/// Returns the seconds since 1970.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
+/// Starts a relay that takes tokens, without leeway.
 pub async fn relay() -> Edge {
     let authenticator = JwtAuthenticator::new(SECRET).expect("long enough");
     Edge::with(authenticator.with_leeway(Duration::ZERO)).await
 }
 
-/// An API server as the published contract has it: `POST /v1/tokens` with an empty body. And how often it was asked.
+/// Starts an API server that keeps the published contract, `POST /v1/tokens` with an empty body; returns its address and how
+/// often it was asked.
 pub async fn api(seconds: u64) -> (String, Arc<AtomicU32>) {
     let exchanges = Arc::new(AtomicU32::new(0));
     let exchange = move |State(count): State<Arc<AtomicU32>>, headers: HeaderMap, body: String| async move {

@@ -1,7 +1,5 @@
 //! An API on a real socket, and accounts that use it.
 
-#![allow(dead_code, reason = "each test file uses a part")]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

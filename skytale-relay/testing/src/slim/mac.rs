@@ -2,6 +2,7 @@
 
 use skytale_core::generated::slim3;
 
+/// The key of a link, as one end has it.
 pub struct Mac {
     key: [u8; 32],
     link_id: String,
@@ -16,6 +17,7 @@ impl Mac {
         Self { key, link_id: link_id.to_owned() }
     }
 
+    /// Returns the tag of a header.
     pub fn tag(&self, header: &slim3::SlimHeader) -> Vec<u8> {
         use hmac::{KeyInit, Mac as _};
         let mut input = b"SLIM-DP-HDR-v1\0".to_vec();

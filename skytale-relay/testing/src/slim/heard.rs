@@ -1,4 +1,4 @@
-//! What an agent hears, in the terms of both dialects.
+//! Messages that an agent receives, in the terms of both dialects.
 
 use std::collections::HashMap;
 
@@ -9,21 +9,31 @@ use skytale_core::{Dialect, MessageKind};
 
 use super::mac::Mac;
 
-/// What an agent hears, in the terms of both dialects.
+/// A message that an agent received, in the terms of both dialects.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Heard {
+    /// Its kind.
     pub kind: MessageKind,
+    /// The application's bytes; empty for a command.
     pub blob: Bytes,
+    /// The MLS bytes of a command.
     pub mls: Option<Bytes>,
+    /// The components of its sender's name.
     pub source: [String; 3],
+    /// The SLIM session.
     pub session_id: u32,
+    /// Its number in the session.
     pub message_id: u32,
+    /// Its metadata.
     pub metadata: HashMap<String, String>,
+    /// The hops left, in the dialect that counts them.
     pub ttl: Option<u32>,
+    /// The frame as it came.
     pub frame: Bytes,
 }
 
 impl Heard {
+    /// Returns the application's bytes as text.
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.blob).expect("UTF-8")
     }

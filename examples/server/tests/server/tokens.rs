@@ -1,18 +1,15 @@
 //! Tokens that nobody should accept, shown to relay and API.
 
-mod service;
-#[path = "../../../skytale-relay/tests/wire/mod.rs"]
-mod wire;
-
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
-use service::Service;
 use skytale_core::Dialect;
-use wire::Agent;
+use skytale_testing::slim::Agent;
+
+use crate::service::Service;
 
 const SECRET: &str = "a secret of at least 32 bytes, for tests";
 

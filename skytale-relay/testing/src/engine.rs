@@ -1,31 +1,30 @@
-//! What the relays of a test share: a store, a directory and a backplane.
+//! The engine of a test's relays: a store, a directory and a backplane.
 //!
-//! By default a test has one relay. `SKYTALE_TEST_RELAYS` gives it two that act as one, and its agents are at either in
-//! turn: `memory` lets them share everything in the process, `postgres` a database, `nats` a NATS server.
-
-#[path = "../../../skytale-store/tests/nats/server.rs"]
-mod nats;
-#[path = "../../../skytale-store/tests/postgres/mod.rs"]
-pub mod postgres;
+//! By default a test has one relay. `SKYTALE_TEST_RELAYS` gives it two that act as one, and its agents connect to either in
+//! turn: with `memory` they share everything in the process, with `postgres` a database, with `nats` a NATS server.
 
 use std::sync::Arc;
 
-pub use nats::KeptPort;
 use skytale_relay::Relay;
 use skytale_store::{Backplane, MemoryBackplane, MemoryStore, SqlOptions, SqlStore, Store};
 
-/// What tests may ask for.
+use crate::{nats, postgres};
+
+/// The variable by which tests ask for an engine.
 const VARIABLE: &str = "SKYTALE_TEST_RELAYS";
 
 /// The relays of a test, not yet configured, and what keeps their engine alive.
 pub struct Engine {
+    /// Each relay with its store.
     pub relays: Vec<(Relay, Arc<dyn Store>)>,
     _nats: Option<nats::Server>,
     database: Option<postgres::Database>,
 }
 
 impl Engine {
-    /// Starts what the environment asks for. An engine that this machine does not have is a failure: it was asked for.
+    /// Starts the engine that `SKYTALE_TEST_RELAYS` names: `memory`, `postgres` or `nats`; without it, one relay in memory.
+    ///
+    /// An engine that this machine does not have is a failure: it was asked for.
     pub async fn start() -> Self {
         match std::env::var(VARIABLE).as_deref() {
             Err(_) => Self::alone(),
@@ -36,11 +35,13 @@ impl Engine {
         }
     }
 
+    /// Makes one relay, in memory.
     pub fn alone() -> Self {
         let store = Arc::new(MemoryStore::new());
         Self { relays: vec![(Relay::new(store.clone()), store)], _nats: None, database: None }
     }
 
+    /// Makes two relays that share everything in the process.
     pub fn in_memory() -> Self {
         let store = Arc::new(MemoryStore::new());
         let first = MemoryBackplane::default();

@@ -1,17 +1,14 @@
 //! Readiness follows the engine: what a balancer is told while the archive cannot be reached.
 
-#[path = "../../../skytale-store/tests/nats/server.rs"]
-#[allow(dead_code, reason = "the store's tests use the rest")]
-mod nats;
-mod service;
-
 use std::time::{Duration, Instant};
 
-use service::Service;
+use skytale_testing::nats;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+
+use crate::service::Service;
 
 /// How soon a change has to be told.
 const SOON: Duration = Duration::from_secs(30);

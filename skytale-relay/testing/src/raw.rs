@@ -1,10 +1,10 @@
-//! A codec of frames as they are.
+//! The gRPC codec of raw frames.
 
 use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// Frames as they are.
+/// A codec that neither encodes nor decodes.
 #[derive(Clone, Copy, Default)]
 pub struct Raw;
 

@@ -1,16 +1,14 @@
 //! NATS servers for one test.
 
-#[path = "kept_port.rs"]
-mod kept_port;
-
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-pub use kept_port::KeptPort;
 use skytale_store::{Durability, NatsOptions, NatsStore, StoreError};
 use tempfile::TempDir;
+
+use crate::KeptPort;
 
 /// A server with a directory of its own, which ends with the test.
 pub struct Server {
@@ -22,6 +20,7 @@ pub struct Server {
 
 /// Three servers that are one.
 pub struct Cluster {
+    /// The servers.
     pub servers: [Server; 3],
     _routes: [KeptPort; 3],
 }
@@ -94,10 +93,12 @@ impl Server {
         }
     }
 
+    /// Returns the address at which it listens.
     pub fn address(&self) -> SocketAddr {
         self.port.address()
     }
 
+    /// Returns its URL.
     pub fn url(&self) -> String {
         format!("nats://{}", self.address())
     }
@@ -107,11 +108,13 @@ impl Server {
         connect(&self.url(), options()).await
     }
 
+    /// Kills it (SIGKILL).
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
+    /// Kills it and starts it again where it was.
     pub fn restart(&mut self) {
         self.kill();
         self.child = spawn(&PathBuf::from(&self.config), &self.directory);
@@ -147,6 +150,7 @@ impl Cluster {
         Some(Self { servers, _routes: ports })
     }
 
+    /// Returns the URLs of all servers, with commas between them.
     pub fn urls(&self) -> String {
         self.servers.each_ref().map(Server::url).join(",")
     }

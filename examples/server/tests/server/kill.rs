@@ -1,9 +1,6 @@
 //! The server killed under load, again and again, while the same agents go on: SLIM ones, and native ones, which are told
 //! what was kept.
 
-#[path = "../../../skytale-relay/tests/wire/mod.rs"]
-mod wire;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -17,10 +14,10 @@ use futures::TryStreamExt;
 use skytale_client::{ArchiveDurability, Channel, Client};
 use skytale_core::{ChannelName, Dialect, SequenceNumber};
 use skytale_store::{Record, SqlStore, Store};
+use skytale_testing::KeptPort;
+use skytale_testing::slim::{Agent, Say, room};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use wire::engines::KeptPort;
-use wire::{Agent, Say, room};
 
 const KILLS: u64 = 20;
 const NATIVE_ROOM: &str = "acme/research/room";

@@ -1,0 +1,9 @@
+//! The server from outside.
+
+mod accounts;
+mod command_line;
+mod kill;
+mod quic;
+mod ready;
+mod service;
+mod tokens;
