@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, stream};
 use skytale_client::{Channel, Event};
 use skytale_relay::AllowAnyone;
-use skytale_testing::edge::{By, Edge, ROOM, gather};
+use skytale_testing::edge::{By, Edge, ROOM, gather, is_loss};
 use tokio::sync::Mutex;
 
 /// Held by each test: one of them measures the process's memory.
@@ -34,13 +34,7 @@ async fn read(channel: &Channel, next: &mut u64, count: u64) -> u64 {
                 *next += 1;
             }
             Event::Lagging { waiting } => waited = waited.max(waiting),
-            event @ (Event::Undecryptable { .. }
-            | Event::Forked { .. }
-            | Event::Gap { .. }
-            | Event::HistoryDiffers { .. }) => {
-                panic!("{event:?}")
-            }
-            _ => {}
+            event => assert!(!is_loss(&event), "{event:?}"),
         }
     }
     waited

@@ -95,7 +95,7 @@ async fn a_cut_loses_nothing_on_quic() {
     let edge = Edge::start().await;
     let network = Network::of_datagrams_to(edge.socket(By::Quic)).await;
     let alice = Client::builder("acme/agents/alice", format!("quic://localhost:{}", network.address.port()));
-    cut(&edge, &network, alice.with_trusted_certificates(edge.certificate.as_bytes())).await;
+    cut(&edge, &network, alice.with_trusted_certificates(edge.identity.certificate_pem.as_bytes())).await;
 }
 
 /// Alice is cut off for a while; she and Bob talk all the time.

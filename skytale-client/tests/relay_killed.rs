@@ -2,15 +2,13 @@
 //!
 //! `SKYTALE_KILLS=100` kills it so often.
 
-use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use skytale_client::{Channel, Client, Result};
+use skytale_testing::RelayProcess;
 use skytale_testing::edge::{By, Edge, ROOM, SOON, gather, hear};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 const ALICE: &str = "acme/agents/alice";
@@ -24,21 +22,13 @@ fn kills() -> u64 {
 /// What the killed process does; a test of its own only by name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_relay() {
-    let Ok(directory) = std::env::var("SKYTALE_EDGE") else { return };
-    let _edge = Edge::host(Path::new(&directory)).await;
-    std::future::pending().await
-}
-
-fn start(directory: &Path) -> Child {
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["--exact", "the_relay"]).env("SKYTALE_EDGE", directory);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().expect("starts")
+    RelayProcess::serve().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_and_nothing_forks_when_the_relay_is_killed() {
     let directory = tempfile::tempdir().expect("a directory");
-    let relay = start(directory.path());
+    let relay = RelayProcess::start(directory.path());
     let edge = Edge::found(directory.path()).await;
     let agent = |name, by| edge.kept(name, by).start();
     let alice = agent(ALICE, By::Grpc).await.expect("starts");
@@ -69,13 +59,13 @@ async fn nothing_is_lost_and_nothing_forks_when_the_relay_is_killed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_on_quic_notices_that_its_relay_was_killed() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut relay = start(directory.path());
+    let mut relay = RelayProcess::start(directory.path());
     let edge = Edge::found(directory.path()).await;
     let alice = edge.kept(ALICE, By::Quic).start().await.expect("starts");
     let bob = edge.kept(BOB, By::Quic).start().await.expect("starts");
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
-    relay.kill().await.expect("killed");
-    let relay = start(directory.path());
+    relay.kill().await;
+    let relay = RelayProcess::start(directory.path());
     let began = Instant::now();
     let sends = (0..20).map(|number| alices.send(format!("{number}")));
     assert!(join_all(sends).await.iter().all(Result::is_ok));
@@ -86,14 +76,18 @@ async fn an_agent_on_quic_notices_that_its_relay_was_killed() {
 }
 
 /// Kills the relay at any moment; each time it has been up for another while.
-async fn kill_again_and_again(mut relay: Child, edge: &Edge, over: watch::Sender<bool>) -> Child {
+async fn kill_again_and_again(
+    mut relay: RelayProcess,
+    edge: &Edge,
+    over: watch::Sender<bool>,
+) -> RelayProcess {
     for round in 0..kills() {
         while TcpStream::connect(edge.socket(By::Grpc)).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         tokio::time::sleep(Duration::from_millis(300 + round * 37 % 700)).await;
-        relay.kill().await.expect("killed");
-        relay = start(&edge.directory);
+        relay.kill().await;
+        relay = RelayProcess::start(&edge.directory);
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     over.send_replace(false);

@@ -1,31 +1,28 @@
 //! Slow readers, replays, authentication, hostile frames, and the published SDK's profile, over the wire.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
-use jsonwebtoken::{EncodingKey, Header, encode};
 use prost::Message as _;
 use skytale_core::generated::slim1;
 use skytale_core::{Claims, Dialect, Grant, MessageKind, Verb};
-use skytale_relay::{JwtAuthenticator, Limits, PublishedSdkExpiry, Replay};
+use skytale_relay::{Limits, PublishedSdkExpiry, Replay};
 use skytale_store::{MemoryStore, SqlOptions, SqlStore};
-use skytale_testing::RunningRelay;
 use skytale_testing::slim::{Agent, Content, Say, room};
+use skytale_testing::{RunningRelay, tokens};
 use tonic::Code;
 
-const SECRET: &[u8] = b"a secret of at least 32 bytes ....";
-
 fn token(lifetime: i64, grants: Option<Vec<Grant>>) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let now = tokens::now();
     let mut claims = Claims::new("account", now - 100, now.saturating_add_signed(lifetime));
     claims.grants = grants;
-    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("a token")
+    tokens::signed(&claims)
 }
 
 async fn authenticated() -> RunningRelay {
-    let tokens = JwtAuthenticator::new(SECRET).expect("long enough").with_leeway(Duration::ZERO);
-    RunningRelay::assembled(Arc::new(MemoryStore::new()), tokens, |relay| relay, |listener| listener).await
+    let (store, tokens) = (Arc::new(MemoryStore::new()), tokens::authenticator());
+    RunningRelay::assembled(store, tokens, |relay| relay, |listener| listener).await
 }
 
 #[tokio::test]
@@ -269,10 +266,9 @@ async fn published_sdk_is_replayed_what_others_of_its_kind_said() {
 #[tokio::test]
 async fn published_sdk_outlives_its_token_only_by_setting() {
     for (expiry, ends) in [(PublishedSdkExpiry::GoOn, false), (PublishedSdkExpiry::End, true)] {
-        let tokens = JwtAuthenticator::new(SECRET).expect("long enough").with_leeway(Duration::ZERO);
         let relay = RunningRelay::assembled(
             Arc::new(MemoryStore::new()),
-            tokens,
+            tokens::authenticator(),
             |relay| relay.with_published_sdk_expiry(expiry),
             |listener| listener,
         )

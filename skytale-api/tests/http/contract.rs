@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use skytale_api::{Issuer, Rate, Rates};
 use skytale_core::claims::{Claims, ISSUER};
 use skytale_store::Directory;
+use skytale_testing::key_package_for;
+use skytale_testing::tokens::SECRET;
 
-use crate::served::{self, Served, key_package, key_package_for};
+use crate::served::{Served, key_package};
 
 const ROOM: &str = "acme/team/room";
 const BOB: &str = "globex/agents/bob";
@@ -143,7 +145,7 @@ async fn post_tokens_takes_an_empty_body_and_returns_hs256_claims() {
     assert_eq!(header.alg, jsonwebtoken::Algorithm::HS256);
     let mut validation = jsonwebtoken::Validation::new(header.alg);
     validation.set_issuer(&[ISSUER]);
-    let key = jsonwebtoken::DecodingKey::from_secret(served::SECRET);
+    let key = jsonwebtoken::DecodingKey::from_secret(SECRET);
     let claims = jsonwebtoken::decode::<Value>(&token, &key, &validation).expect("valid").claims;
     assert_eq!((claims["sub"].as_str(), claims["plan"].as_str()), (Some(&*ada.id), Some("free")));
     let (issued, expires) =
@@ -282,8 +284,8 @@ async fn an_unusable_key_package_is_refused_when_it_comes() {
     let (ada, bob) = (api.sign_up("ada@example.org").await, api.sign_up("bob@example.com").await);
     api.room(ROOM, &ada, &[]).await;
     let invite = api.post("/v1/channels/invites", &ada.key, json!({ "channel": ROOM })).await.text("/token");
-    let expired = key_package_for(BOB, Lifetime::init(1, 2));
-    let endless = key_package_for(BOB, Lifetime::new(400 * 86_400));
+    let expired = STANDARD.encode(key_package_for(BOB, Lifetime::init(1, 2)));
+    let endless = STANDARD.encode(key_package_for(BOB, Lifetime::new(400 * 86_400)));
     let someone_elses = key_package("globex/agents/carol");
     let mut broken = key_package(BOB).into_bytes();
     broken[200] ^= 1;

@@ -6,17 +6,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use openmls::prelude::{
-    BasicCredential, Ciphersuite, CredentialWithKey, KeyPackage, Lifetime, MlsMessageOut, SignatureScheme,
-};
-use openmls_basic_credential::SignatureKeyPair;
-use openmls_rust_crypto::OpenMlsRustCrypto;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use skytale_api::{Api, Issuer, Rate, Rates};
 use skytale_store::MemoryStore;
+use skytale_testing::tokens::SECRET;
 
-pub const SECRET: &[u8] = b"a secret of at least 32 bytes, for tests";
 pub const PEPPER: &[u8] = b"another secret of 32 bytes and more";
 
 /// An API that is served.
@@ -150,19 +145,5 @@ impl Answer {
 
 /// Makes a key package of an agent, in base64.
 pub fn key_package(agent: &str) -> String {
-    key_package_for(agent, Lifetime::new(84 * 86_400))
-}
-
-pub fn key_package_for(agent: &str, lifetime: Lifetime) -> String {
-    let provider = OpenMlsRustCrypto::default();
-    let signer = SignatureKeyPair::new(SignatureScheme::ED25519).expect("a key");
-    let credential = CredentialWithKey {
-        credential: BasicCredential::new(agent.as_bytes().to_vec()).into(),
-        signature_key: signer.public().into(),
-    };
-    let suite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
-    let bundle =
-        KeyPackage::builder().key_package_lifetime(lifetime).build(suite, &provider, &signer, credential);
-    let message = MlsMessageOut::from(bundle.expect("a key package").into_key_package());
-    STANDARD.encode(message.to_bytes().expect("bytes"))
+    STANDARD.encode(skytale_testing::key_package(agent))
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use skytale_api::Issuer;
+use skytale_testing::tokens::SECRET;
+use skytale_testing::{SOON, eventually};
 
 use crate::served::{self, Account, Served, key_package};
 
@@ -31,8 +33,7 @@ struct World {
 impl World {
     async fn make() -> Self {
         // Tokens live for a second.
-        let issuer =
-            Issuer::hs256(served::SECRET).expect("long enough").with_lifetime(Duration::from_secs(1));
+        let issuer = Issuer::hs256(SECRET).expect("long enough").with_lifetime(Duration::from_secs(1));
         let api = Served::signed_by(issuer, |api| api.with_rates(served::generous())).await;
         let owner = api.sign_up("owner@example.org").await;
         let invited = api.sign_up("invited@example.com").await;
@@ -44,9 +45,8 @@ impl World {
         let revoked = api.post("/v1/keys", &owner.key, json!({})).await;
         api.delete(&format!("/v1/keys/{}", revoked.text("/id")), &owner.key).await;
         let expired = api.token(&owner.key).await;
-        while api.get("/v1/accounts/me", &expired).await.status == 200 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let is_void = async || api.get("/v1/accounts/me", &expired).await.status != 200;
+        eventually(SOON, "the token expires", is_void).await;
         let credentials = BTreeMap::from([
             ("owner", owner.key.clone()),
             ("invited", invited.key.clone()),

@@ -4,10 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 use skytale_client::{Channel, Client, ClientBuilder, Event, Message, State};
 use skytale_relay::grpc::{ConnectionLimits, Listener, Server};
@@ -21,7 +19,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower::Layer;
 
-use crate::KeptPort;
+use crate::certificate::SelfSigned;
+use crate::{KeptPort, eventually, obtain};
 
 /// The channel of tests that have one.
 pub const ROOM: &str = "acme/research/room";
@@ -33,15 +32,14 @@ pub const SOON: Duration = Duration::from_secs(60);
 pub struct Edge {
     /// Where its archive is, and what agents keep.
     pub directory: PathBuf,
-    /// Its certificate, as PEM.
-    pub certificate: String,
+    /// Its certificate and key.
+    pub identity: SelfSigned,
     /// The keys, tokens and accounts that it no longer accepts.
     pub revocations: Revocations,
     /// How it takes messages of past epochs.
     pub epochs: Epochs,
     /// How many streams it takes on one connection.
     pub streams: u32,
-    key: String,
     quic: SocketAddr,
     grpc: SocketAddr,
     kept: Option<KeptPort>,
@@ -52,8 +50,8 @@ pub struct Edge {
 /// The part of a relay that outlives its process.
 #[derive(Serialize, Deserialize)]
 struct Lasting {
-    certificate: String,
-    key: String,
+    certificate_pem: String,
+    key_pem: String,
     quic: SocketAddr,
     grpc: SocketAddr,
 }
@@ -112,30 +110,25 @@ impl Edge {
         let lasting = Lasting::read(directory).unwrap_or_else(Lasting::new);
         let mut edge = Self::of(directory, lasting);
         edge.run(AllowAnyone).await;
-        let (certificate, key) = (edge.certificate.clone(), edge.key.clone());
-        Lasting { certificate, key, quic: edge.quic, grpc: edge.grpc }.write(directory);
+        let SelfSigned { certificate_pem, key_pem } = edge.identity.clone();
+        Lasting { certificate_pem, key_pem, quic: edge.quic, grpc: edge.grpc }.write(directory);
         edge
     }
 
     /// Waits for the relay of another process.
     pub async fn found(directory: &Path) -> Self {
-        loop {
-            match Lasting::read(directory) {
-                Some(lasting) => return Self::of(directory, lasting),
-                None => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        }
+        let lasting = obtain(SOON, "a relay in the directory", async || Lasting::read(directory)).await;
+        Self::of(directory, lasting)
     }
 
     fn of(directory: &Path, lasting: Lasting) -> Self {
-        let Lasting { certificate, key, quic, grpc } = lasting;
+        let Lasting { certificate_pem, key_pem, quic, grpc } = lasting;
         Self {
             directory: directory.to_owned(),
-            certificate,
+            identity: SelfSigned { certificate_pem, key_pem },
             revocations: Revocations::new(),
             epochs: Epochs::Strict,
             streams: 128,
-            key,
             quic,
             grpc,
             kept: None,
@@ -157,18 +150,9 @@ impl Edge {
         let drain = relay.drain();
         let service = AuthenticateLayer::new(authenticator).layer(relay);
 
-        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key");
-        let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("a certificate");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .expect("TLS 1.3")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .expect("a key that fits");
         let mut limits = QuicLimits::default();
         limits.streams_per_connection = self.streams;
-        let config = server_config(tls, &limits).expect("fit for QUIC");
+        let config = server_config(self.identity.server(), &limits).expect("fit for QUIC");
         let endpoint = patiently(|| quinn::Endpoint::server(config.clone(), self.quic)).await;
         self.quic = endpoint.local_addr().expect("an address");
         let (stop_quic, quic_stopped) = oneshot::channel();
@@ -203,16 +187,8 @@ impl Edge {
             let _ = task.await;
         }
         // The file is free once every session has let go of it.
-        let mut store = running.store;
-        let since = Instant::now();
-        while since.elapsed() < SOON {
-            match Arc::try_unwrap(store) {
-                Ok(store) => return drop(store),
-                Err(shared) => store = shared,
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("somebody holds the store");
+        let is_free = async || Arc::strong_count(&running.store) == 1;
+        eventually(SOON, "the store is free", is_free).await;
     }
 
     /// Returns its archive.
@@ -239,7 +215,7 @@ impl Edge {
     /// Makes an agent that keeps its state in memory.
     pub fn agent(&self, name: &str, by: By) -> ClientBuilder {
         Client::builder(name, self.address(by))
-            .with_trusted_certificates(self.certificate.as_bytes())
+            .with_trusted_certificates(self.identity.certificate_pem.as_bytes())
             .with_key_packages(3)
     }
 
@@ -262,10 +238,9 @@ impl Edge {
 
 impl Lasting {
     fn new() -> Self {
-        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-        let (certificate, key) = (certified.cert.pem(), certified.signing_key.serialize_pem());
-        Self { certificate, key, quic: any, grpc: any }
+        let SelfSigned { certificate_pem, key_pem } = SelfSigned::generate();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { certificate_pem, key_pem, quic: any, grpc: any }
     }
 
     fn read(directory: &Path) -> Option<Self> {
@@ -283,15 +258,11 @@ impl Lasting {
 
 /// Binds to an address, again as long as it is in use: connections that drain may hold it for a moment.
 async fn patiently<T>(mut bind: impl FnMut() -> io::Result<T>) -> T {
-    let since = Instant::now();
-    loop {
-        match bind() {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < SOON => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            bound => return bound.expect("bind"),
-        }
-    }
+    let bound = async || match bind() {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => None,
+        bound => Some(bound.expect("bind")),
+    };
+    obtain(SOON, "the address is free", bound).await
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -316,9 +287,8 @@ pub async fn gather(agents: &[Client]) -> Vec<Channel> {
         channels.push(agent.join_channel(ROOM).await.expect("joined"));
     }
     for channel in &channels {
-        while channel.members().len() < agents.len() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let knows_all = async || channel.members().len() >= agents.len();
+        eventually(SOON, "everybody is a member", knows_all).await;
     }
     channels
 }
@@ -331,14 +301,18 @@ pub async fn hear(channel: &Channel, count: usize) -> Vec<Message> {
         let next = next.unwrap_or_else(|_| panic!("{} of {count} messages in time", heard.len()));
         match next.expect("open").expect("readable") {
             Event::Message(message) => heard.push(message),
-            event @ (Event::Undecryptable { .. }
-            | Event::Forked { .. }
-            | Event::Gap { .. }
-            | Event::HistoryDiffers { .. }) => panic!("{event:?}"),
-            _ => {}
+            event => assert!(!is_loss(&event), "{event:?}"),
         }
     }
     heard
+}
+
+/// Tells whether an event says that messages were lost, cannot be read, or differ.
+pub fn is_loss(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Undecryptable { .. } | Event::Forked { .. } | Event::Gap { .. } | Event::HistoryDiffers { .. }
+    )
 }
 
 /// Waits for an event.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use skytale_relay::Relay;
 use skytale_store::{Backplane, MemoryBackplane, MemoryStore, SqlOptions, SqlStore, Store};
 
-use crate::{nats, postgres};
+use crate::{Meters, nats, postgres};
 
 /// The variable by which tests ask for an engine.
 const VARIABLE: &str = "SKYTALE_TEST_RELAYS";
@@ -17,6 +17,8 @@ const VARIABLE: &str = "SKYTALE_TEST_RELAYS";
 pub struct Engine {
     /// Each relay with its store.
     pub relays: Vec<(Relay, Arc<dyn Store>)>,
+    /// The metrics of all relays together.
+    pub meters: Meters,
     _nats: Option<nats::Server>,
     database: Option<postgres::Database>,
 }
@@ -37,48 +39,49 @@ impl Engine {
 
     /// Makes one relay, in memory.
     pub fn alone() -> Self {
-        let store = Arc::new(MemoryStore::new());
-        Self { relays: vec![(Relay::new(store.clone()), store)], _nats: None, database: None }
+        let (meters, store) = (Meters::default(), Arc::new(MemoryStore::new()));
+        let relay = meters.of(|| Relay::new(store.clone()));
+        Self { relays: vec![(relay, store)], meters, _nats: None, database: None }
     }
 
     /// Makes two relays that share everything in the process.
     pub fn in_memory() -> Self {
-        let store = Arc::new(MemoryStore::new());
+        let (meters, store) = (Meters::default(), Arc::new(MemoryStore::new()));
         let first = MemoryBackplane::default();
         let second = first.join();
         let relays = [first, second].map(|backplane| {
-            let relay = Relay::new(store.clone()).with_directory(store.clone());
+            let relay = meters.of(|| Relay::new(store.clone())).with_directory(store.clone());
             (relay.with_backplane(Arc::new(backplane)), store.clone() as Arc<dyn Store>)
         });
-        Self { relays: relays.into(), _nats: None, database: None }
+        Self { relays: relays.into(), meters, _nats: None, database: None }
     }
 
     async fn in_postgres() -> Self {
         let database = postgres::Database::create().await.expect("PostgreSQL");
-        let mut relays = Vec::new();
+        let (meters, mut relays) = (Meters::default(), Vec::new());
         for _ in 0..2 {
             let options = SqlOptions::default().with_connections(3);
             let store = SqlStore::connect_postgres(&database.url, options).await.expect("connect");
             let backplane = store.backplane().await.expect("connect").expect("on PostgreSQL");
             let store = Arc::new(store);
-            let relay = Relay::new(store.clone()).with_directory(store.clone());
+            let relay = meters.of(|| Relay::new(store.clone())).with_directory(store.clone());
             relays.push((relay.with_backplane(Arc::new(backplane)), store as Arc<dyn Store>));
         }
-        Self { relays, _nats: None, database: Some(database) }
+        Self { relays, meters, _nats: None, database: Some(database) }
     }
 
     async fn in_nats() -> Self {
         let server = nats::Server::start().expect("nats-server");
         let directory = Arc::new(MemoryStore::new());
-        let mut relays = Vec::new();
+        let (meters, mut relays) = (Meters::default(), Vec::new());
         for _ in 0..2 {
             let store = server.store().await;
             let backplane: Arc<dyn Backplane> = Arc::new(store.backplane().await.expect("connect"));
             let store = Arc::new(store);
-            let relay = Relay::new(store.clone()).with_directory(directory.clone());
+            let relay = meters.of(|| Relay::new(store.clone())).with_directory(directory.clone());
             relays.push((relay.with_backplane(backplane), store as Arc<dyn Store>));
         }
-        Self { relays, _nats: Some(server), database: None }
+        Self { relays, meters, _nats: Some(server), database: None }
     }
 }
 

@@ -16,7 +16,7 @@ use tonic::transport::Channel;
 use tower::Layer;
 
 use crate::slim::{Agent, dial};
-use crate::{Engine, SOON};
+use crate::{Engine, Meters, SOON, eventually};
 
 /// One relay, or several that act as one, on free ports.
 pub struct RunningRelay {
@@ -26,6 +26,8 @@ pub struct RunningRelay {
     pub store: Arc<dyn Store>,
     /// Ends the first one's sessions.
     pub drain: Drain,
+    /// The metrics of all relays together.
+    pub meters: Meters,
     relays: Vec<Served>,
     /// How many agents have come.
     agents: AtomicUsize,
@@ -66,7 +68,8 @@ impl RunningRelay {
 
     async fn over(mut engine: Engine, configure: impl Fn(Relay) -> Relay) -> Self {
         let relays = engine.relays.drain(..).map(|(relay, store)| (configure(relay), store)).collect();
-        Self { _engine: Some(engine), ..Self::serve(relays, AllowAnyone, |listener| listener).await }
+        let meters = engine.meters.clone();
+        Self { _engine: Some(engine), ..Self::serve(relays, meters, AllowAnyone, |listener| listener).await }
     }
 
     /// Starts one relay.
@@ -76,12 +79,14 @@ impl RunningRelay {
         configure: impl FnOnce(Relay) -> Relay,
         listen: impl Fn(Listener) -> Listener,
     ) -> Self {
-        let relay = configure(Relay::new(store.clone()));
-        Self::serve(vec![(relay, store)], authenticator, listen).await
+        let meters = Meters::default();
+        let relay = configure(meters.of(|| Relay::new(store.clone())));
+        Self::serve(vec![(relay, store)], meters, authenticator, listen).await
     }
 
     async fn serve<A: Authenticator>(
         relays: Vec<(Relay, Arc<dyn Store>)>,
+        meters: Meters,
         authenticator: A,
         listen: impl Fn(Listener) -> Listener,
     ) -> Self {
@@ -92,7 +97,7 @@ impl RunningRelay {
             served.push(Served::start(relay, &layer, &listen).await);
         }
         let agents = AtomicUsize::new(0);
-        Self { address: served[0].address, store, drain, relays: served, agents, _engine: None }
+        Self { address: served[0].address, store, drain, meters, relays: served, agents, _engine: None }
     }
 
     /// Stops the relays and waits until they have drained.
@@ -140,12 +145,8 @@ impl RunningRelay {
 
     /// Waits until the archive holds so many records of a channel.
     pub async fn archives(&self, strings: [&str; 3], count: usize) {
-        let all = async {
-            while self.archived(strings).await.len() < count {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(SOON, all).await.expect("archived in time");
+        let all = async || self.archived(strings).await.len() >= count;
+        eventually(SOON, "so many records are archived", all).await;
     }
 
     /// Returns what the archive holds of a channel.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use skytale_core::extension::{AddressedWelcome, Code, Content, FetchWelcomes, Submit};
 use skytale_core::{Envelope, FrameLimits, Verb};
 use skytale_store::{Directory, SqlOptions, SqlStore, Store};
-use skytale_testing::{RunningRelay, mls};
+use skytale_testing::mls::{APPLICATION, COMMIT, PROPOSAL, private};
+use skytale_testing::{RunningRelay, mls, tokens};
 
-use crate::agent::{APPLICATION, COMMIT, Native, PROPOSAL, channel, code, private, token, tokens};
+use crate::agent::{Native, channel, code, token};
 
 #[tokio::test]
 async fn the_first_commit_of_an_epoch_wins_and_the_loser_learns_what_it_missed() {
@@ -121,7 +122,8 @@ async fn what_was_missed_is_inlined_up_to_a_bound() {
 #[tokio::test]
 async fn what_was_missed_is_told_only_to_who_may_read_the_channel() {
     let store = Arc::new(skytale_store::MemoryStore::new());
-    let relay = RunningRelay::assembled(store, tokens(), |relay| relay, |listener| listener).await;
+    let relay =
+        RunningRelay::assembled(store, tokens::authenticator(), |relay| relay, |listener| listener).await;
     let mut member = Native::with_token(&relay, &token(&Verb::ALL)).await;
     member.accepted(private("g", 0, COMMIT, 1), 1).await;
     for (verbs, missed) in [(&[Verb::Commit, Verb::Subscribe][..], 1), (&[Verb::Commit], 0)] {

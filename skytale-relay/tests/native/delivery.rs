@@ -6,9 +6,10 @@ use bytes::Bytes;
 use skytale_core::Dialect;
 use skytale_core::extension::{self, Content, Extension, Find, Submit};
 use skytale_testing::RunningRelay;
+use skytale_testing::mls::{APPLICATION, private};
 use skytale_testing::slim::{Address, Say};
 
-use crate::agent::{APPLICATION, Delivered, Native, channel, number, private};
+use crate::agent::{Delivered, Native, channel, number};
 
 #[tokio::test]
 async fn an_ack_carries_the_number_and_a_member_gets_the_message_with_it() {

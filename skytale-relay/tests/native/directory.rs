@@ -9,9 +9,10 @@ use skytale_core::extension::{
     MAX_GROUP_INFO, Submit, UploadKeyPackages, Welcome,
 };
 use skytale_store::Directory;
-use skytale_testing::RunningRelay;
+use skytale_testing::mls::{COMMIT, private};
+use skytale_testing::{AccountPerToken, RunningRelay};
 
-use crate::agent::{ByToken, COMMIT, Native, channel, code, number, private};
+use crate::agent::{Native, channel, code, number};
 
 #[tokio::test]
 async fn a_welcome_is_readable_once_its_commit_has_won() {
@@ -208,8 +209,13 @@ async fn key_packages_cannot_be_exhausted() {
         (limits.claims_per_minute, limits.claims_per_hour) = (3, 5);
         relay.with_limits(limits)
     };
-    let relay =
-        RunningRelay::assembled(Arc::new(skytale_store::MemoryStore::new()), ByToken, limited, |l| l).await;
+    let relay = RunningRelay::assembled(
+        Arc::new(skytale_store::MemoryStore::new()),
+        AccountPerToken::default(),
+        limited,
+        |l| l,
+    )
+    .await;
     let mut agent = Native::with_token(&relay, "one").await;
     let name = |number: u8| format!("org/ns/agent-{number}");
     for number in [1, 2] {

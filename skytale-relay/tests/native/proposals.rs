@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use skytale_core::extension::{self, Code, Content, Extension, Submit};
-use skytale_testing::RunningRelay;
+use skytale_testing::mls::{APPLICATION, COMMIT, PROPOSAL, private};
+use skytale_testing::{AccountPerToken, RunningRelay};
 
-use crate::agent::{APPLICATION, ByToken, COMMIT, Native, PROPOSAL, channel, code, private};
+use crate::agent::{Native, channel, code};
 
 #[tokio::test]
 async fn an_epoch_has_so_many_proposals_and_an_account_so_many_of_them() {
@@ -14,8 +15,13 @@ async fn an_epoch_has_so_many_proposals_and_an_account_so_many_of_them() {
         (limits.proposals_per_epoch, limits.proposals_per_principal) = (3, 2);
         relay.with_limits(limits)
     };
-    let relay =
-        RunningRelay::assembled(Arc::new(skytale_store::MemoryStore::new()), ByToken, limited, |l| l).await;
+    let relay = RunningRelay::assembled(
+        Arc::new(skytale_store::MemoryStore::new()),
+        AccountPerToken::default(),
+        limited,
+        |l| l,
+    )
+    .await;
     let mut one = Native::with_token(&relay, "one").await;
     let (mut other, mut third) =
         (Native::with_token(&relay, "other").await, Native::with_token(&relay, "third").await);

@@ -4,13 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::TryStreamExt;
 use serde_json::json;
 use skytale_core::{ChannelName, Dialect, SequenceNumber};
 use skytale_store::{SqlStore, Store};
 use skytale_testing::mls::commit;
-use skytale_testing::postgres;
 use skytale_testing::slim::{Agent, Content, Say, room};
+use skytale_testing::{key_package, postgres};
 use tonic::Code;
 
 use crate::service::{Account, Service, text};
@@ -29,29 +31,9 @@ async fn room_of(service: &Service, owner: &Account, invited: Option<&Account>) 
     let Some(invited) = invited else { return };
     let invite = service.post("/v1/channels/invites", &owner.key, json!({ "channel": ROOM })).await;
     let body = json!({
-        "channel": ROOM, "token": text(&invite["token"]), "identity": "x/y/z", "key_package": key_package(),
+        "channel": ROOM, "token": text(&invite["token"]), "identity": "x/y/z", "key_package": STANDARD.encode(key_package("x/y/z")),
     });
     service.post("/v1/channels/join", &invited.key, body).await;
-}
-
-/// Makes a key package of `x/y/z`, in base64.
-fn key_package() -> String {
-    use base64::Engine as _;
-    use openmls::prelude::{
-        BasicCredential, Ciphersuite, CredentialWithKey, KeyPackage, Lifetime, MlsMessageOut,
-    };
-    let provider = openmls_rust_crypto::OpenMlsRustCrypto::default();
-    let scheme = openmls::prelude::SignatureScheme::ED25519;
-    let signer = openmls_basic_credential::SignatureKeyPair::new(scheme).expect("a key");
-    let credential = CredentialWithKey {
-        credential: BasicCredential::new(b"x/y/z".to_vec()).into(),
-        signature_key: signer.public().into(),
-    };
-    let suite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
-    let builder = KeyPackage::builder().key_package_lifetime(Lifetime::new(86_400));
-    let bundle = builder.build(suite, &provider, &signer, credential).expect("a key package");
-    let message = MlsMessageOut::from(bundle.into_key_package());
-    base64::engine::general_purpose::STANDARD.encode(message.to_bytes().expect("bytes"))
 }
 
 /// What an agent tries on the room.

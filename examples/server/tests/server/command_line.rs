@@ -8,9 +8,11 @@ use std::process::{Command, Output};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::Value;
 
+use crate::process::command;
+
 fn server(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_skytale-server"));
-    command.current_dir(directory).args(arguments).env_remove("SKYTALE_DATA_DIR");
+    let mut command = command(directory);
+    command.args(arguments);
     command
 }
 

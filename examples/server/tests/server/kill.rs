@@ -2,10 +2,7 @@
 //! what was kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,8 +13,11 @@ use skytale_core::{ChannelName, Dialect, SequenceNumber};
 use skytale_store::{Record, SqlStore, Store};
 use skytale_testing::KeptPort;
 use skytale_testing::slim::{Agent, Say, room};
+use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use crate::process::Process;
 
 const KILLS: u64 = 20;
 const NATIVE_ROOM: &str = "acme/research/room";
@@ -28,21 +28,20 @@ const SOON: Duration = Duration::from_secs(60);
 /// A server that is killed and started again where it was.
 struct Server {
     port: KeptPort,
-    directory: tempfile::TempDir,
-    child: Child,
+    directory: TempDir,
+    process: Process,
 }
 
 impl Server {
     fn start() -> Self {
         let (port, directory) = (KeptPort::any(), tempfile::tempdir().expect("a directory"));
-        let child = run(port.address(), directory.path());
-        Self { port, directory, child }
+        let process = run(&port, &directory);
+        Self { port, directory, process }
     }
 
     fn kill_and_start(&mut self) {
-        self.child.kill().expect("kill -9");
-        self.child.wait().expect("it is gone");
-        self.child = run(self.port.address(), self.directory.path());
+        self.process.kill();
+        self.process = run(&self.port, &self.directory);
     }
 
     async fn archived(&self, channel: &ChannelName) -> Vec<Record> {
@@ -58,27 +57,9 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Runs the server and waits until it listens.
-fn run(address: SocketAddr, directory: &Path) -> Child {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_skytale-server"))
-        .args(["--allow-anonymous", "--quic-listen-addr", "127.0.0.1:0"])
-        .args(["--health-listen-addr", "127.0.0.1:0", "--grpc-listen-addr", &address.to_string()])
-        .arg("--data-dir")
-        .arg(directory)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
-    lines.find(|line| line.contains("grpc listening on")).expect("it listens");
-    child
+fn run(port: &KeptPort, directory: &TempDir) -> Process {
+    let data = directory.path().to_str().expect("UTF-8");
+    Process::start_at(port.address(), directory.path(), &["--allow-anonymous", "--data-dir", data])
 }
 
 async fn slim(address: SocketAddr, dialect: Dialect, who: &str, id: u64) -> Agent {

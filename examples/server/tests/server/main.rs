@@ -3,6 +3,7 @@
 mod accounts;
 mod command_line;
 mod kill;
+mod process;
 mod quic;
 mod ready;
 mod service;

@@ -1,70 +1,26 @@
 //! The program serves native agents by QUIC.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use openmls::prelude::{
-    BasicCredential, Ciphersuite, CredentialWithKey, KeyPackage, Lifetime, MlsMessageOut, SignatureScheme,
-};
-use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use bytes::Bytes;
+use openmls::prelude::Lifetime;
+use quinn::Connection;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use skytale_core::ChannelName;
 use skytale_core::extension::{
-    self, Accepted, Authenticate, Code, Content, Extension, Refused, Resume, Stock, Submit, UploadKeyPackages,
+    self, Accepted, Code, Content, Extension, Refused, Resume, Stock, Submit, UploadKeyPackages,
 };
-use skytale_core::{ChannelName, Envelope, FrameLimits, frame};
 use skytale_relay::quic::ALPN;
+use skytale_testing::certificate::{SelfSigned, client};
+use skytale_testing::mls::{APPLICATION, COMMIT, PROPOSAL, external_commit, private};
+use skytale_testing::quic::{self, QuicStream};
+use skytale_testing::{SOON, key_package_for};
 
-const SOON: Duration = Duration::from_secs(20);
-
-/// A server on free ports.
-struct Server {
-    child: Child,
-    quic: SocketAddr,
-}
-
-impl Server {
-    fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(directory)
-            .args(["--grpc-listen-addr", "127.0.0.1:0", "--health-listen-addr", "127.0.0.1:0"])
-            .args(["--quic-listen-addr", "127.0.0.1:0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("it starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        let line = lines.find(|line| line.contains("quic listening on")).expect("it listens");
-        let quic = line.split_whitespace().nth(3).expect("an address").parse().expect("an address");
-        Self { child, quic }
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-        assert!(sent.expect("kill runs").success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn command(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_skytale-server"));
-    command.current_dir(directory).env_remove("SKYTALE_DATA_DIR");
-    command
-}
+use crate::process::{Process, command};
 
 fn token(directory: &Path) -> String {
     let output = command(directory).args(["token", "--account", "alice"]).output().expect("it runs");
@@ -76,77 +32,19 @@ fn certificate(directory: &Path) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(directory.join("data/quic_cert.pem")).expect("a certificate")
 }
 
-async fn connect(server: &Server, trusted: CertificateDer<'static>, name: &str) -> Option<Connection> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(trusted).expect("a root");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .expect("TLS 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![ALPN.to_vec()];
-    let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("fit for QUIC")));
-    let endpoint = Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("bind");
-    endpoint.connect_with(config, server.quic, name).expect("a name").await.ok()
+async fn connect(server: &Process, trusted: CertificateDer<'static>, name: &str) -> Option<Connection> {
+    quic::connect(server.quic, name, client(&trusted, ALPN, None)).await.ok()
 }
 
-/// One stream.
-struct Stream {
-    sender: SendStream,
-    receiver: RecvStream,
-    buffer: BytesMut,
-}
-
-impl Stream {
-    async fn open(connection: &Connection) -> Self {
-        let (sender, receiver) = connection.open_bi().await.expect("a stream");
-        Self { sender, receiver, buffer: BytesMut::new() }
-    }
-
-    async fn authenticate(connection: &Connection, token: &str) -> (Self, Content) {
-        let mut stream = Self::open(connection).await;
-        let content = Content::Authenticate(Authenticate { token: token.to_owned() });
-        let answer = stream.ask(Extension::new(content).into_frame()).await;
-        (stream, answer)
-    }
-
-    async fn ask(&mut self, frame: Bytes) -> Content {
-        let mut bytes = BytesMut::new();
-        frame::put_prefix(frame.len(), &mut bytes);
-        bytes.extend_from_slice(&frame);
-        self.sender.write_chunk(bytes.freeze()).await.expect("the stream is open");
-        self.content().await
-    }
-
-    async fn content(&mut self) -> Content {
-        let frame = tokio::time::timeout(SOON, self.frame()).await.expect("in time");
-        let envelope = Envelope::parse_first(frame, &FrameLimits::default()).expect("parses");
-        let extension = Extension::read(envelope.extension().expect("extended")).expect("reads");
-        extension.content.expect("an answer")
-    }
-
-    async fn frame(&mut self) -> Bytes {
-        loop {
-            if let Some(frame) = frame::take(&mut self.buffer, 1 << 23).expect("within the limit") {
-                return frame;
-            }
-            let chunk = self.receiver.read_chunk(65_536, true).await.expect("readable");
-            self.buffer.extend_from_slice(&chunk.expect("not ended").bytes);
-        }
-    }
+/// Opens a stream, presents a token, and returns the answer.
+async fn authenticate(connection: &Connection, token: &str) -> (QuicStream, Content) {
+    let mut stream = QuicStream::open(connection).await;
+    let answer = stream.authenticate(token).await;
+    (stream, answer)
 }
 
 fn room() -> ChannelName {
     ChannelName::from_strings(["org", "ns", "quic"])
-}
-
-fn message(content: u8, epoch: u64, public: bool) -> Bytes {
-    let mut message = vec![0, 1, 0, if public { 1 } else { 2 }, 1, b'g'];
-    message.extend(epoch.to_be_bytes());
-    message.extend(if public { &[4, 0][..] } else { &[] });
-    message.extend([content, 0, 0]);
-    message.into()
 }
 
 fn submit(message: Bytes, id: u8) -> Bytes {
@@ -158,18 +56,18 @@ fn submit(message: Bytes, id: u8) -> Bytes {
 #[tokio::test]
 async fn an_agent_with_a_token_publishes_by_quic_and_is_told_when_the_server_stops() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut server = Server::start(directory.path(), &[]);
+    let mut server = Process::start(directory.path(), &[]);
     let key = fs::metadata(directory.path().join("data/quic_key.pem")).expect("there");
     assert_eq!(key.permissions().mode() & 0o777, 0o600);
     for name in ["localhost", "127.0.0.1"] {
         assert!(connect(&server, certificate(directory.path()), name).await.is_some(), "{name}");
     }
     let connection = connect(&server, certificate(directory.path()), "localhost").await.expect("connects");
-    let (_, refused) = Stream::authenticate(&connection, "").await;
+    let (_, refused) = authenticate(&connection, "").await;
     assert!(matches!(refused, Content::Refused(Refused { code, .. }) if code == Code::NotAuthorized as i32));
-    let (mut stream, accepted) = Stream::authenticate(&connection, &token(directory.path())).await;
+    let (mut stream, accepted) = authenticate(&connection, &token(directory.path())).await;
     assert!(matches!(accepted, Content::Accepted(_)), "{accepted:?}");
-    let answer = stream.ask(submit(message(1, 0, false), 1)).await;
+    let answer = stream.ask(submit(private("g", 0, APPLICATION, 0), 1)).await;
     assert!(matches!(answer, Content::Accepted(Accepted { sequence: 1, .. })), "{answer:?}");
 
     server.signal("-TERM");
@@ -181,7 +79,7 @@ async fn an_agent_with_a_token_publishes_by_quic_and_is_told_when_the_server_sto
             if *code == Code::Unavailable as i32 && *retry_after_ms > 0),
         "{end:?}"
     );
-    let exited = tokio::task::spawn_blocking(move || server.child.wait().expect("it is gone"));
+    let exited = tokio::task::spawn_blocking(move || server.wait());
     let status = tokio::time::timeout(SOON, exited).await.expect("in time").expect("waited");
     assert!(status.success(), "{status}");
 }
@@ -189,25 +87,16 @@ async fn an_agent_with_a_token_publishes_by_quic_and_is_told_when_the_server_sto
 const DAY: u64 = 86_400;
 
 fn key_package(agent: &str, days: u64) -> Bytes {
-    let provider = openmls_rust_crypto::OpenMlsRustCrypto::default();
-    let signer = openmls_basic_credential::SignatureKeyPair::new(SignatureScheme::ED25519).expect("a key");
-    let credential = CredentialWithKey {
-        credential: BasicCredential::new(agent.as_bytes().to_vec()).into(),
-        signature_key: signer.public().into(),
-    };
-    let suite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
-    let builder = KeyPackage::builder().key_package_lifetime(Lifetime::new(days * DAY));
-    let bundle = builder.build(suite, &provider, &signer, credential).expect("a key package");
-    MlsMessageOut::from(bundle.into_key_package()).to_bytes().expect("bytes").into()
+    key_package_for(agent, Lifetime::new(days * DAY)).into()
 }
 
 /// Nobody can add an agent by a key package that was changed, is another one's, or has too long or no life.
 #[tokio::test]
 async fn key_packages_that_nobody_can_use_are_refused() {
     let directory = tempfile::tempdir().expect("a directory");
-    let server = Server::start(directory.path(), &[]);
+    let server = Process::start(directory.path(), &[]);
     let connection = connect(&server, certificate(directory.path()), "localhost").await.expect("connects");
-    let (mut stream, _) = Stream::authenticate(&connection, &token(directory.path())).await;
+    let (mut stream, _) = authenticate(&connection, &token(directory.path())).await;
     let agent = "org/agents/bob";
     let mut leave = async |key_package: Bytes| {
         let upload = UploadKeyPackages {
@@ -238,17 +127,16 @@ async fn key_packages_that_nobody_can_use_are_refused() {
 #[tokio::test]
 async fn the_certificate_is_made_once_and_a_killed_server_comes_back_with_it() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut server = Server::start(directory.path(), &[]);
+    let mut server = Process::start(directory.path(), &[]);
     let first = certificate(directory.path());
     let connection = connect(&server, first.clone(), "localhost").await.expect("connects");
-    let (mut stream, _) = Stream::authenticate(&connection, &token(directory.path())).await;
-    stream.ask(submit(message(1, 0, false), 1)).await;
-    server.child.kill().expect("kill -9");
-    server.child.wait().expect("it is gone");
+    let (mut stream, _) = authenticate(&connection, &token(directory.path())).await;
+    stream.ask(submit(private("g", 0, APPLICATION, 0), 1)).await;
+    server.kill();
 
-    let server = Server::start(directory.path(), &[]);
+    let server = Process::start(directory.path(), &[]);
     let connection = connect(&server, first, "localhost").await.expect("trusted as before");
-    let (mut stream, _) = Stream::authenticate(&connection, &token(directory.path())).await;
+    let (mut stream, _) = authenticate(&connection, &token(directory.path())).await;
     let resume = Extension::new(Content::Resume(Resume { after: None })).with_request(8);
     let answer = stream.ask(extension::subscribe(&room(), &resume)).await;
     assert!(matches!(answer, Content::Accepted(Accepted { sequence: 1, .. })), "{answer:?}");
@@ -257,10 +145,9 @@ async fn the_certificate_is_made_once_and_a_killed_server_comes_back_with_it() {
 #[tokio::test]
 async fn another_certificate_is_served_after_a_hangup() {
     let directory = tempfile::tempdir().expect("a directory");
-    let server = Server::start(directory.path(), &[]);
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    fs::write(directory.path().join("data/quic_key.pem"), made.signing_key.serialize_pem()).expect("written");
-    fs::write(directory.path().join("data/quic_cert.pem"), made.cert.pem()).expect("written");
+    let server = Process::start(directory.path(), &[]);
+    let data = directory.path().join("data");
+    SelfSigned::generate().write(data.join("quic_cert.pem"), data.join("quic_key.pem"));
     server.signal("-HUP");
     let served =
         async { while connect(&server, certificate(directory.path()), "localhost").await.is_none() {} };
@@ -273,14 +160,18 @@ async fn settings_reach_the_relay() {
     let settings = "[server]\nexternal_commits = true\nepochs = \"lenient\"\nallow_anonymous = true\n\
                     [limits]\nmax_proposals_per_epoch = 0\nmax_quic_streams_per_connection = 1\n";
     fs::write(directory.path().join("skytale.toml"), settings).expect("written");
-    let server = Server::start(directory.path(), &[]);
+    let server = Process::start(directory.path(), &[]);
     let connection = connect(&server, certificate(directory.path()), "localhost").await.expect("connects");
-    let (mut stream, _) = Stream::authenticate(&connection, "").await;
-    for (message, id) in [(message(3, 0, true), 1), (message(3, 1, false), 2), (message(1, 0, false), 3)] {
+    let (mut stream, _) = authenticate(&connection, "").await;
+    for (message, id) in [
+        (external_commit("g", 0, 0), 1),
+        (private("g", 1, COMMIT, 0), 2),
+        (private("g", 0, APPLICATION, 0), 3),
+    ] {
         let answer = stream.ask(submit(message, id)).await;
         assert!(matches!(answer, Content::Accepted(_)), "{id}: {answer:?}");
     }
-    let refused = stream.ask(submit(message(2, 2, false), 4)).await;
+    let refused = stream.ask(submit(private("g", 2, PROPOSAL, 0), 4)).await;
     assert!(matches!(refused, Content::Refused(Refused { code, .. }) if code == Code::ProposalLimit as i32));
     let second = tokio::time::timeout(Duration::from_millis(300), connection.open_bi()).await;
     assert!(second.is_err(), "one stream at a time");

@@ -1,8 +1,8 @@
 //! Readiness follows the engine: what a balancer is told while the archive cannot be reached.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use skytale_testing::nats;
+use skytale_testing::{eventually, nats};
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -21,16 +21,12 @@ async fn until_both_say(service: &Service, is_ready: bool) {
         true => (200, ServingStatus::Serving),
         false => (503, ServingStatus::NotServing),
     };
-    let since = Instant::now();
-    loop {
+    let told = async || {
         let (http, _) = service.ask("GET", "/ready", "", None).await;
         let grpc = health.check(HealthCheckRequest::default()).await.expect("health").into_inner().status();
-        if (http, grpc) == expected {
-            return;
-        }
-        assert!(since.elapsed() < SOON, "{expected:?} is not told, but {:?}", (http, grpc));
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+        (http, grpc) == expected
+    };
+    eventually(SOON, &format!("{expected:?} is told"), told).await;
 }
 
 #[tokio::test]

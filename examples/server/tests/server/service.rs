@@ -1,15 +1,15 @@
 //! The program with its API, and accounts that use it.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::process::Process;
+
 /// A server on free ports.
 pub struct Service {
-    child: Child,
+    process: Process,
     pub grpc: SocketAddr,
     pub http: SocketAddr,
 }
@@ -22,30 +22,13 @@ pub struct Account {
 
 impl Service {
     pub fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_skytale-server"))
-            .current_dir(directory)
-            // It refuses settings that it does not know.
-            .env_remove("SKYTALE_KILLS")
-            .args(["--grpc-listen-addr", "127.0.0.1:0", "--health-listen-addr", "127.0.0.1:0"])
-            .args(["--quic-listen-addr", "127.0.0.1:0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("it starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        let mut address = |what: &str| {
-            let line = lines.find(|line| line.contains(what)).expect("it listens");
-            line.split_whitespace().nth(3).expect("an address").parse().expect("an address")
-        };
-        let (grpc, http) = (address("grpc listening on"), address("http listening on"));
-        Self { child, grpc, http }
+        let process = Process::start(directory, arguments);
+        Self { grpc: process.grpc, http: process.http, process }
     }
 
     /// Ends it as a power failure would.
     pub fn kill(mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("ended");
+        self.process.kill();
     }
 
     pub async fn ask(&self, method: &str, path: &str, credential: &str, body: Option<Value>) -> (u16, Value) {
@@ -82,13 +65,6 @@ impl Service {
     pub async fn messages_of(&self, account: &Account) -> u64 {
         let (_, usage) = self.ask("GET", "/v1/usage", &account.key, None).await;
         usage["messages_relayed"].as_u64().expect("a number")
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

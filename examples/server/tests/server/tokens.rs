@@ -1,17 +1,14 @@
 //! Tokens that nobody should accept, shown to relay and API.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use skytale_core::Dialect;
 use skytale_testing::slim::Agent;
+use skytale_testing::tokens::{SECRET, now};
 
 use crate::service::Service;
-
-const SECRET: &str = "a secret of at least 32 bytes, for tests";
 
 struct Corpus {
     /// A token that is valid, of a key that is.
@@ -46,7 +43,7 @@ impl Corpus {
     fn with_header(&self, header: &Value) -> String {
         use hmac::{Hmac, KeyInit, Mac};
         let content = format!("{}.{}", part(header), part(&self.claims));
-        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length");
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET).expect("any length");
         mac.update(content.as_bytes());
         format!("{content}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
     }
@@ -63,7 +60,7 @@ impl Corpus {
             self.add(format!("alg {name:?}"), signed);
         }
         for algorithm in [Algorithm::HS384, Algorithm::HS512] {
-            let token = self.signed(&Header::new(algorithm), &self.claims, SECRET.as_bytes());
+            let token = self.signed(&Header::new(algorithm), &self.claims, SECRET);
             self.add(format!("alg {algorithm:?} with the right secret"), token);
         }
         for header in
@@ -106,10 +103,10 @@ impl Corpus {
         for name in ["sub", "iss", "iat", "exp"] {
             let mut claims = self.claims.clone();
             claims.as_object_mut().expect("an object").remove(name);
-            let token = self.signed(&Header::default(), &claims, SECRET.as_bytes());
+            let token = self.signed(&Header::default(), &claims, SECRET);
             self.add(format!("without {name}"), token);
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let now = now();
         for (name, value) in [
             ("iss", json!("static-ap1")),
             ("iss", json!("")),
@@ -130,7 +127,7 @@ impl Corpus {
         ] {
             let mut claims = self.claims.clone();
             claims[name] = value.clone();
-            let token = self.signed(&Header::default(), &claims, SECRET.as_bytes());
+            let token = self.signed(&Header::default(), &claims, SECRET);
             self.add(format!("{name} = {value}"), token);
         }
     }
@@ -185,7 +182,8 @@ fn part(value: &Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_tokens_are_refused_by_relay_and_api() {
     let directory = tempfile::tempdir().expect("a directory");
-    let settings = format!("[server]\njwt_secret = \"{SECRET}\"\n");
+    let secret = std::str::from_utf8(SECRET).expect("UTF-8");
+    let settings = format!("[server]\njwt_secret = \"{secret}\"\n");
     std::fs::write(directory.path().join("skytale.toml"), settings).expect("written");
     let service = Service::start(directory.path(), &[]);
     let valid = service.token(&service.sign_up("ada").await.key).await;

@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
-use super::heard::{Heard, heard1, heard3};
+use super::heard::Heard;
 use super::mac::Mac;
 use super::say::{Address, Say, content1, content3};
 use crate::{NEVER, Raw, SOON};
@@ -28,6 +28,21 @@ pub struct Agent {
     /// The key of the link, once it is negotiated in a dialect that has one.
     pub key: Option<Mac>,
     next: u64,
+}
+
+/// Makes the frame of a message of the types of one dialect.
+macro_rules! publish {
+    ($slim:ident, $dialect:expr, $say:expr, $header:expr, $content:expr) => {{
+        let session = $slim::SessionHeader {
+            session_type: 2,
+            session_message_type: $say.kind.number($dialect).expect("a kind of the dialect") as i32,
+            session_id: $say.session_id,
+            message_id: $say.message_id,
+        };
+        let publish = $slim::Publish { header: Some($header), session: Some(session), msg: Some($content) };
+        let message_type = Some($slim::message::MessageType::Publish(publish));
+        $slim::Message { metadata: $say.metadata.clone(), message_type }.encode_to_vec().into()
+    }};
 }
 
 /// Opens a connection.
@@ -211,37 +226,12 @@ impl Agent {
 
     /// Makes the frame of a message.
     pub fn publish_frame(&self, say: &Say) -> Bytes {
-        let number = say.kind.number(self.dialect).expect("a kind of the dialect") as i32;
         match self.dialect {
             Dialect::Slim1 => {
-                let session = slim1::SessionHeader {
-                    session_type: 2,
-                    session_message_type: number,
-                    session_id: say.session_id,
-                    message_id: say.message_id,
-                };
-                let publish = slim1::Publish {
-                    header: Some(self.header1(&say.to, say.fanout)),
-                    session: Some(session),
-                    msg: Some(content1(say)),
-                };
-                let message_type = Some(slim1::message::MessageType::Publish(publish));
-                slim1::Message { metadata: say.metadata.clone(), message_type }.encode_to_vec().into()
+                publish!(slim1, self.dialect, say, self.header1(&say.to, say.fanout), content1(say))
             }
             Dialect::Slim3 => {
-                let session = slim3::SessionHeader {
-                    session_type: 2,
-                    session_message_type: number,
-                    session_id: say.session_id,
-                    message_id: say.message_id,
-                };
-                let publish = slim3::Publish {
-                    header: Some(self.header3(&say.to, say.fanout)),
-                    session: Some(session),
-                    msg: Some(content3(say)),
-                };
-                let message_type = Some(slim3::message::MessageType::Publish(publish));
-                slim3::Message { metadata: say.metadata.clone(), message_type }.encode_to_vec().into()
+                publish!(slim3, self.dialect, say, self.header3(&say.to, say.fanout), content3(say))
             }
         }
     }
@@ -289,10 +279,7 @@ impl Agent {
 
     /// Reads a frame as a message.
     pub fn read(&self, frame: Bytes) -> Heard {
-        match self.dialect {
-            Dialect::Slim1 => heard1(frame),
-            Dialect::Slim3 => heard3(frame, self.key.as_ref()),
-        }
+        Heard::read(self.dialect, frame, self.key.as_ref())
     }
 
     /// Asserts that nothing comes.

@@ -39,79 +39,66 @@ impl Heard {
     }
 }
 
-pub(super) fn heard1(frame: Bytes) -> Heard {
-    use slim1::command_payload::CommandPayloadType as Command;
-    let message = slim1::Message::decode(frame.clone()).expect("decodes");
-    let Some(slim1::message::MessageType::Publish(publish)) = message.message_type else {
-        panic!("no Publish");
-    };
-    let session = publish.session.expect("a session header");
-    let strings = publish
-        .header
-        .and_then(|header| header.source)
-        .and_then(|source| source.str_name)
-        .unwrap_or_default();
-    let (mut blob, mut mls) = (Bytes::new(), None);
-    match publish.msg.and_then(|content| content.content_type) {
-        Some(slim1::content::ContentType::AppPayload(payload)) => blob = payload.blob,
-        Some(slim1::content::ContentType::CommandPayload(payload)) => {
-            mls = match payload.command_payload_type {
-                Some(Command::GroupAdd(add)) => add.mls.map(|mls| mls.mls_content),
-                Some(Command::GroupRemove(remove)) => remove.mls.map(|mls| mls.mls_content),
-                Some(Command::GroupWelcome(welcome)) => welcome.mls.map(|mls| mls.mls_content),
-                Some(Command::GroupProposal(proposal)) => Some(proposal.mls_proposal),
-                _ => None,
-            };
+/// Reads a frame by the types of one dialect: the hops that are left, and the MLS bytes of each command that has some.
+macro_rules! read {
+    ($slim:ident, $dialect:expr, $frame:expr, |$header:ident| $ttl:expr, $($command:ident($payload:ident) => $mls:expr),+) => {{
+        use $slim::command_payload::CommandPayloadType;
+        use $slim::content::ContentType;
+        let message = $slim::Message::decode($frame.clone()).expect("decodes");
+        let Some($slim::message::MessageType::Publish(publish)) = message.message_type else {
+            panic!("no Publish");
+        };
+        let session = publish.session.expect("a session header");
+        let $header = publish.header.expect("a header");
+        let ttl = $ttl;
+        let strings = $header.source.and_then(|source| source.str_name).unwrap_or_default();
+        let (mut blob, mut mls) = (Bytes::new(), None);
+        match publish.msg.and_then(|content| content.content_type) {
+            Some(ContentType::AppPayload(payload)) => blob = payload.blob,
+            Some(ContentType::CommandPayload(payload)) => {
+                mls = match payload.command_payload_type {
+                    $(Some(CommandPayloadType::$command($payload)) => $mls,)+
+                    _ => None,
+                };
+            }
+            None => {}
         }
-        None => {}
-    }
-    Heard {
-        kind: MessageKind::from_number(session.session_message_type as u32, Dialect::Slim1),
-        blob,
-        mls,
-        source: [strings.str_component_0, strings.str_component_1, strings.str_component_2],
-        session_id: session.session_id,
-        message_id: session.message_id,
-        metadata: message.metadata,
-        ttl: None,
-        frame,
+        Heard {
+            kind: MessageKind::from_number(session.session_message_type as u32, $dialect),
+            blob,
+            mls,
+            source: [strings.str_component_0, strings.str_component_1, strings.str_component_2],
+            session_id: session.session_id,
+            message_id: session.message_id,
+            metadata: message.metadata,
+            ttl,
+            frame: $frame,
+        }
+    }};
+}
+
+impl Heard {
+    /// Reads a frame; one of a dialect with tags has to carry that of its link, where the key is given.
+    pub(super) fn read(dialect: Dialect, frame: Bytes, key: Option<&Mac>) -> Self {
+        match dialect {
+            Dialect::Slim1 => read!(slim1, dialect, frame, |header| None,
+                GroupAdd(add) => add.mls.map(|mls| mls.mls_content),
+                GroupRemove(remove) => remove.mls.map(|mls| mls.mls_content),
+                GroupWelcome(welcome) => welcome.mls.map(|mls| mls.mls_content),
+                GroupProposal(proposal) => Some(proposal.mls_proposal)
+            ),
+            Dialect::Slim3 => read!(slim3, dialect, frame, |header| Some(checked(&header, key).ttl),
+                GroupUpdate(update) => update.mls.map(|mls| mls.mls_content),
+                GroupWelcome(welcome) => welcome.mls.map(|mls| mls.mls_content),
+                GroupProposal(proposal) => Some(proposal.mls_proposal)
+            ),
+        }
     }
 }
 
-pub(super) fn heard3(frame: Bytes, key: Option<&Mac>) -> Heard {
-    use slim3::command_payload::CommandPayloadType as Command;
-    let message = slim3::Message::decode(frame.clone()).expect("decodes");
-    let Some(slim3::message::MessageType::Publish(publish)) = message.message_type else {
-        panic!("no Publish");
-    };
-    let session = publish.session.expect("a session header");
-    let header = publish.header.expect("a header");
+fn checked<'a>(header: &'a slim3::SlimHeader, key: Option<&Mac>) -> &'a slim3::SlimHeader {
     if let Some(key) = key {
-        assert_eq!(header.header_mac.as_deref(), Some(&key.tag(&header)[..]), "the tag fits this link");
+        assert_eq!(header.header_mac.as_deref(), Some(&key.tag(header)[..]), "the tag fits this link");
     }
-    let strings = header.source.and_then(|source| source.str_name).unwrap_or_default();
-    let (mut blob, mut mls) = (Bytes::new(), None);
-    match publish.msg.and_then(|content| content.content_type) {
-        Some(slim3::content::ContentType::AppPayload(payload)) => blob = payload.blob,
-        Some(slim3::content::ContentType::CommandPayload(payload)) => {
-            mls = match payload.command_payload_type {
-                Some(Command::GroupUpdate(update)) => update.mls.map(|mls| mls.mls_content),
-                Some(Command::GroupWelcome(welcome)) => welcome.mls.map(|mls| mls.mls_content),
-                Some(Command::GroupProposal(proposal)) => Some(proposal.mls_proposal),
-                _ => None,
-            };
-        }
-        None => {}
-    }
-    Heard {
-        kind: MessageKind::from_number(session.session_message_type as u32, Dialect::Slim3),
-        blob,
-        mls,
-        source: [strings.str_component_0, strings.str_component_1, strings.str_component_2],
-        session_id: session.session_id,
-        message_id: session.message_id,
-        metadata: message.metadata,
-        ttl: Some(header.ttl),
-        frame,
-    }
+    header
 }
