@@ -7,10 +7,10 @@ use bytes::Bytes;
 use prost::Message as _;
 use skytale_core::generated::slim1;
 use skytale_core::{Claims, Dialect, Grant, MessageKind, Verb};
-use skytale_relay::{Limits, PublishedSdkExpiry, Replay};
+use skytale_relay::{PublishedSdkExpiry, Replay};
 use skytale_store::{MemoryStore, SqlOptions, SqlStore};
 use skytale_testing::slim::{Agent, Content, Say, room};
-use skytale_testing::{RunningRelay, tokens};
+use skytale_testing::{RunningRelay, SOON, eventually, limited, tokens};
 use tonic::Code;
 
 fn token(lifetime: i64, grants: Option<Vec<Grant>>) -> String {
@@ -30,12 +30,10 @@ async fn a_slow_subscriber_reads_the_archive_and_misses_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let store =
         SqlStore::open_sqlite(directory.path().join("log.db"), SqlOptions::default()).await.expect("open");
-    let mut limits = Limits::default();
-    limits.queued_messages = 16;
     let relay = RunningRelay::assembled(
         Arc::new(store),
         skytale_relay::AllowAnyone,
-        |relay| relay.with_limits(limits),
+        limited(|limits| limits.queued_messages = 16),
         |listener| listener,
     )
     .await;
@@ -62,9 +60,7 @@ async fn a_slow_subscriber_reads_the_archive_and_misses_nothing() {
 
 #[tokio::test]
 async fn a_session_that_lets_unarchived_messages_pile_up_is_closed_with_a_reason() {
-    let mut limits = Limits::default();
-    limits.queued_unarchived = 8;
-    let relay = RunningRelay::with(|relay| relay.with_limits(limits.clone())).await;
+    let relay = RunningRelay::with(limited(|limits| limits.queued_unarchived = 8)).await;
     let sender = relay.agent(Dialect::Slim1, "sender", 1).await;
     let mut slow = relay.agent(Dialect::Slim1, "slow", 2).await;
     slow.subscribe(&room()).await;
@@ -91,10 +87,15 @@ async fn replay_since_last_delivery(dialect: Dialect) {
     agent.subscribe(&room()).await;
     sender.say(Say::msg(room(), "while it is here")).await;
     assert_eq!(agent.hear().await.text(), "while it is here");
+    let subscriptions = || relay.meters.gauge("skytale_subscriptions");
+    let told = || relay.meters.counter("skytale_parcels_received_total");
+    let (subscriptions_before, told_before) = (subscriptions(), told());
     drop(agent);
     // The relay notices the cut at its own pace; until then the agent's old session would take the message. Where there are
     // two, the other one has to be told as well.
-    tokio::time::sleep(Duration::from_millis(if relay.is_one() { 300 } else { 3_000 })).await;
+    let is_noticed =
+        async || subscriptions() < subscriptions_before && (relay.is_one() || told() > told_before);
+    eventually(SOON, "the cut is noticed", is_noticed).await;
     sender.say(Say::msg(room(), "while it is away")).await;
     let mut again = relay.agent(dialect, "agent", 2).await;
     again.subscribe(&room()).await;

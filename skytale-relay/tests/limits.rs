@@ -13,9 +13,7 @@ use tokio::io::AsyncReadExt;
 use tonic::Code;
 
 async fn limited(set: impl FnOnce(&mut Limits)) -> RunningRelay {
-    let mut limits = Limits::default();
-    set(&mut limits);
-    RunningRelay::with(|relay| relay.with_limits(limits.clone())).await
+    RunningRelay::with(skytale_testing::limited(set)).await
 }
 
 async fn limited_listener(set: impl FnOnce(&mut ConnectionLimits)) -> RunningRelay {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::{StreamExt, TryStreamExt};
@@ -11,6 +11,7 @@ use skytale_store::{
     Backplane, Durability, MessageId, NatsOptions, NatsStore, NewRecord, Outcome, Precondition, Record,
     Store, StoreError, conformance,
 };
+use skytale_testing::eventually;
 use skytale_testing::nats::{Cluster, Server, connect, options};
 
 fn channel(name: &str) -> ChannelName {
@@ -150,9 +151,10 @@ async fn four_stores_append_to_one_channel_of_three_servers() {
 }
 
 /// Appends until something is acknowledged that was sent after an election, eight records at once; returns what was
-/// acknowledged.
+/// acknowledged, and counts it meanwhile.
 async fn append_until(
     elected: &AtomicBool,
+    count: &AtomicUsize,
     store: &NatsStore,
     channel: &ChannelName,
     name: &str,
@@ -166,6 +168,7 @@ async fn append_until(
             Some((body, appended[0].sequence().0))
         });
         told.extend(futures::future::join_all(appends).await.into_iter().flatten());
+        count.fetch_add(told.len() - before, Ordering::Relaxed);
         if goes_on && told.len() > before {
             return told;
         }
@@ -184,9 +187,9 @@ async fn appends_go_on_when_the_leader_is_killed() {
     for round in 0..3 {
         append(&store, &channel, vec![record(format!("round {round}"))]).await;
         let (leader, start) = (cluster.leader_but(None).await, read(&store, &channel, 0).await.len());
-        let has_elected = AtomicBool::new(false);
+        let (has_elected, count) = (AtomicBool::new(false), AtomicUsize::new(0));
         let kill = async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            eventually(GO_ON, "appends are under way", async || count.load(Ordering::Relaxed) >= 100).await;
             cluster.servers[leader].kill();
             let killed = Instant::now();
             cluster.leader_but(Some(leader)).await;
@@ -194,7 +197,7 @@ async fn appends_go_on_when_the_leader_is_killed() {
             (killed, Instant::now())
         };
         let name = round.to_string();
-        let both = futures::future::join(append_until(&has_elected, &store, &channel, &name), kill);
+        let both = futures::future::join(append_until(&has_elected, &count, &store, &channel, &name), kill);
         let (told, (killed, elected)) = tokio::time::timeout(GO_ON, both).await.expect("appends go on");
         let (count, after) = (told.len(), elected.elapsed());
         println!("{count} acknowledged; elected after {:?}, went on after {after:?}", elected - killed);
@@ -243,13 +246,14 @@ async fn a_lost_acknowledgement_doubles_nothing() {
             let record = record(format!("other-{round}-{number}")).with_message_id(id(round * 50 + number));
             impatient.append(&channel, vec![record.clone()], Precondition::Any)
         });
+        // The server goes on once the last of the impatient has given up.
         let pause = async {
-            server.signal("STOP");
-            tokio::time::sleep(Duration::from_secs(4)).await;
+            let stop = async { server.signal("STOP") };
+            let (others, ()) = futures::future::join(futures::future::join_all(others), stop).await;
             server.signal("CONT");
+            others
         };
-        let appends = futures::future::join_all(appends);
-        let (_, others, ()) = futures::future::join3(appends, futures::future::join_all(others), pause).await;
+        let (_, others) = futures::future::join(futures::future::join_all(appends), pause).await;
         println!("round {round}: {} of the impatient were told", others.iter().flatten().count());
         for number in 0..50 {
             // Whoever was not told asks again, and its record is there once.
@@ -270,17 +274,22 @@ async fn a_silent_leader_doubles_nothing() {
     let stores = [cluster.store_at(0).await, cluster.store_at(1).await, cluster.store_at(2).await];
     append(&stores[0], &channel, vec![record("first")]).await;
     let leader = cluster.leader_but(None).await;
-    let end = AtomicBool::new(false);
+    let (end, counts) = (AtomicBool::new(false), [const { AtomicUsize::new(0) }; 3]);
+    let others = || counts.iter().enumerate().filter(|(server, _)| *server != leader);
     let silence = async {
         cluster.servers[leader].signal("STOP");
-        tokio::time::sleep(Duration::from_secs(12)).await;
+        cluster.leader_but(Some(leader)).await;
+        let before: usize = others().map(|(_, count)| count.load(Ordering::Relaxed)).sum();
+        let go_on =
+            async || others().map(|(_, count)| count.load(Ordering::Relaxed)).sum::<usize>() > before + 100;
+        eventually(GO_ON, "appends go on at another leader", go_on).await;
         cluster.servers[leader].signal("CONT");
-        tokio::time::sleep(Duration::from_secs(8)).await;
+        // Each store, also the one whose server was silent, has to be told something from now on.
         end.store(true, Ordering::Relaxed);
     };
-    let appends = stores.iter().enumerate().map(|(number, store)| {
+    let appends = stores.iter().zip(&counts).enumerate().map(|(number, (store, count))| {
         let (end, channel) = (&end, &channel);
-        async move { append_until(end, store, channel, &number.to_string()).await }
+        async move { append_until(end, count, store, channel, &number.to_string()).await }
     });
     let (told, ()) = futures::future::join(futures::future::join_all(appends), silence).await;
     let records = read(&stores[leader], &channel, 0).await;
@@ -359,12 +368,8 @@ async fn other_writers_are_listened_to_while_there_are_some() {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), begins).await.expect("they are in each other's way");
-    let ends = async {
-        while is_listened_to(&client, &channel).await {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), ends).await.expect("nothing is appended any more");
+    let ends = async || !is_listened_to(&client, &channel).await;
+    eventually(Duration::from_secs(30), "nobody listens where nothing is appended", ends).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

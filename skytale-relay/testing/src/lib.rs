@@ -51,7 +51,7 @@ pub use meters::Meters;
 #[cfg(feature = "relay")]
 pub use raw::Raw;
 #[cfg(feature = "relay")]
-pub use relay::RunningRelay;
+pub use relay::{RunningRelay, limited};
 #[cfg(feature = "client")]
 pub use relay_process::RelayProcess;
 

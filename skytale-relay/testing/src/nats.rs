@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use skytale_store::{Durability, NatsOptions, NatsStore, StoreError};
 use tempfile::TempDir;
 
-use crate::KeptPort;
+use crate::{KeptPort, obtain};
 
 /// A server with a directory of its own, which ends with the test.
 pub struct Server {
@@ -27,6 +27,12 @@ pub struct Cluster {
 
 /// How long servers may take to be ready.
 const READY: Duration = Duration::from_secs(60);
+
+/// How long a server may take to answer, which it does not while there is no leader.
+const ANSWER: Duration = Duration::from_millis(200);
+
+/// The names of three servers.
+const NAMES: [&str; 3] = ["one", "two", "three"];
 
 /// Returns the binary that `SKYTALE_TEST_NATS_SERVER` names, by default the one on the path, if its version is at least this.
 ///
@@ -145,7 +151,7 @@ impl Cluster {
             let more = format!("cluster {{ name: test, listen: {address}, routes: [{routes}] }}");
             Server::run(binary.clone(), name, &more)
         };
-        let servers = [run("one", &ports[0]), run("two", &ports[1]), run("three", &ports[2])];
+        let servers = [0, 1, 2].map(|place| run(NAMES[place], &ports[place]));
         servers.iter().for_each(Server::wait);
         Some(Self { servers, _routes: ports })
     }
@@ -167,19 +173,16 @@ impl Cluster {
 
     /// Returns which server leads the stream, unless it is the one that has just ended.
     pub async fn leader_but(&self, ended: Option<usize>) -> usize {
-        let urls: Vec<_> = self.servers.each_ref().map(Server::url).into();
+        let asked = self.servers.iter().enumerate().filter(|(place, _)| Some(*place) != ended);
+        let urls: Vec<_> = asked.map(|(_, server)| server.url()).collect();
         let jetstream = async_nats::jetstream::new(async_nats::connect(urls).await.expect("connect"));
-        loop {
-            let asked =
-                tokio::time::timeout(Duration::from_millis(200), jetstream.get_stream("skytale-log")).await;
-            let cluster = asked.ok().and_then(|info| info.ok()?.cached_info().cluster.clone());
-            let leader = cluster.and_then(|cluster| cluster.leader);
-            let place = ["one", "two", "three"].iter().position(|name| leader.as_deref() == Some(name));
-            match place {
-                Some(place) if Some(place) != ended => return place,
-                _ => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
+        let leader = async || {
+            let asked = tokio::time::timeout(ANSWER, jetstream.get_stream("skytale-log")).await;
+            let leader = asked.ok()?.ok()?.cached_info().cluster.clone()?.leader?;
+            let place = NAMES.iter().position(|name| *name == leader)?;
+            (Some(place) != ended).then_some(place)
+        };
+        obtain(READY, "a leader", leader).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use skytale_core::{Dialect, SequenceNumber};
 use skytale_relay::grpc::{Listener, Server};
-use skytale_relay::{AllowAnyone, AuthenticateLayer, Authenticator, Drain, Relay};
+use skytale_relay::{AllowAnyone, AuthenticateLayer, Authenticator, Drain, Limits, Relay};
 use skytale_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -33,6 +33,13 @@ pub struct RunningRelay {
     agents: AtomicUsize,
     /// What the relays share, as long as they run.
     _engine: Option<Engine>,
+}
+
+/// Returns how to configure relays that have such limits.
+pub fn limited(set: impl FnOnce(&mut Limits)) -> impl Fn(Relay) -> Relay {
+    let mut limits = Limits::default();
+    set(&mut limits);
+    move |relay| relay.with_limits(limits.clone())
 }
 
 struct Served {

@@ -1,13 +1,16 @@
 //! A native agent that speaks frames.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use skytale_core::extension::{self, Accepted, Code, Content, Extension, Refused, Resume, Submit};
 use skytale_core::{ChannelName, Dialect, Envelope, FrameLimits, Grant, Verb};
+use skytale_relay::Relay;
+use skytale_store::MemoryStore;
 use skytale_testing::mls::{COMMIT, private};
 use skytale_testing::slim::Agent;
-use skytale_testing::{RunningRelay, tokens};
+use skytale_testing::{AccountPerToken, RunningRelay, tokens};
 
 pub fn channel() -> ChannelName {
     ChannelName::from_strings(["org", "ns", "native"])
@@ -147,6 +150,12 @@ impl Native {
             blob: blob.unwrap_or_default(),
         });
     }
+}
+
+/// Starts a relay to which each token is an account.
+pub async fn by_token(configure: impl FnOnce(Relay) -> Relay) -> RunningRelay {
+    let store = Arc::new(MemoryStore::new());
+    RunningRelay::assembled(store, AccountPerToken::default(), configure, |listener| listener).await
 }
 
 /// Makes a token that permits so much on the channels of `org/ns`.

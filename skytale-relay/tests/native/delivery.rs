@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use skytale_core::Dialect;
 use skytale_core::extension::{self, Content, Extension, Find, Submit};
-use skytale_testing::RunningRelay;
 use skytale_testing::mls::{APPLICATION, private};
 use skytale_testing::slim::{Address, Say};
+use skytale_testing::{RunningRelay, SOON, eventually, limited};
 
 use crate::agent::{Delivered, Native, channel, number};
 
@@ -89,12 +89,7 @@ async fn a_members_own_messages_come_as_their_places() {
 
 #[tokio::test]
 async fn a_member_that_does_not_read_gets_its_own_messages_from_the_archive_in_order() {
-    let limits = |relay: skytale_relay::Relay| {
-        let mut limits = skytale_relay::Limits::default();
-        limits.queued_messages = 4;
-        relay.with_limits(limits)
-    };
-    let relay = RunningRelay::with(limits).await;
+    let relay = RunningRelay::with(limited(|limits| limits.queued_messages = 4)).await;
     let (mut slow, mut other) = (Native::connect(&relay).await, Native::connect(&relay).await);
     slow.resume(&channel(), None).await;
     for id in (1..=100).step_by(2) {
@@ -118,22 +113,19 @@ async fn a_member_that_does_not_read_gets_its_own_messages_from_the_archive_in_o
 
 #[tokio::test]
 async fn a_native_agent_that_reads_nothing_is_closed_with_a_reason_and_a_slim_agent_stays() {
-    let limits = |relay: skytale_relay::Relay| {
-        let mut limits = skytale_relay::Limits::default();
-        limits.stalled = Duration::from_secs(1);
-        relay.with_limits(limits)
-    };
-    let relay = RunningRelay::with(limits).await;
+    let relay = RunningRelay::with(limited(|limits| limits.stalled = Duration::from_secs(1))).await;
     let (mut sender, mut stuck) = (Native::connect(&relay).await, Native::connect(&relay).await);
     let mut slim = relay.agent(Dialect::Slim3, "slim", 9).await;
     stuck.resume(&channel(), None).await;
     let address = Address { strings: ["org", "ns", "native"].map(Into::into), id: None };
     slim.subscribe(&address).await;
+    let sessions = relay.meters.gauge("skytale_sessions");
     for id in 1..=60 {
         let long = [private("g", 0, APPLICATION, id), vec![0; 200_000].into()].concat();
         sender.accepted(long.into(), id).await;
     }
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    let closed = async || relay.meters.gauge("skytale_sessions") < sessions;
+    eventually(SOON, "the session that reads nothing is closed", closed).await;
     for _ in 1..=60 {
         slim.frame().await.expect("it cannot resume, and misses nothing");
     }

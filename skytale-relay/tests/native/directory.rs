@@ -10,9 +10,9 @@ use skytale_core::extension::{
 };
 use skytale_store::Directory;
 use skytale_testing::mls::{COMMIT, private};
-use skytale_testing::{AccountPerToken, RunningRelay};
+use skytale_testing::{RunningRelay, limited};
 
-use crate::agent::{Native, channel, code, number};
+use crate::agent::{Native, by_token, channel, code, number};
 
 #[tokio::test]
 async fn a_welcome_is_readable_once_its_commit_has_won() {
@@ -204,18 +204,8 @@ async fn an_agent_whose_keys_are_gone_replaces_its_key_packages() {
 /// The key packages of one agent are claimed at most so often: by an account in a minute, by all in an hour.
 #[tokio::test]
 async fn key_packages_cannot_be_exhausted() {
-    let limited = |relay: skytale_relay::Relay| {
-        let mut limits = skytale_relay::Limits::default();
-        (limits.claims_per_minute, limits.claims_per_hour) = (3, 5);
-        relay.with_limits(limits)
-    };
-    let relay = RunningRelay::assembled(
-        Arc::new(skytale_store::MemoryStore::new()),
-        AccountPerToken::default(),
-        limited,
-        |l| l,
-    )
-    .await;
+    let limits = limited(|limits| (limits.claims_per_minute, limits.claims_per_hour) = (3, 5));
+    let relay = by_token(limits).await;
     let mut agent = Native::with_token(&relay, "one").await;
     let name = |number: u8| format!("org/ns/agent-{number}");
     for number in [1, 2] {
