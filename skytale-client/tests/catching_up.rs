@@ -92,8 +92,9 @@ async fn a_slow_reader_loses_nothing_and_costs_no_memory() {
     };
     let mut most = before;
     let watching = async {
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
         loop {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            pace.tick().await;
             most = most.max(resident());
         }
     };

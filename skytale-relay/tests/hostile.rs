@@ -92,6 +92,7 @@ async fn healthy(relay: &RunningRelay, attack: &Attack) -> usize {
     }
     let warm = attack.until - duration() * 3 / 4;
     let (mut exchanged, mut baseline) = (0, None);
+    let mut pace = tokio::time::interval(Duration::from_millis(5));
     while Instant::now() < attack.until {
         for (sender, member) in &mut pairs {
             let text = format!("message {exchanged}");
@@ -108,7 +109,7 @@ async fn healthy(relay: &RunningRelay, attack: &Attack) -> usize {
             let before = *baseline.get_or_insert(now);
             assert!(now < before + GROWTH_KIB, "grew from {before} KiB to {now} KiB");
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        pace.tick().await;
     }
     exchanged
 }

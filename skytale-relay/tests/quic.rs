@@ -16,7 +16,7 @@ use skytale_testing::certificate::{self, Authority, Identity, SelfSigned};
 use skytale_testing::mls::{APPLICATION, private};
 use skytale_testing::quic::{self, QuicStream};
 use skytale_testing::slim::Agent;
-use skytale_testing::{SOON, tokens};
+use skytale_testing::{AnyAuthenticator, SOON, tokens};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tower::Layer;
@@ -49,7 +49,7 @@ impl Edge {
         let address = endpoint.local_addr().expect("an address");
         let relay = Relay::new(store);
         let drain = relay.drain();
-        let service = AuthenticateLayer::new(authenticator).layer(relay);
+        let service = AuthenticateLayer::new(AnyAuthenticator::new(authenticator)).layer(relay);
         let tcp = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let grpc = tcp.local_addr().expect("an address");
         let server = Server::new(service.clone(), drain.clone());

@@ -46,7 +46,7 @@ fn check_log(records: &[Record]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conformance_on_one_server() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start().await else { return };
     let store: Arc<dyn Store> = Arc::new(server.store().await);
     conformance::all(&store).await;
     let other: Arc<dyn Store> = Arc::new(server.store().await);
@@ -55,7 +55,7 @@ async fn conformance_on_one_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conformance_on_three_servers() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start().await else { return };
     for server in 0..3 {
         let store: Arc<dyn Store> = Arc::new(cluster.store_at(server).await);
         conformance::all(&store).await;
@@ -68,7 +68,7 @@ async fn end(store: &NatsStore) -> Arc<dyn Backplane> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn backplane_on_one_server() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start().await else { return };
     let stores = [server.store().await, server.store().await, server.store().await];
     let [one, two, three] = stores.each_ref().map(end);
     let ends = [one.await, two.await, three.await];
@@ -79,7 +79,7 @@ async fn backplane_on_one_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn backplane_on_three_servers() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start().await else { return };
     let stores = [cluster.store_at(0).await, cluster.store_at(1).await, cluster.store_at(2).await];
     let [one, two, three] = stores.each_ref().map(end);
     let ends = [one.await, two.await, three.await];
@@ -133,14 +133,14 @@ async fn four_stores_append(stores: [NatsStore; 4]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_stores_append_to_one_channel() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start().await else { return };
     let stores = [server.store().await, server.store().await, server.store().await, server.store().await];
     four_stores_append(stores).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_stores_append_to_one_channel_of_three_servers() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start().await else { return };
     let stores = [
         cluster.store_at(0).await,
         cluster.store_at(1).await,
@@ -182,7 +182,7 @@ const GO_ON: Duration = Duration::from_secs(120);
 /// Servers take four to nine seconds to elect another leader, and again where votes are split; once they have, appends go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn appends_go_on_when_the_leader_is_killed() {
-    let Some(mut cluster) = Cluster::start() else { return };
+    let Some(mut cluster) = Cluster::start().await else { return };
     let (store, channel) = (cluster.store().await, channel("killed"));
     for round in 0..3 {
         append(&store, &channel, vec![record(format!("round {round}"))]).await;
@@ -207,14 +207,14 @@ async fn appends_go_on_when_the_leader_is_killed() {
         for (body, number) in told {
             assert_eq!(records[number as usize - 1].body, body, "what was told is true");
         }
-        cluster.servers[leader].restart();
+        cluster.servers[leader].restart().await;
         drop(cluster.store_at(leader).await);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_stream_refuses_and_loses_nothing() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start().await else { return };
     let store = connect(&server.url(), options().with_max_bytes(1024 * 1024)).await;
     let channel = channel("full");
     let mut kept = 0;
@@ -234,7 +234,7 @@ async fn a_full_stream_refuses_and_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_acknowledgement_doubles_nothing() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start().await else { return };
     let store = connect(&server.url(), options().with_timeout(Duration::from_secs(20))).await;
     let impatient = connect(&server.url(), options().with_timeout(Duration::from_secs(2))).await;
     let channel = channel("paused");
@@ -269,7 +269,7 @@ async fn a_lost_acknowledgement_doubles_nothing() {
 /// A leader that is silent, and then comes back as if nothing had been, doubles and loses nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_leader_doubles_nothing() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start().await else { return };
     let channel = channel("silent");
     let stores = [cluster.store_at(0).await, cluster.store_at(1).await, cluster.store_at(2).await];
     append(&stores[0], &channel, vec![record("first")]).await;
@@ -304,14 +304,14 @@ async fn a_silent_leader_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_loses_nothing_that_was_acknowledged() {
-    let Some(mut server) = Server::start() else { return };
+    let Some(mut server) = Server::start().await else { return };
     let (store, channel) = (server.store().await, channel("crash"));
     let mut told = 0;
     for _ in 0..3 {
         for _ in 0..200 {
             told = append(&store, &channel, vec![record(format!("{told}"))]).await[0].sequence().0;
         }
-        server.restart();
+        server.restart().await;
     }
     append(&store, &channel, vec![record("last")]).await;
     let records = read(&store, &channel, 0).await;
@@ -321,7 +321,7 @@ async fn a_killed_server_loses_nothing_that_was_acknowledged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_process_knows_old_message_ids() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start().await else { return };
     let (store, channel) = (server.store().await, channel("ids"));
     for number in 0..1_500 {
         let records =
@@ -357,7 +357,7 @@ async fn is_listened_to(client: &async_nats::Client, channel: &ChannelName) -> b
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_writers_are_listened_to_while_there_are_some() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start().await else { return };
     let (one, other, channel) = (server.store().await, server.store().await, channel("contested"));
     let client = async_nats::connect(server.url()).await.expect("connect");
     let begins = async {
@@ -374,7 +374,7 @@ async fn other_writers_are_listened_to_while_there_are_some() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_begins_anywhere_and_trims_are_seen_by_others() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start().await else { return };
     let (store, other) = (server.store().await, server.store().await);
     let (one, two) = (channel("one"), channel("two"));
     for number in 0..300 {
@@ -405,7 +405,7 @@ async fn reading_begins_anywhere_and_trims_are_seen_by_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_store_wrote_is_an_error_and_no_panic() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start().await else { return };
     let (store, channel) = (server.store().await, channel("foreign"));
     append(&store, &channel, vec![record("x")]).await;
     let client = async_nats::connect(server.url()).await.expect("connect");
@@ -422,7 +422,7 @@ async fn what_no_store_wrote_is_an_error_and_no_panic() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relaxed_sync_has_to_be_accepted_by_name() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start().await else { return };
     let refused = NatsStore::connect(&server.url(), NatsOptions::default()).await.expect_err("not synced");
     assert!(
         matches!(refused, StoreError::Invalid { .. }) && refused.to_string().contains("sync"),
@@ -442,7 +442,7 @@ async fn servers_that_always_sync_say_so() {
                 exports: [{ service: "$SYS.REQ.SERVER.PING.JSZ", response: stream }] }
         }
         system_account: SYS"#;
-    let Some(server) = Server::start_version((2, 11), accounts) else { return };
+    let Some(server) = Server::start_version((2, 11), accounts).await else { return };
     let url = format!("nats://app:app@{}", server.address());
     let store = connect(&url, NatsOptions::default()).await;
     assert_eq!(store.durability(), Durability::Disk);
@@ -451,7 +451,7 @@ async fn servers_that_always_sync_say_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_streams_and_options_are_refused() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start().await else { return };
     for wrong in [options().with_prefix("a.b"), options().with_replicas(2)] {
         let refused = NatsStore::connect(&server.url(), wrong).await;
         assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{refused:?}");
@@ -476,7 +476,7 @@ async fn other_streams_and_options_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "measures"]
 async fn rates() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start().await else { return };
     let (store, other) = (server.store().await, server.store().await);
     let since = Instant::now();
     let body = vec![1; 256];

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tower::Layer;
 
 use crate::certificate::SelfSigned;
-use crate::{KeptPort, eventually, obtain};
+use crate::{AnyAuthenticator, KeptPort, eventually, obtain};
 
 /// The channel of tests that have one.
 pub const ROOM: &str = "acme/research/room";
@@ -139,6 +139,10 @@ impl Edge {
 
     /// Starts the relay, on the addresses that it had before.
     pub async fn run(&mut self, authenticator: impl Authenticator) {
+        self.run_any(AnyAuthenticator::new(authenticator)).await;
+    }
+
+    async fn run_any(&mut self, authenticator: AnyAuthenticator) {
         let path = self.directory.join("relay.db");
         let store = Arc::new(SqlStore::open_sqlite(path, SqlOptions::default()).await.expect("opens"));
         let (log, directory): (Arc<dyn Store>, Arc<dyn Directory>) = (store.clone(), store.clone());

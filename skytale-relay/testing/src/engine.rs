@@ -71,7 +71,7 @@ impl Engine {
     }
 
     async fn in_nats() -> Self {
-        let server = nats::Server::start().expect("nats-server");
+        let server = nats::Server::start().await.expect("nats-server");
         let directory = Arc::new(MemoryStore::new());
         let (meters, mut relays) = (Meters::default(), Vec::new());
         for _ in 0..2 {

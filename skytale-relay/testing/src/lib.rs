@@ -6,6 +6,8 @@
 
 #[cfg(feature = "relay")]
 mod account_per_token;
+#[cfg(feature = "relay")]
+mod any_authenticator;
 pub mod certificate;
 #[cfg(feature = "client")]
 pub mod edge;
@@ -39,6 +41,8 @@ use std::time::Duration;
 
 #[cfg(feature = "relay")]
 pub use account_per_token::AccountPerToken;
+#[cfg(feature = "relay")]
+pub use any_authenticator::AnyAuthenticator;
 #[cfg(feature = "relay")]
 pub use engine::Engine;
 pub use eventually::{eventually, obtain};

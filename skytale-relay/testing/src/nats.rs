@@ -1,20 +1,21 @@
 //! NATS servers for one test.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use skytale_store::{Durability, NatsOptions, NatsStore, StoreError};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
-use crate::{KeptPort, obtain};
+use crate::{KeptPort, eventually, obtain};
 
 /// A server with a directory of its own, which ends with the test.
 pub struct Server {
     child: Child,
     port: KeptPort,
-    config: String,
+    binary: PathBuf,
     directory: TempDir,
 }
 
@@ -59,20 +60,15 @@ fn version(binary: &std::ffi::OsStr) -> Option<(u32, u32)> {
 
 impl Server {
     /// Starts a server.
-    pub fn start() -> Option<Self> {
-        Self::start_with("")
+    pub async fn start() -> Option<Self> {
+        Self::start_version((2, 9), "").await
     }
 
-    /// Starts a server with more configuration.
-    pub fn start_with(more: &str) -> Option<Self> {
-        Self::start_version((2, 9), more)
-    }
-
-    /// Starts a server of at least a version.
-    pub fn start_version(at_least: (u32, u32), more: &str) -> Option<Self> {
+    /// Starts a server of at least a version, with more configuration.
+    pub async fn start_version(at_least: (u32, u32), more: &str) -> Option<Self> {
         let binary = binary(at_least)?;
-        let server = Self::run(binary, "one", more);
-        server.wait();
+        let mut server = Self::run(binary, "one", more);
+        server.wait().await;
         Some(server)
     }
 
@@ -87,16 +83,18 @@ impl Server {
         );
         std::fs::write(directory.path().join("config"), &config).expect("a file");
         let child = spawn(&binary, &directory);
-        Self { child, port, config: binary.to_string_lossy().into_owned(), directory }
+        Self { child, port, binary, directory }
     }
 
-    fn wait(&self) {
-        let since = Instant::now();
-        while TcpStream::connect(self.port.address()).is_err() {
+    async fn wait(&mut self) {
+        let address = self.port.address();
+        let listens = async || {
             let log = || std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-            assert!(since.elapsed() < READY, "nats-server does not listen: {}", log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            let ended = self.child.try_wait().expect("its status");
+            assert!(ended.is_none(), "nats-server has ended: {}", log());
+            TcpStream::connect(address).await.is_ok()
+        };
+        eventually(READY, "nats-server listens", listens).await;
     }
 
     /// Returns the address at which it listens.
@@ -121,10 +119,10 @@ impl Server {
     }
 
     /// Kills it and starts it again where it was.
-    pub fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         self.kill();
-        self.child = spawn(&PathBuf::from(&self.config), &self.directory);
-        self.wait();
+        self.child = spawn(&self.binary, &self.directory);
+        self.wait().await;
     }
 
     /// Sends a signal by name.
@@ -142,7 +140,7 @@ impl Drop for Server {
 
 impl Cluster {
     /// Starts three servers.
-    pub fn start() -> Option<Self> {
+    pub async fn start() -> Option<Self> {
         let binary = binary((2, 11))?;
         let ports = [(); 3].map(|()| KeptPort::any());
         let routes: Vec<_> = ports.iter().map(|port| format!("nats://{}", port.address())).collect();
@@ -151,8 +149,10 @@ impl Cluster {
             let more = format!("cluster {{ name: test, listen: {address}, routes: [{routes}] }}");
             Server::run(binary.clone(), name, &more)
         };
-        let servers = [0, 1, 2].map(|place| run(NAMES[place], &ports[place]));
-        servers.iter().for_each(Server::wait);
+        let mut servers = [0, 1, 2].map(|place| run(NAMES[place], &ports[place]));
+        for server in &mut servers {
+            server.wait().await;
+        }
         Some(Self { servers, _routes: ports })
     }
 

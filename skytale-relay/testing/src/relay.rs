@@ -16,7 +16,7 @@ use tonic::transport::Channel;
 use tower::Layer;
 
 use crate::slim::{Agent, dial};
-use crate::{Engine, Meters, SOON, eventually};
+use crate::{AnyAuthenticator, Engine, Meters, SOON, eventually};
 
 /// One relay, or several that act as one, on free ports.
 pub struct RunningRelay {
@@ -76,32 +76,35 @@ impl RunningRelay {
     async fn over(mut engine: Engine, configure: impl Fn(Relay) -> Relay) -> Self {
         let relays = engine.relays.drain(..).map(|(relay, store)| (configure(relay), store)).collect();
         let meters = engine.meters.clone();
-        Self { _engine: Some(engine), ..Self::serve(relays, meters, AllowAnyone, |listener| listener).await }
+        Self {
+            _engine: Some(engine),
+            ..Self::serve(relays, meters, AnyAuthenticator::new(AllowAnyone), &|listener| listener).await
+        }
     }
 
     /// Starts one relay.
-    pub async fn assembled<A: Authenticator>(
+    pub async fn assembled(
         store: Arc<dyn Store>,
-        authenticator: A,
+        authenticator: impl Authenticator,
         configure: impl FnOnce(Relay) -> Relay,
         listen: impl Fn(Listener) -> Listener,
     ) -> Self {
         let meters = Meters::default();
         let relay = configure(meters.of(|| Relay::new(store.clone())));
-        Self::serve(vec![(relay, store)], meters, authenticator, listen).await
+        Self::serve(vec![(relay, store)], meters, AnyAuthenticator::new(authenticator), &listen).await
     }
 
-    async fn serve<A: Authenticator>(
+    async fn serve(
         relays: Vec<(Relay, Arc<dyn Store>)>,
         meters: Meters,
-        authenticator: A,
-        listen: impl Fn(Listener) -> Listener,
+        authenticator: AnyAuthenticator,
+        listen: &dyn Fn(Listener) -> Listener,
     ) -> Self {
         let (drain, store) = (relays[0].0.drain(), relays[0].1.clone());
         let layer = AuthenticateLayer::new(authenticator);
         let mut served = Vec::new();
         for (relay, _) in relays {
-            served.push(Served::start(relay, &layer, &listen).await);
+            served.push(Served::start(relay, &layer, listen).await);
         }
         let agents = AtomicUsize::new(0);
         Self { address: served[0].address, store, drain, meters, relays: served, agents, _engine: None }
@@ -165,10 +168,10 @@ impl RunningRelay {
 }
 
 impl Served {
-    async fn start<A: Authenticator>(
+    async fn start(
         relay: Relay,
-        layer: &AuthenticateLayer<A>,
-        listen: impl Fn(Listener) -> Listener,
+        layer: &AuthenticateLayer<AnyAuthenticator>,
+        listen: &dyn Fn(Listener) -> Listener,
     ) -> Self {
         let drain = relay.drain();
         let frame_bytes = relay.limits().frame.frame_bytes;

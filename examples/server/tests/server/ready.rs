@@ -31,7 +31,7 @@ async fn until_both_say(service: &Service, is_ready: bool) {
 
 #[tokio::test]
 async fn readiness_follows_the_engine() {
-    let Some(mut engine) = nats::Server::start() else { return };
+    let Some(mut engine) = nats::Server::start().await else { return };
     let directory = tempfile::tempdir().expect("a directory");
     let settings =
         format!("[server]\nnats_url = {:?}\nrelays = \"one\"\naccept_relaxed_sync = true\n", engine.url());
@@ -40,6 +40,6 @@ async fn readiness_follows_the_engine() {
     until_both_say(&service, true).await;
     engine.kill();
     until_both_say(&service, false).await;
-    engine.restart();
+    engine.restart().await;
     until_both_say(&service, true).await;
 }

@@ -120,57 +120,37 @@ impl Say {
     }
 }
 
+/// Makes the content of a message of the types of one dialect; the kinds are those whose commands have a commit or a Welcome.
+macro_rules! content {
+    ($slim:ident, $say:expr, $($kind:ident),+) => {{
+        use $slim::command_payload::CommandPayloadType;
+        use $slim::content::ContentType;
+        let command = match (&$say.body, $say.kind) {
+            (Content::App(blob), _) => {
+                let payload = $slim::ApplicationPayload { payload_type: "msg".into(), blob: blob.clone() };
+                return $slim::Content { content_type: Some(ContentType::AppPayload(payload)) };
+            }
+            (Content::Command(number), _) => return decode_content(*number),
+            $((Content::Mls(content), MessageKind::$kind) => {
+                let mls = content.clone().map(|mls_content| $slim::MlsPayload { commit_id: 1, mls_content });
+                CommandPayloadType::$kind($slim::$kind { mls, ..Default::default() })
+            })+
+            (Content::Mls(content), _) => CommandPayloadType::GroupProposal($slim::GroupProposal {
+                mls_proposal: content.clone().unwrap_or_default(),
+                ..Default::default()
+            }),
+        };
+        let payload = $slim::CommandPayload { command_payload_type: Some(command) };
+        $slim::Content { content_type: Some(ContentType::CommandPayload(payload)) }
+    }};
+}
+
 pub(super) fn content1(say: &Say) -> slim1::Content {
-    use slim1::command_payload::CommandPayloadType as Command;
-    let mls =
-        |mls: &Option<Bytes>| mls.clone().map(|mls_content| slim1::MlsPayload { commit_id: 1, mls_content });
-    let command = match (&say.body, say.kind) {
-        (Content::App(blob), _) => {
-            let payload = slim1::ApplicationPayload { payload_type: "msg".into(), blob: blob.clone() };
-            return slim1::Content { content_type: Some(slim1::content::ContentType::AppPayload(payload)) };
-        }
-        (Content::Mls(content), MessageKind::GroupAdd) => {
-            Command::GroupAdd(slim1::GroupAdd { mls: mls(content), ..Default::default() })
-        }
-        (Content::Mls(content), MessageKind::GroupRemove) => {
-            Command::GroupRemove(slim1::GroupRemove { mls: mls(content), ..Default::default() })
-        }
-        (Content::Mls(content), MessageKind::GroupWelcome) => {
-            Command::GroupWelcome(slim1::GroupWelcome { mls: mls(content), ..Default::default() })
-        }
-        (Content::Mls(content), _) => Command::GroupProposal(slim1::GroupProposal {
-            mls_proposal: content.clone().unwrap_or_default(),
-            ..Default::default()
-        }),
-        (Content::Command(number), _) => return decode_content(*number),
-    };
-    let payload = slim1::CommandPayload { command_payload_type: Some(command) };
-    slim1::Content { content_type: Some(slim1::content::ContentType::CommandPayload(payload)) }
+    content!(slim1, say, GroupAdd, GroupRemove, GroupWelcome)
 }
 
 pub(super) fn content3(say: &Say) -> slim3::Content {
-    use slim3::command_payload::CommandPayloadType as Command;
-    let mls =
-        |mls: &Option<Bytes>| mls.clone().map(|mls_content| slim3::MlsPayload { commit_id: 1, mls_content });
-    let command = match (&say.body, say.kind) {
-        (Content::App(blob), _) => {
-            let payload = slim3::ApplicationPayload { payload_type: "msg".into(), blob: blob.clone() };
-            return slim3::Content { content_type: Some(slim3::content::ContentType::AppPayload(payload)) };
-        }
-        (Content::Mls(content), MessageKind::GroupUpdate) => {
-            Command::GroupUpdate(slim3::GroupUpdate { mls: mls(content), ..Default::default() })
-        }
-        (Content::Mls(content), MessageKind::GroupWelcome) => {
-            Command::GroupWelcome(slim3::GroupWelcome { mls: mls(content), ..Default::default() })
-        }
-        (Content::Mls(content), _) => Command::GroupProposal(slim3::GroupProposal {
-            mls_proposal: content.clone().unwrap_or_default(),
-            ..Default::default()
-        }),
-        (Content::Command(number), _) => return decode_content(*number),
-    };
-    let payload = slim3::CommandPayload { command_payload_type: Some(command) };
-    slim3::Content { content_type: Some(slim3::content::ContentType::CommandPayload(payload)) }
+    content!(slim3, say, GroupUpdate, GroupWelcome)
 }
 
 /// Makes a content whose command `number` is an empty message.
