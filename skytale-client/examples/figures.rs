@@ -2,15 +2,12 @@
 //!
 //! `cargo run --release -p skytale-client --example figures -- [talk|catch-up|commits]...`, by default all.
 
-#[path = "../tests/edge/mod.rs"]
-mod edge;
-
 use std::time::{Duration, Instant};
 
-use edge::{By, Edge, ROOM, gather, hear};
 use futures::future::join_all;
 use futures::{StreamExt, stream};
 use skytale_client::{Channel, Client};
+use skytale_testing::edge::{By, Edge, ROOM, gather, hear};
 
 /// The body of a message, in bytes.
 const BODY: usize = 256;

@@ -1,14 +1,12 @@
 //! Agents that were away for long, or that read slowly. `SKYTALE_SCALE=full` runs the sizes that docs/performance.md
 //! tells of.
 
-mod edge;
-
 use std::time::{Duration, Instant};
 
-use edge::{By, Edge, ROOM, gather};
 use futures::{StreamExt, stream};
 use skytale_client::{Channel, Event};
 use skytale_relay::AllowAnyone;
+use skytale_testing::edge::{By, Edge, ROOM, gather, is_loss};
 use tokio::sync::Mutex;
 
 /// Held by each test: one of them measures the process's memory.
@@ -36,13 +34,7 @@ async fn read(channel: &Channel, next: &mut u64, count: u64) -> u64 {
                 *next += 1;
             }
             Event::Lagging { waiting } => waited = waited.max(waiting),
-            event @ (Event::Undecryptable { .. }
-            | Event::Forked { .. }
-            | Event::Gap { .. }
-            | Event::HistoryDiffers { .. }) => {
-                panic!("{event:?}")
-            }
-            _ => {}
+            event => assert!(!is_loss(&event), "{event:?}"),
         }
     }
     waited
@@ -100,8 +92,9 @@ async fn a_slow_reader_loses_nothing_and_costs_no_memory() {
     };
     let mut most = before;
     let watching = async {
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
         loop {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            pace.tick().await;
             most = most.max(resident());
         }
     };

@@ -1,12 +1,10 @@
 //! Channels over real sockets: who hears what, and who does not.
 
-mod edge;
-
 use std::time::Duration;
 
-use edge::{By, Edge, ROOM, copy, expect, gather, hear};
 use skytale_client::{ArchiveDurability, CipherSuite, Error, Event, LocalRelay, State};
 use skytale_store::Store;
+use skytale_testing::edge::{self, By, Edge, ROOM, copy, expect, gather, hear};
 
 const ALICE: &str = "acme/agents/alice";
 const BOB: &str = "globex/agents/bob";

@@ -1,12 +1,10 @@
 //! Many members at once. `SKYTALE_SCALE=full` runs the sizes that docs/performance.md tells of.
 
-mod edge;
-
 use std::time::{Duration, Instant};
 
-use edge::{By, Edge, gather, hear};
 use futures::future::join_all;
 use skytale_client::{Channel, Client};
+use skytale_testing::edge::{By, Edge, gather, hear};
 
 fn is_full() -> bool {
     std::env::var("SKYTALE_SCALE").is_ok_and(|scale| scale == "full")

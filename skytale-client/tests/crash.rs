@@ -2,19 +2,18 @@
 //!
 //! `SKYTALE_KILLS=100` kills so often at each place.
 
-mod edge;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use edge::{By, Edge, ROOM, hear, tokens};
 use futures::StreamExt;
-use skytale_client::{Client, Credentials, Event, State};
-use skytale_core::{Permissions, Principal};
-use skytale_relay::{AuthError, Authenticator};
+use skytale_client::{Channel, Client, Credentials, Event, State};
+use skytale_testing::AccountPerToken;
+use skytale_testing::edge::{self, By, Edge, ROOM, hear};
+use skytale_testing::token_api::{KEY, TokenApi};
+use skytale_testing::tokens;
 use tokio::process::Command;
 
 /// How many processes were started; each has this as its token.
@@ -30,6 +29,9 @@ const A_MESSAGE: Duration = Duration::from_millis(250);
 /// How long a token lives that is to be renewed, in seconds.
 const LIFE: u64 = 4;
 
+/// Relays let an account in by an external commit once a minute: with each token the agent is another one.
+const PER_TOKEN: AccountPerToken = AccountPerToken { otherwise: Some("witness") };
+
 fn kills() -> u32 {
     std::env::var("SKYTALE_KILLS").map_or(4, |kills| kills.parse().expect("a number"))
 }
@@ -37,12 +39,7 @@ fn kills() -> u32 {
 /// Kills the victim again and again at one place while it talks and commits; at last it finishes.
 async fn killed_while_talking(place: &str, passings: &[u32]) {
     let edge = Edge::start().await;
-    let witness = edge.agent(WITNESS, By::Quic).start().await.expect("starts");
-    let room = witness.create_channel(ROOM).await.expect("created");
-    let visit = edge.kept(VICTIM, By::Quic).start().await.expect("starts");
-    edge::add(&room, &visit).await;
-    visit.join_channel(ROOM).await.expect("joined");
-    visit.close().await;
+    let (_witness, room) = with_victim(&edge).await;
 
     let total = u64::from(kills()) * MESSAGES_A_KILL;
     let talking = async {
@@ -87,8 +84,19 @@ async fn killed_while_talking(place: &str, passings: &[u32]) {
     println!("{place}: killed {killed} times");
 }
 
+/// Makes a channel of the witness, in which the victim is a member that is away.
+async fn with_victim(edge: &Edge) -> (Client, Channel) {
+    let witness = edge.agent(WITNESS, By::Quic).start().await.expect("starts");
+    let room = witness.create_channel(ROOM).await.expect("created");
+    let visit = edge.kept(VICTIM, By::Quic).start().await.expect("starts");
+    edge::add(&room, &visit).await;
+    visit.join_channel(ROOM).await.expect("joined");
+    visit.close().await;
+    (witness, room)
+}
+
 /// The victim is in the same group as the witness, and has read everything.
-async fn agrees(edge: &Edge, room: &skytale_client::Channel) {
+async fn agrees(edge: &Edge, room: &Channel) {
     let client = edge.kept(VICTIM, By::Quic).start().await.expect("starts");
     let channel = client.open_channel(ROOM).await.expect("opened");
     channel.wait_for(room.last_applied()).await.expect("reached");
@@ -114,7 +122,7 @@ async fn run(what: &str, edge: &Edge, state: &Path, total: u64, crash_at: Option
 
 fn command(what: &str, edge: &Edge, state: &Path, total: u64) -> Command {
     let certificate = edge.directory.join("certificate.pem");
-    std::fs::write(&certificate, &edge.certificate).expect("written");
+    std::fs::write(&certificate, &edge.identity.certificate_pem).expect("written");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command
         .args(["--exact", "the_victim", "--nocapture"])
@@ -136,7 +144,7 @@ async fn the_victim() {
     let variable = |name: &str| std::env::var(name).expect("set");
     let certificate = std::fs::read(variable("SKYTALE_CERTIFICATE")).expect("read");
     let credentials = match std::env::var("SKYTALE_API") {
-        Ok(api) => Credentials::api_key(api, tokens::KEY),
+        Ok(api) => Credentials::api_key(api, KEY),
         Err(_) => Credentials::token(variable("SKYTALE_TOKEN")),
     };
     let client = Client::builder(VICTIM, variable("SKYTALE_RELAY"))
@@ -165,14 +173,7 @@ async fn talk(client: &Client, total: u64) {
     let reading = tokio::spawn(async move {
         let mut events = reader.events();
         while let Some(Ok(event)) = events.next().await {
-            let fine = !matches!(
-                event,
-                Event::Undecryptable { .. }
-                    | Event::Forked { .. }
-                    | Event::Gap { .. }
-                    | Event::HistoryDiffers { .. }
-            );
-            assert!(fine, "{event:?}");
+            assert!(!edge::is_loss(&event), "{event:?}");
         }
     });
     let first = channel.sent_count() + 1;
@@ -215,12 +216,12 @@ async fn finish(client: &Client) {
 /// exchanges its key again.
 #[tokio::test]
 async fn killed_with_a_new_token_that_was_not_used() {
-    let edge = tokens::relay().await;
-    let (api, exchanges) = tokens::api(LIFE).await;
-    let token = Credentials::provider(|| async { Ok(tokens::token(600)) });
+    let edge = Edge::with(tokens::authenticator()).await;
+    let api = TokenApi::start(LIFE).await;
+    let token = Credentials::provider(|| async { Ok(tokens::token("acme", 600)) });
     let witness = edge.agent(WITNESS, By::Quic).with_credentials(token).start().await.expect("starts");
     let room = witness.create_channel(ROOM).await.expect("created");
-    let credentials = Credentials::api_key(&api, tokens::KEY);
+    let credentials = Credentials::api_key(&api.address, KEY);
     let visit = edge.kept(VICTIM, By::Quic).with_credentials(credentials).start().await.expect("starts");
     edge::add(&room, &visit).await;
     visit.join_channel(ROOM).await.expect("joined");
@@ -228,7 +229,7 @@ async fn killed_with_a_new_token_that_was_not_used() {
 
     let victim = |what: &str| {
         let mut command = command(what, &edge, &edge.place(VICTIM), 0);
-        command.env("SKYTALE_API", &api);
+        command.env("SKYTALE_API", &api.address);
         command
     };
     let listening = async {
@@ -244,13 +245,13 @@ async fn killed_with_a_new_token_that_was_not_used() {
     };
     let killing = async {
         for round in 0..kills() {
-            let before = exchanges.load(Ordering::SeqCst);
+            let before = api.exchanges();
             let passing = 1 + round % 2;
             let mut command = victim("count");
             command.env("SKYTALE_CRASH_AT", format!("after-exchange:{passing}"));
             let ended = tokio::time::timeout(edge::SOON, command.status()).await;
             assert!(!ended.expect("in time").expect("runs").success(), "it was not killed");
-            assert_eq!(exchanges.load(Ordering::SeqCst), before + passing, "exchanged again");
+            assert_eq!(api.exchanges(), before + passing, "exchanged again");
         }
         let ended = tokio::time::timeout(edge::SOON, victim("finish").status()).await;
         assert!(ended.expect("in time").expect("runs").success(), "locked out");
@@ -260,26 +261,11 @@ async fn killed_with_a_new_token_that_was_not_used() {
     println!("after-exchange: killed {} times", kills());
 }
 
-/// Every token is an account of its own: relays let an account in by an external commit once a minute.
-struct EachToken;
-
-impl Authenticator for EachToken {
-    async fn authenticate(&self, credentials: &skytale_relay::Credentials) -> Result<Principal, AuthError> {
-        let account = credentials.bearer.as_ref().map_or("witness", |token| token.expose());
-        Ok(Principal::new(account, Permissions::All))
-    }
-}
-
 /// The victim's state is again and again one from before its last commit, and it dies on its way back.
 #[tokio::test]
 async fn killed_while_coming_back() {
-    let edge = Edge::with(EachToken).await;
-    let witness = edge.agent(WITNESS, By::Quic).start().await.expect("starts");
-    let room = witness.create_channel(ROOM).await.expect("created");
-    let visit = edge.kept(VICTIM, By::Quic).start().await.expect("starts");
-    edge::add(&room, &visit).await;
-    visit.join_channel(ROOM).await.expect("joined");
-    visit.close().await;
+    let edge = Edge::with(PER_TOKEN).await;
+    let (_witness, room) = with_victim(&edge).await;
     let (place, backup) = (edge.place(VICTIM), edge.place("backup"));
     edge::copy(&place, &backup);
     assert!(victim(&edge, 4, None).await.success());

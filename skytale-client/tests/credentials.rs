@@ -1,53 +1,53 @@
 //! Tokens: shown, refused, exchanged for a key, and renewed while streams are open.
 
-mod edge;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use edge::tokens::{KEY, SECRET, api, claims, now, relay, signed, token};
-use edge::{By, Edge, expect, gather, hear};
 use jsonwebtoken::{DecodingKey, Validation, decode};
 use skytale_client::{Credentials, Error, Event};
 use skytale_core::{Claims, Permissions, Principal};
 use skytale_relay::{AuthError, Authenticator};
 use skytale_store::{Revocation, Revoked};
+use skytale_testing::edge::{By, Edge, ROOM, SOON, expect, gather, hear};
+use skytale_testing::eventually;
+use skytale_testing::token_api::{KEY, TokenApi};
+use skytale_testing::tokens::{SECRET, authenticator, claims, now, signed, token};
 
 const ALICE: &str = "acme/agents/alice";
 const BOB: &str = "globex/agents/bob";
 
 #[tokio::test]
 async fn streams_outlive_the_tokens_they_began_with() {
-    let edge = relay().await;
-    let (api, exchanges) = api(3).await;
-    let key = || Credentials::api_key(&api, KEY);
+    let edge = Edge::with(authenticator()).await;
+    let api = TokenApi::start(3).await;
+    let key = || Credentials::api_key(&api.address, KEY);
     let alice = edge.agent(ALICE, By::Quic).with_credentials(key()).start().await.expect("starts");
     let bob = edge.agent(BOB, By::Grpc).with_credentials(key()).start().await.expect("starts");
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
-    let until = Instant::now() + Duration::from_secs(8);
+    // Until each of them has had a third token.
     let mut said = 0;
-    while Instant::now() < until {
+    let renewed = async || {
         alices.send(format!("{said}")).await.expect("sent");
         said += 1;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        api.exchanges() >= 6
+    };
+    eventually(SOON, "tokens are renewed", renewed).await;
     let heard = hear(&bobs, said).await;
     assert_eq!(heard.last().expect("some").text(), format!("{}", said - 1));
-    assert!(exchanges.load(Ordering::SeqCst) >= 4, "tokens were renewed");
 }
 
 #[tokio::test]
 async fn a_refused_token_is_told_and_no_message_is_lost() {
-    let edge = relay().await;
+    let edge = Edge::with(authenticator()).await;
     let good = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let provided = good.clone();
     let credentials = Credentials::provider(move || {
         let good = provided.load(Ordering::SeqCst);
-        async move { Ok(if good { token(3) } else { "no.token.atall".to_owned() }) }
+        async move { Ok(if good { token("acme", 3) } else { "no.token.atall".to_owned() }) }
     });
     let alice = edge.agent(ALICE, By::Quic).with_credentials(credentials).start().await.expect("starts");
-    let always = Credentials::provider(|| async { Ok(token(600)) });
+    let always = Credentials::provider(|| async { Ok(token("acme", 600)) });
     let bob = edge.agent(BOB, By::Quic).with_credentials(always).start().await.expect("starts");
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
     good.store(false, Ordering::SeqCst);
@@ -61,15 +61,15 @@ async fn a_refused_token_is_told_and_no_message_is_lost() {
 
 #[tokio::test]
 async fn a_token_that_is_revoked_ends_the_stream_and_no_message_is_lost() {
-    let edge = relay().await;
+    let edge = Edge::with(authenticator()).await;
     let key = Arc::new(std::sync::Mutex::new("k1"));
     let current = key.clone();
     let credentials = Credentials::provider(move || {
         let key = *current.lock().expect("unpoisoned");
-        async move { Ok(signed(claims(now(), 600).with_key(key))) }
+        async move { Ok(signed(&claims("acme", now(), 600).with_key(key))) }
     });
     let alice = edge.agent(ALICE, By::Quic).with_credentials(credentials).start().await.expect("starts");
-    let always = Credentials::provider(|| async { Ok(token(600)) });
+    let always = Credentials::provider(|| async { Ok(token("acme", 600)) });
     let bob = edge.agent(BOB, By::Grpc).with_credentials(always).start().await.expect("starts");
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
     alices.send("with a token").await.expect("sent");
@@ -122,7 +122,7 @@ async fn agents_whose_clocks_are_wrong_renew_their_tokens_in_time_and_not_all_th
             let count = exchanges.clone();
             Credentials::provider(move || {
                 count.fetch_add(1, Ordering::SeqCst);
-                async move { Ok(signed(claims(now().saturating_add_signed(ahead), 4))) }
+                async move { Ok(signed(&claims("acme", now().saturating_add_signed(ahead), 4))) }
             })
         };
         let alice =
@@ -150,14 +150,14 @@ async fn a_token_that_has_expired_unnoticed_is_renewed_before_anybody_is_told() 
         let of_now = life.clone();
         let credentials = Credentials::provider(move || {
             let life = of_now.load(Ordering::SeqCst);
-            async move { Ok(token(life)) }
+            async move { Ok(token("acme", life)) }
         });
         let alice = edge.agent(ALICE, by).with_credentials(credentials).start().await.expect("starts");
         alice.invitations().await.expect("admitted");
         edge.stop().await;
         life.store(7_200, Ordering::SeqCst);
         edge.run(Elsewhen { ahead: 3_600 }).await;
-        let (room, invitations) = tokio::join!(alice.create_channel(edge::ROOM), alice.invitations());
+        let (room, invitations) = tokio::join!(alice.create_channel(ROOM), alice.invitations());
         room.expect("created");
         invitations.expect("told");
     }
@@ -165,9 +165,9 @@ async fn a_token_that_has_expired_unnoticed_is_renewed_before_anybody_is_told() 
 
 #[tokio::test]
 async fn a_wrong_key_is_an_error_that_says_so() {
-    let edge = relay().await;
-    let (api, _) = api(60).await;
-    let wrong = Credentials::api_key(&api, "sk_live_wrong");
+    let edge = Edge::with(authenticator()).await;
+    let api = TokenApi::start(60).await;
+    let wrong = Credentials::api_key(&api.address, "sk_live_wrong");
     let alice = edge.agent(ALICE, By::Quic).with_credentials(wrong).start().await.expect("starts");
     let Err(error @ Error::NotAuthorized { .. }) = alice.invitations().await else { panic!("let in") };
     assert!(error.to_string().contains("check the API key"), "{error}");

@@ -1,12 +1,10 @@
 //! A disk that fails, and a state that is older than what was sent.
 
-mod edge;
-
 use std::path::Path;
 
-use edge::{By, Edge, ROOM, SOON, add, copy, gather, hear};
 use rusqlite::Connection;
 use skytale_client::{Client, Durability, Error, Event, State};
+use skytale_testing::edge::{By, Edge, ROOM, SOON, add, copy, gather, hear};
 
 const ALICE: &str = "acme/agents/alice";
 const BOB: &str = "globex/agents/bob";

@@ -2,27 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use futures::stream::BoxStream;
 use skytale_client::{Channel, Client, Event, Events};
-use skytale_core::{ChannelName, SequenceNumber};
-use skytale_relay::grpc::{Listener, Server};
-use skytale_relay::{AllowAnyone, AuthenticateLayer, Relay};
-use skytale_store::{
-    Appended, Durability, Head, MemoryStore, MessageId, NewRecord, Precondition, Record, Result, Store,
-    StoreError,
-};
-use tokio::net::TcpListener;
-use tower::Layer;
+use skytale_core::ChannelName;
+use skytale_relay::AllowAnyone;
+use skytale_store::{Appended, MemoryStore, Result, StoreError};
+use skytale_testing::RunningRelay;
+use skytale_testing::hooked_store::{Append, HookedStore, Next};
 
 const ROOM: &str = "acme/research/room";
 
-/// A log that is out of reach some times when it is asked for the end of the room, or to archive what was said there.
+/// When the log is out of reach: some times when it is asked for the end of the room, or to archive what was said there.
 #[derive(Debug, Default)]
 struct Failing {
-    log: MemoryStore,
     failures: AtomicU32,
     /// How many appends come before the one that fails.
     appends: AtomicU32,
@@ -39,75 +32,50 @@ fn is_over(count: &AtomicU32) -> bool {
 /// How long an append takes: others wait meanwhile, and are appended together.
 const APPEND: Duration = Duration::from_millis(20);
 
-#[async_trait]
-impl Store for Failing {
-    async fn append(&self, name: &ChannelName, new: Vec<NewRecord>, only: Precondition) -> Result<Appended> {
-        if name.to_string() == ROOM && new.len() > 1 {
+impl Failing {
+    /// Runs a relay over a store that fails so.
+    async fn serve(self: &Arc<Self>) -> RunningRelay {
+        let (appends, heads) = (self.clone(), self.clone());
+        let store = HookedStore::new(MemoryStore::new())
+            .on_append(move |append, next| appends.clone().append(append, next))
+            .on_head(move |channel| heads.head(channel));
+        RunningRelay::assembled(Arc::new(store), AllowAnyone, |relay| relay, |listener| listener).await
+    }
+
+    async fn append(self: Arc<Self>, append: Append, next: Next) -> Result<Appended> {
+        let (is_room, count) = (append.channel.to_string() == ROOM, append.records.len());
+        if is_room && count > 1 {
             tokio::time::sleep(APPEND).await;
             if !is_over(&self.appends) && self.appends.load(Ordering::SeqCst) == 0 {
-                self.failed.fetch_add(new.len() as u32, Ordering::SeqCst);
-                return Err(StoreError::Unavailable { source: "it fails over".into() });
+                self.failed.fetch_add(count as u32, Ordering::SeqCst);
+                return Err(unavailable("it fails over"));
             }
         }
-        let breaks_off = name.to_string() == ROOM && self.breaks_off.swap(false, Ordering::SeqCst);
-        let appended = self.log.append(name, new, only).await?;
-        match breaks_off {
-            true => Err(StoreError::Unavailable { source: "the connection broke during the commit".into() }),
-            false => Ok(appended),
-        }
+        let breaks_off = is_room && self.breaks_off.swap(false, Ordering::SeqCst);
+        let appended = next.append(append).await?;
+        if breaks_off { Err(unavailable("the connection broke during the commit")) } else { Ok(appended) }
     }
 
-    async fn find(&self, channel: &ChannelName, id: MessageId) -> Result<Option<SequenceNumber>> {
-        self.log.find(channel, id).await
-    }
-
-    async fn head(&self, channel: &ChannelName) -> Result<Head> {
-        if channel.to_string() == ROOM && !is_over(&self.failures) {
-            return Err(StoreError::Unavailable { source: "it fails over".into() });
-        }
-        self.log.head(channel).await
-    }
-
-    fn read(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
-        self.log.read(channel, after)
-    }
-
-    fn follow(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
-        self.log.follow(channel, after)
-    }
-
-    async fn trim(&self, channel: &ChannelName, through: SequenceNumber) -> Result<()> {
-        self.log.trim(channel, through).await
-    }
-
-    async fn expire(&self, before: SystemTime) -> Result<u64> {
-        self.log.expire(before).await
-    }
-
-    fn channels(&self) -> BoxStream<'static, Result<(ChannelName, Head)>> {
-        self.log.channels()
-    }
-
-    fn durability(&self) -> Durability {
-        self.log.durability()
+    fn head(&self, channel: &ChannelName) -> Result<()> {
+        let fails = channel.to_string() == ROOM && !is_over(&self.failures);
+        if fails { Err(unavailable("it fails over")) } else { Ok(()) }
     }
 }
 
-/// Runs a relay over a store, and returns its address.
-async fn serve(store: &Arc<Failing>) -> String {
-    let relay = Relay::new(store.clone()).with_directory(Arc::new(MemoryStore::new()));
-    let drain = relay.drain();
-    let server = Server::new(AuthenticateLayer::new(AllowAnyone).layer(relay), drain);
-    let tcp = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let address = format!("grpc://{}", tcp.local_addr().expect("an address"));
-    tokio::spawn(server.serve(Listener::new(tcp), std::future::pending()));
-    address
+fn unavailable(why: &str) -> StoreError {
+    StoreError::Unavailable { source: why.into() }
+}
+
+/// Returns the address of a relay for agents.
+fn address(relay: &RunningRelay) -> String {
+    format!("grpc://{}", relay.address)
 }
 
 #[tokio::test]
 async fn a_channel_whose_subscription_is_refused_is_subscribed_later() {
     let store = Arc::new(Failing { failures: AtomicU32::new(2), ..Failing::default() });
-    let alice = Client::builder("acme/agents/alice", serve(&store).await).start().await.expect("starts");
+    let relay = store.serve().await;
+    let alice = Client::builder("acme/agents/alice", address(&relay)).start().await.expect("starts");
     let creating = tokio::time::timeout(Duration::from_secs(20), alice.create_channel(ROOM));
     let room = creating.await.expect("in time").expect("created");
     assert_eq!(store.failures.load(Ordering::SeqCst), 0);
@@ -120,40 +88,27 @@ const SAID: usize = 1_000;
 #[tokio::test]
 async fn messages_keep_their_order_where_some_were_not_archived() {
     let store = Arc::new(Failing::default());
-    let relay = serve(&store).await;
-    let alice = Client::builder("acme/agents/alice", relay.clone()).start().await.expect("starts");
-    let bob = Client::builder("globex/agents/bob", relay).start().await.expect("starts");
-    let room = alice.create_channel(ROOM).await.expect("created");
-    room.add("globex/agents/bob").await.expect("added");
-    let mut heard = bob.join_channel(ROOM).await.expect("joined").events();
+    let relay = store.serve().await;
+    let names = ["acme/agents/alice", "globex/agents/bob"];
+    let [(room, _), (_, mut heard)] = room_of(&relay, names).await;
 
     store.appends.store(2, Ordering::SeqCst);
     let sending = (0..SAID).map(|number| room.send(number.to_string()));
     let sent = futures::future::try_join_all(sending);
-    let reading = async {
-        let mut read = Vec::new();
-        while read.len() < SAID {
-            match heard.next().await.expect("an event").expect("open") {
-                Event::Message(message) => read.push(message.text().parse::<usize>().expect("a number")),
-                Event::Undecryptable { sequence, reason } => panic!("{sequence}: {reason}"),
-                _ => {}
-            }
-        }
-        read
-    };
-    let (sent, read) = tokio::time::timeout(Duration::from_secs(120), async { tokio::join!(sent, reading) })
-        .await
-        .expect("in time");
+    let (sent, heard) =
+        tokio::time::timeout(Duration::from_secs(120), async { tokio::join!(sent, read(&mut heard, SAID)) })
+            .await
+            .expect("in time");
     sent.expect("all are archived in the end");
     assert!(store.failed.load(Ordering::SeqCst) > 64, "enough failed together");
-    assert_eq!(read, (0..SAID).collect::<Vec<_>>());
+    assert_eq!(heard, (0..SAID).map(|number| number.to_string()).collect::<Vec<_>>());
 }
 
 /// Starts agents of one room, the first of whom made it, with what each of them hears.
-async fn room_of<const N: usize>(relay: &str, names: [&str; N]) -> [(Channel, Events); N] {
+async fn room_of<const N: usize>(relay: &RunningRelay, names: [&str; N]) -> [(Channel, Events); N] {
     let mut agents = Vec::new();
     for name in names {
-        agents.push(Client::builder(name, relay).start().await.expect("starts"));
+        agents.push(Client::builder(name, address(relay)).start().await.expect("starts"));
     }
     let founded = agents[0].create_channel(ROOM).await.expect("created");
     let mut rooms = Vec::new();
@@ -186,7 +141,7 @@ async fn read(events: &mut Events, count: usize) -> Vec<String> {
 #[tokio::test]
 async fn what_was_archived_though_its_append_failed_reaches_everybody() {
     let store = Arc::new(Failing::default());
-    let relay = serve(&store).await;
+    let relay = store.serve().await;
     let names = ["acme/agents/alice", "globex/agents/bob", "initech/agents/carol"];
     let [(alice, _), (bob, mut at_bob), (_, mut at_carol)] = room_of(&relay, names).await;
     let saying = async {

@@ -1,15 +1,13 @@
 //! Key packages that the relay has while the agent does not know it.
 
-mod edge;
-
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use edge::{By, Edge, hear};
 use skytale_client::Client;
 use skytale_core::ChannelName;
 use skytale_store::{CommitAttachments, KeyPackageDirectory, MessageId, SqlStore};
+use skytale_testing::edge::{self, By, Edge, hear};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};

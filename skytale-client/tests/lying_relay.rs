@@ -7,11 +7,9 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use skytale_client::{Channel, Client, Event, State};
 use skytale_core::{ChannelName, SequenceNumber};
-use skytale_relay::grpc::{Listener, Server};
-use skytale_relay::{AllowAnyone, AuthenticateLayer, Relay};
+use skytale_relay::{AllowAnyone, Relay};
 use skytale_store::{MemoryStore, NewRecord, Precondition, Record, Store};
-use tokio::net::TcpListener;
-use tower::Layer;
+use skytale_testing::RunningRelay;
 
 const ROOM: &str = "acme/research/room";
 const ALICE: &str = "acme/agents/alice";
@@ -32,20 +30,15 @@ async fn with_two_swapped(log: &MemoryStore, first: u64) -> Arc<MemoryStore> {
     Arc::new(copy)
 }
 
-/// Runs a relay over a log, and returns its address.
-async fn serve(log: Arc<MemoryStore>, directory: &Arc<MemoryStore>) -> String {
-    let relay = Relay::new(log).with_directory(directory.clone());
-    let drain = relay.drain();
-    let server = Server::new(AuthenticateLayer::new(AllowAnyone).layer(relay), drain);
-    let tcp = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let address = format!("grpc://{}", tcp.local_addr().expect("an address"));
-    tokio::spawn(server.serve(Listener::new(tcp), std::future::pending()));
-    address
+/// Runs a relay over a log.
+async fn serve(log: Arc<MemoryStore>, directory: &Arc<MemoryStore>) -> RunningRelay {
+    let configure = |relay: Relay| relay.with_directory(directory.clone());
+    RunningRelay::assembled(log, AllowAnyone, configure, |listener| listener).await
 }
 
-async fn agent(name: &str, relay: &str, state: &Path) -> Client {
-    let builder =
-        Client::builder(name, relay).with_state(State::directory(state.join(name.replace('/', "-"))));
+async fn agent(name: &str, relay: &RunningRelay, state: &Path) -> Client {
+    let builder = Client::builder(name, format!("grpc://{}", relay.address))
+        .with_state(State::directory(state.join(name.replace('/', "-"))));
     builder.start().await.expect("starts")
 }
 

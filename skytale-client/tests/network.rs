@@ -1,12 +1,13 @@
 //! A network that swallows everything for a while. `SKYTALE_SCALE=full` cuts it for a minute.
 
-mod edge;
-
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use edge::{By, Edge, gather, hear};
 use skytale_client::{Client, ClientBuilder};
+use skytale_testing::edge::{By, Edge, gather, hear};
+use skytale_testing::{SOON, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
@@ -15,6 +16,20 @@ use tokio::sync::watch;
 struct Network {
     address: SocketAddr,
     flows: watch::Sender<bool>,
+    held: Arc<Held>,
+}
+
+/// How much was held up, or dropped, each way.
+#[derive(Default)]
+struct Held {
+    from_agents: AtomicUsize,
+    from_relay: AtomicUsize,
+}
+
+impl Held {
+    fn holds(&self, each_way: usize) -> bool {
+        [&self.from_agents, &self.from_relay].iter().all(|count| count.load(Ordering::Relaxed) >= each_way)
+    }
 }
 
 impl Network {
@@ -22,24 +37,34 @@ impl Network {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("an address");
         let (flows, flowing) = watch::channel(true);
+        let held = Arc::<Held>::default();
+        let counted = held.clone();
         tokio::spawn(async move {
             while let Ok((agent, _)) = listener.accept().await {
                 let Ok(relay) = TcpStream::connect(relay).await else { continue };
                 let ((from_agent, to_agent), (from_relay, to_relay)) =
                     (agent.into_split(), relay.into_split());
-                tokio::spawn(carry(from_agent, to_relay, flowing.clone()));
-                tokio::spawn(carry(from_relay, to_agent, flowing.clone()));
+                let (there, back) = (counted.clone(), counted.clone());
+                tokio::spawn({
+                    let flowing = flowing.clone();
+                    async move { carry(from_agent, to_relay, flowing, &there.from_agents).await }
+                });
+                tokio::spawn({
+                    let flowing = flowing.clone();
+                    async move { carry(from_relay, to_agent, flowing, &back.from_relay).await }
+                });
             }
         });
-        Self { address, flows }
+        Self { address, flows, held }
     }
 
     async fn of_datagrams_to(relay: SocketAddr) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
         let address = socket.local_addr().expect("an address");
         let (flows, flowing) = watch::channel(true);
-        tokio::spawn(carry_datagrams(socket, relay, flowing));
-        Self { address, flows }
+        let held = Arc::<Held>::default();
+        tokio::spawn(carry_datagrams(socket, relay, flowing, held.clone()));
+        Self { address, flows, held }
     }
 }
 
@@ -47,9 +72,13 @@ async fn carry(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
     mut flowing: watch::Receiver<bool>,
+    held: &AtomicUsize,
 ) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(count) = from.read(&mut buffer).await {
+        if !*flowing.borrow() {
+            held.fetch_add(1, Ordering::Relaxed);
+        }
         if count == 0 || flowing.wait_for(|flowing| *flowing).await.is_err() {
             return;
         }
@@ -60,7 +89,12 @@ async fn carry(
 }
 
 /// Carries datagrams of one agent, each way.
-async fn carry_datagrams(agents: UdpSocket, relay: SocketAddr, flowing: watch::Receiver<bool>) {
+async fn carry_datagrams(
+    agents: UdpSocket,
+    relay: SocketAddr,
+    flowing: watch::Receiver<bool>,
+    held: Arc<Held>,
+) {
     let onward = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
     onward.connect(relay).await.expect("connected");
     let (mut agent, mut coming, mut going) = (None, vec![0; 64 * 1024], vec![0; 64 * 1024]);
@@ -72,11 +106,15 @@ async fn carry_datagrams(agents: UdpSocket, relay: SocketAddr, flowing: watch::R
                 let flows = *flowing.borrow();
                 if flows {
                     let _ = onward.send(&going[..count]).await;
+                } else {
+                    held.from_agents.fetch_add(1, Ordering::Relaxed);
                 }
             }
             came = onward.recv(&mut coming) => {
                 let flows = *flowing.borrow();
-                if let (Ok(count), Some(agent), true) = (came, agent, flows) {
+                if !flows {
+                    held.from_relay.fetch_add(1, Ordering::Relaxed);
+                } else if let (Ok(count), Some(agent)) = (came, agent) {
                     let _ = agents.send_to(&coming[..count], agent).await;
                 }
             }
@@ -89,7 +127,7 @@ async fn a_cut_loses_nothing_on_grpc() {
     let edge = Edge::start().await;
     let network = Network::to(edge.socket(By::Grpc)).await;
     let alice = Client::builder("acme/agents/alice", format!("grpc://{}", network.address));
-    cut(&edge, &network, alice).await;
+    cut(&edge, &network, alice, 1).await;
 }
 
 #[tokio::test]
@@ -97,16 +135,19 @@ async fn a_cut_loses_nothing_on_quic() {
     let edge = Edge::start().await;
     let network = Network::of_datagrams_to(edge.socket(By::Quic)).await;
     let alice = Client::builder("acme/agents/alice", format!("quic://localhost:{}", network.address.port()));
-    cut(&edge, &network, alice.with_trusted_certificates(edge.certificate.as_bytes())).await;
+    let alice = alice.with_trusted_certificates(edge.identity.certificate_pem.as_bytes());
+    cut(&edge, &network, alice, 10).await;
 }
 
-/// Alice is cut off for a while; she and Bob talk all the time.
-async fn cut(edge: &Edge, network: &Network, alice: ClientBuilder) {
-    let cut = if std::env::var("SKYTALE_SCALE").is_ok_and(|scale| scale == "full") { 60 } else { 3 };
+/// Alice is cut off until so much was held up each way, at full scale for a minute; she and Bob talk all the time.
+async fn cut(edge: &Edge, network: &Network, alice: ClientBuilder, each_way: usize) {
+    let is_full = std::env::var("SKYTALE_SCALE").is_ok_and(|scale| scale == "full");
+    let least = if is_full { Duration::from_secs(60) } else { Duration::ZERO };
     let alice = alice.with_key_packages(1).start().await.expect("starts");
     let bob = edge.agent("globex/agents/bob", By::Quic).start().await.expect("starts");
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
     network.flows.send_replace(false);
+    let cut = Instant::now();
     let talker = alices.clone();
     let talking = tokio::spawn(async move {
         for number in 0..50 {
@@ -116,10 +157,11 @@ async fn cut(edge: &Edge, network: &Network, alice: ClientBuilder) {
     for number in 0..50 {
         bobs.send(format!("{number}")).await.expect("sent");
     }
-    tokio::time::sleep(Duration::from_secs(cut)).await;
+    let is_noticed = async || network.held.holds(each_way) && cut.elapsed() >= least;
+    eventually(least + SOON, "something is held up each way", is_noticed).await;
     let (ended, before) = (talking.is_finished(), alices.last_applied());
     network.flows.send_replace(true);
-    let began = Instant::now();
+    let (cut, began) = (cut.elapsed(), Instant::now());
     assert!(!ended && before < bobs.last_applied(), "it was no cut");
     for channel in [&alices, &bobs] {
         let heard: Vec<String> =
@@ -128,5 +170,5 @@ async fn cut(edge: &Edge, network: &Network, alice: ClientBuilder) {
         assert_eq!(heard, expected);
     }
     talking.await.expect("all sent");
-    println!("after a cut of {cut} s all was there within {:?}", began.elapsed());
+    println!("after a cut of {cut:.1?} all was there within {:?}", began.elapsed());
 }

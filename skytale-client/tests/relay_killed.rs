@@ -2,45 +2,33 @@
 //!
 //! `SKYTALE_KILLS=100` kills it so often.
 
-mod edge;
-
-use std::path::Path;
-use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use edge::{By, Edge, ROOM, SOON, gather, hear};
 use futures::future::join_all;
 use skytale_client::{Channel, Client, Result};
-use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use skytale_testing::edge::{By, Edge, ROOM, SOON, gather, hear};
+use skytale_testing::{RelayProcess, eventually};
 use tokio::sync::watch;
 
 const ALICE: &str = "acme/agents/alice";
 const BOB: &str = "globex/agents/bob";
 const CAROL: &str = "initech/agents/carol";
 
-fn kills() -> u64 {
+fn kills() -> usize {
     std::env::var("SKYTALE_KILLS").map_or(5, |kills| kills.parse().expect("a number"))
 }
 
 /// What the killed process does; a test of its own only by name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_relay() {
-    let Ok(directory) = std::env::var("SKYTALE_EDGE") else { return };
-    let _edge = Edge::host(Path::new(&directory)).await;
-    std::future::pending().await
-}
-
-fn start(directory: &Path) -> Child {
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["--exact", "the_relay"]).env("SKYTALE_EDGE", directory);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().expect("starts")
+    RelayProcess::serve().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_and_nothing_forks_when_the_relay_is_killed() {
     let directory = tempfile::tempdir().expect("a directory");
-    let relay = start(directory.path());
+    let relay = RelayProcess::start(directory.path());
     let edge = Edge::found(directory.path()).await;
     let agent = |name, by| edge.kept(name, by).start();
     let alice = agent(ALICE, By::Grpc).await.expect("starts");
@@ -48,15 +36,15 @@ async fn nothing_is_lost_and_nothing_forks_when_the_relay_is_killed() {
     let carol = agent(CAROL, By::Grpc).await.expect("starts");
     carol.wait_until_addable().await.expect("left");
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
-    let (over, goes_on) = watch::channel(true);
+    let ((over, goes_on), progress) = (watch::channel(true), Progress::default());
 
-    let killing = kill_again_and_again(relay, &edge, over);
-    let (relay, said, rotated, joined) = tokio::join!(
-        killing,
-        talk(&alices, goes_on.clone()),
-        rotate(&bobs, goes_on.clone()),
-        come_and_go(&alices, &carol, goes_on),
+    let (relay, (), (), ()) = tokio::join!(
+        kill_again_and_again(relay, &edge, &progress, over),
+        talk(&alices, &progress, goes_on.clone()),
+        rotate(&bobs, &progress, goes_on.clone()),
+        come_and_go(&alices, &carol, &progress, goes_on),
     );
+    let [said, rotated, joined] = progress.counts();
     let heard: Vec<_> = hear(&bobs, said).await.iter().map(|message| message.text().into_owned()).collect();
     let expected: Vec<_> = (0..said).map(|number| number.to_string()).collect();
     assert_eq!(heard, expected, "each message once, in order");
@@ -71,13 +59,13 @@ async fn nothing_is_lost_and_nothing_forks_when_the_relay_is_killed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_on_quic_notices_that_its_relay_was_killed() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut relay = start(directory.path());
+    let mut relay = RelayProcess::start(directory.path());
     let edge = Edge::found(directory.path()).await;
     let alice = edge.kept(ALICE, By::Quic).start().await.expect("starts");
     let bob = edge.kept(BOB, By::Quic).start().await.expect("starts");
     let [alices, bobs] = gather(&[alice, bob]).await.try_into().expect("two");
-    relay.kill().await.expect("killed");
-    let relay = start(directory.path());
+    relay.kill().await;
+    let relay = RelayProcess::start(directory.path());
     let began = Instant::now();
     let sends = (0..20).map(|number| alices.send(format!("{number}")));
     assert!(join_all(sends).await.iter().all(Result::is_ok));
@@ -87,43 +75,63 @@ async fn an_agent_on_quic_notices_that_its_relay_was_killed() {
     drop(relay);
 }
 
-/// Kills the relay at any moment; each time it has been up for another while.
-async fn kill_again_and_again(mut relay: Child, edge: &Edge, over: watch::Sender<bool>) -> Child {
-    for round in 0..kills() {
-        while TcpStream::connect(edge.socket(By::Grpc)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        tokio::time::sleep(Duration::from_millis(300 + round * 37 % 700)).await;
-        relay.kill().await.expect("killed");
-        relay = start(&edge.directory);
+/// What the agents have done so far.
+#[derive(Default)]
+struct Progress {
+    said: AtomicUsize,
+    rotated: AtomicUsize,
+    joined: AtomicUsize,
+}
+
+impl Progress {
+    fn counts(&self) -> [usize; 3] {
+        [&self.sent_count, &self.rotated, &self.joined].map(|count| count.load(Ordering::Relaxed))
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    /// Waits until the agents have said, committed and added so much more.
+    async fn goes_on(&self, by: [usize; 3]) {
+        let before = self.counts();
+        let goes_on = async || (0..3).all(|what| self.counts()[what] >= before[what] + by[what]);
+        eventually(SOON, "the agents go on", goes_on).await;
+    }
+}
+
+/// Kills the relay at any moment; each time the agents have done another amount since it was killed before.
+async fn kill_again_and_again(
+    mut relay: RelayProcess,
+    edge: &Edge,
+    progress: &Progress,
+    over: watch::Sender<bool>,
+) -> RelayProcess {
+    for round in 0..kills() {
+        progress.goes_on([20 + round * 37 % 70, 1, 0]).await;
+        relay.kill().await;
+        relay = RelayProcess::start(&edge.directory);
+    }
+    progress.goes_on([20, 1, 1]).await;
     over.send_replace(false);
     relay
 }
 
-async fn talk(channel: &Channel, goes_on: watch::Receiver<bool>) -> usize {
-    let mut said = 0;
+async fn talk(channel: &Channel, progress: &Progress, goes_on: watch::Receiver<bool>) {
     while *goes_on.borrow() {
+        let said = progress.sent_count.load(Ordering::Relaxed);
         channel.send(format!("{said}")).await.expect("sent");
-        said += 1;
+        progress.sent_count.fetch_add(1, Ordering::Relaxed);
     }
-    said
 }
 
-async fn rotate(channel: &Channel, goes_on: watch::Receiver<bool>) -> usize {
-    let mut rotated = 0;
+async fn rotate(channel: &Channel, progress: &Progress, goes_on: watch::Receiver<bool>) {
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
     while *goes_on.borrow() {
+        pace.tick().await;
         channel.rotate().await.expect("rotated");
-        rotated += 1;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        progress.rotated.fetch_add(1, Ordering::Relaxed);
     }
-    rotated
 }
 
 /// Whoever is added can join: the commit never comes without its Welcome.
-async fn come_and_go(channel: &Channel, agent: &Client, goes_on: watch::Receiver<bool>) -> usize {
-    let mut joined = 0;
+async fn come_and_go(channel: &Channel, agent: &Client, progress: &Progress, goes_on: watch::Receiver<bool>) {
     let name = agent.name().to_string();
     while *goes_on.borrow() {
         let added = again(|| channel.add(&name)).await;
@@ -132,9 +140,8 @@ async fn come_and_go(channel: &Channel, agent: &Client, goes_on: watch::Receiver
         let removed = channel.remove(&name).await.expect("removed");
         theirs.wait_for(removed).await.expect("reached");
         assert!(!theirs.is_member());
-        joined += 1;
+        progress.joined.fetch_add(1, Ordering::Relaxed);
     }
-    joined
 }
 
 /// Asks until there is a relay to answer.

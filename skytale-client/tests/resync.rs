@@ -1,32 +1,23 @@
 //! Agents whose state is of no use any more come back, again and again. `SKYTALE_SCALE=full` loses 1,000 states.
 
-mod edge;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use edge::{By, Edge, ROOM, SOON};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use skytale_client::{Channel, Client, Credentials, Event};
-use skytale_core::{Permissions, Principal, SequenceNumber};
-use skytale_relay::{AuthError, Authenticator};
+use skytale_core::SequenceNumber;
 use skytale_store::Store;
+use skytale_testing::AccountPerToken;
+use skytale_testing::edge::{self, By, Edge, ROOM, SOON};
 
 const OWNER: &str = "acme/agents/owner";
 const AGENT: &str = "globex/agents/forgetful";
 
-/// Every token is an account of its own: relays let an account in by an external commit once a minute.
-struct EachToken;
-
-impl Authenticator for EachToken {
-    async fn authenticate(&self, credentials: &skytale_relay::Credentials) -> Result<Principal, AuthError> {
-        let account = credentials.bearer.as_ref().map_or("owner", |token| token.expose());
-        Ok(Principal::new(account, Permissions::All))
-    }
-}
+/// Relays let an account in by an external commit once a minute: with each token the agent is another one.
+const PER_TOKEN: AccountPerToken = AccountPerToken { otherwise: Some("owner") };
 
 /// What becomes of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +56,7 @@ struct World {
 
 impl World {
     async fn make(seed: u64) -> Self {
-        let edge = Edge::with(EachToken).await;
+        let edge = Edge::with(PER_TOKEN).await;
         let owner = edge.kept(OWNER, By::Quic).with_key_packages(1).start().await.expect("starts");
         let owners = owner.create_channel(ROOM).await.expect("created");
         let starts = AtomicU32::new(0);

@@ -1,11 +1,9 @@
 //! What is limited: streams of a connection, messages that wait, key packages that are claimed.
 
-mod edge;
-
 use std::time::Duration;
 
-use edge::{By, Edge, ROOM, add, gather, hear};
 use skytale_relay::AllowAnyone;
+use skytale_testing::edge::{By, Edge, ROOM, add, gather, hear};
 
 const ALICE: &str = "acme/agents/alice";
 const BOB: &str = "globex/agents/bob";

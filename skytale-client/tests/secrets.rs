@@ -1,37 +1,26 @@
 //! What is not to be found: neither in the archive, nor in the logs of relay and agents, however much they say.
 
-mod edge;
-
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use edge::{By, Edge, gather, hear};
 use futures::StreamExt;
-use jsonwebtoken::{EncodingKey, Header, encode};
 use skytale_client::Credentials;
-use skytale_core::{Claims, SequenceNumber};
-use skytale_relay::JwtAuthenticator;
+use skytale_core::SequenceNumber;
 use skytale_store::Store;
+use skytale_testing::edge::{By, Edge, gather, hear};
+use skytale_testing::tokens;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-const SECRET: &[u8] = b"a secret of at least 32 bytes, for tests";
 const PLAINTEXT: &str = "canary-plaintext-7f3a";
 const ACCOUNT: &str = "canary-account-91bc";
 const AGENTS: [&str; 2] = ["canary/agents/alice7f3a", "canary/agents/bob7f3a"];
-
-fn token() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    let claims = Claims::new(ACCOUNT, now, now + 600);
-    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("encodes")
-}
 
 /// Neither the archive nor the logs hold a plaintext, a token, or who the senders are.
 #[tokio::test]
 async fn archive_and_logs_hold_no_secret() {
     let log = Log::start();
-    let edge = Edge::with(JwtAuthenticator::new(SECRET).expect("long enough")).await;
-    let token = token();
+    let edge = Edge::with(tokens::authenticator()).await;
+    let token = tokens::token(ACCOUNT, 600);
     let mut agents = Vec::new();
     for (name, by) in AGENTS.into_iter().zip([By::Quic, By::Grpc]) {
         let agent = edge.kept(name, by).with_credentials(Credentials::token(&token));

@@ -3,17 +3,13 @@
 //! `SKYTALE_SCALE=full` has 10,000 of them, each a whole agent with a connection of its own, which takes `ulimit -n 20000`.
 //! `SKYTALE_STORM` says another number.
 
-mod edge;
-
-use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use edge::{By, Edge, hear};
 use futures::future::join_all;
 use futures::{StreamExt, stream};
 use skytale_client::{Channel, Client};
-use tokio::process::{Child, Command};
+use skytale_testing::RelayProcess;
+use skytale_testing::edge::{self, By, Edge, hear};
 
 /// How many pairs are brought together at a time.
 const AT_ONCE: usize = 16;
@@ -27,15 +23,7 @@ fn agents() -> usize {
 /// What the killed process does; a test of its own only by name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_relay() {
-    let Ok(directory) = std::env::var("SKYTALE_EDGE") else { return };
-    let _edge = Edge::host(Path::new(&directory)).await;
-    std::future::pending().await
-}
-
-fn start(directory: &Path) -> Child {
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["--exact", "the_relay"]).env("SKYTALE_EDGE", directory);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().expect("starts")
+    RelayProcess::serve().await;
 }
 
 /// Two agents that talk to each other.
@@ -83,9 +71,9 @@ async fn all_hear(channels: &[&Channel], text: &str) {
 }
 
 /// What a process has used: memory in MiB, and processor time.
-fn used(process: &Child) -> (u64, Duration) {
+fn used(process: &RelayProcess) -> (u64, Duration) {
     let read = |file: &str| {
-        let path = format!("/proc/{}/{file}", process.id().expect("it runs"));
+        let path = format!("/proc/{}/{file}", process.id());
         std::fs::read_to_string(path).expect("Linux")
     };
     let (memory, times) = (read("statm"), read("stat"));
@@ -100,7 +88,7 @@ fn used(process: &Child) -> (u64, Duration) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_come_back_when_the_relay_was_killed_and_nothing_is_lost() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut relay = start(directory.path());
+    let mut relay = RelayProcess::start(directory.path());
     let edge = Edge::found(directory.path()).await;
     let began = Instant::now();
     let pairs = gather(&edge).await;
@@ -109,15 +97,15 @@ async fn all_come_back_when_the_relay_was_killed_and_nothing_is_lost() {
     all_hear(&channels, "before").await;
     let (gathered, before) = (began.elapsed(), used(&relay).0);
 
-    relay.kill().await.expect("killed");
-    let mut relay = start(directory.path());
+    relay.kill().await;
+    let mut relay = RelayProcess::start(directory.path());
     let times = say(&channels, "during").await;
     all_hear(&channels, "during").await;
     let (memory, processor) = used(&relay);
     say(&channels, "after").await;
     all_hear(&channels, "after").await;
     assert!(channels.iter().all(|channel| channel.is_connected()));
-    relay.kill().await.expect("killed");
+    relay.kill().await;
 
     let last = times.len() - 1;
     println!(

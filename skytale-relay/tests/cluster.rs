@@ -1,15 +1,14 @@
 //! Two relays that act as one: agents cannot tell which one another agent is at.
 
-mod wire;
-
 use skytale_core::{Dialect, MessageKind};
-use wire::{Agent, Content, Running, Say, room};
+use skytale_testing::RunningRelay;
+use skytale_testing::slim::{Agent, Content, Say, room};
 
 const DIALECTS: [Dialect; 2] = [Dialect::Slim1, Dialect::Slim3];
 
 /// Two relays with a subscribed agent at each.
-async fn pair_of(dialect: Dialect) -> (Running, Agent, Agent) {
-    let relays = Running::pair().await;
+async fn pair_of(dialect: Dialect) -> (RunningRelay, Agent, Agent) {
+    let relays = RunningRelay::pair().await;
     let mut here = relays.agent(dialect, "here", 1).await;
     let mut there = relays.agent(dialect, "there", 2).await;
     here.subscribe(&room()).await;
@@ -60,7 +59,7 @@ async fn hear(agent: &mut Agent, count: u32) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_for_any_one_reaches_one_wherever_it_is() {
     for dialect in DIALECTS {
-        let relays = Running::pair().await;
+        let relays = RunningRelay::pair().await;
         let sender = relays.agent(dialect, "sender", 1).await;
         let mut there = relays.agent(dialect, "there", 2).await;
         there.subscribe(&room()).await;
@@ -85,7 +84,7 @@ async fn what_is_for_any_one_reaches_one_wherever_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_is_found_wherever_it_is() {
     for dialect in DIALECTS {
-        let relays = Running::pair().await;
+        let relays = RunningRelay::pair().await;
         let mut here = relays.agent(dialect, "here", 1).await;
         let mut there = relays.agent(dialect, "there", 2).await;
         let mut beside = relays.agent(dialect, "beside", 3).await;

@@ -1,32 +1,28 @@
 //! Slow readers, replays, authentication, hostile frames, and the published SDK's profile, over the wire.
 
-mod wire;
-
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
-use jsonwebtoken::{EncodingKey, Header, encode};
 use prost::Message as _;
 use skytale_core::generated::slim1;
 use skytale_core::{Claims, Dialect, Grant, MessageKind, Verb};
-use skytale_relay::{JwtAuthenticator, LegacySdkExpiry, Limits, ReplayPolicy};
+use skytale_relay::{LegacySdkExpiry, ReplayPolicy};
 use skytale_store::{MemoryStore, SqlOptions, SqlStore};
+use skytale_testing::slim::{Agent, Content, Say, room};
+use skytale_testing::{RunningRelay, SOON, eventually, limited, tokens};
 use tonic::Code;
-use wire::{Agent, Content, Running, Say, room};
-
-const SECRET: &[u8] = b"a secret of at least 32 bytes ....";
 
 fn token(lifetime: i64, grants: Option<Vec<Grant>>) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let now = tokens::now();
     let mut claims = Claims::new("account", now - 100, now.saturating_add_signed(lifetime));
     claims.grants = grants;
-    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("a token")
+    tokens::signed(&claims)
 }
 
-async fn authenticated() -> Running {
-    let tokens = JwtAuthenticator::new(SECRET).expect("long enough").with_leeway(Duration::ZERO);
-    Running::assembled(Arc::new(MemoryStore::new()), tokens, |relay| relay, |listener| listener).await
+async fn authenticated() -> RunningRelay {
+    let (store, tokens) = (Arc::new(MemoryStore::new()), tokens::authenticator());
+    RunningRelay::assembled(store, tokens, |relay| relay, |listener| listener).await
 }
 
 #[tokio::test]
@@ -34,12 +30,10 @@ async fn a_slow_subscriber_reads_the_archive_and_misses_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let store =
         SqlStore::open_sqlite(directory.path().join("log.db"), SqlOptions::default()).await.expect("open");
-    let mut limits = Limits::default();
-    limits.queued_messages = 16;
-    let relay = Running::assembled(
+    let relay = RunningRelay::assembled(
         Arc::new(store),
         skytale_relay::AllowAnyone,
-        |relay| relay.with_limits(limits),
+        limited(|limits| limits.queued_messages = 16),
         |listener| listener,
     )
     .await;
@@ -66,9 +60,7 @@ async fn a_slow_subscriber_reads_the_archive_and_misses_nothing() {
 
 #[tokio::test]
 async fn a_session_that_lets_unarchived_messages_pile_up_is_closed_with_a_reason() {
-    let mut limits = Limits::default();
-    limits.queued_unarchived = 8;
-    let relay = Running::with(|relay| relay.with_limits(limits.clone())).await;
+    let relay = RunningRelay::with(limited(|limits| limits.queued_unarchived = 8)).await;
     let sender = relay.agent(Dialect::Slim1, "sender", 1).await;
     let mut slow = relay.agent(Dialect::Slim1, "slow", 2).await;
     slow.subscribe(&room()).await;
@@ -87,7 +79,7 @@ async fn a_session_that_lets_unarchived_messages_pile_up_is_closed_with_a_reason
 }
 
 async fn replay_since_last_delivery(dialect: Dialect) {
-    let relay = Running::with(|relay| relay.with_replay(ReplayPolicy::SinceLastDelivery)).await;
+    let relay = RunningRelay::with(|relay| relay.with_replay(ReplayPolicy::SinceLastDelivery)).await;
     let sender = relay.agent(dialect, "sender", 1).await;
     sender.say(Say::msg(room(), "before it came")).await;
     relay.archives(["org", "ns", "room"], 1).await;
@@ -95,10 +87,15 @@ async fn replay_since_last_delivery(dialect: Dialect) {
     agent.subscribe(&room()).await;
     sender.say(Say::msg(room(), "while it is here")).await;
     assert_eq!(agent.hear().await.text(), "while it is here");
+    let subscriptions = || relay.meters.gauge("skytale_subscriptions");
+    let told = || relay.meters.counter("skytale_parcels_received_total");
+    let (subscriptions_before, told_before) = (subscriptions(), told());
     drop(agent);
     // The relay notices the cut at its own pace; until then the agent's old session would take the message. Where there are
     // two, the other one has to be told as well.
-    tokio::time::sleep(Duration::from_millis(if relay.is_one() { 300 } else { 3_000 })).await;
+    let is_noticed =
+        async || subscriptions() < subscriptions_before && (relay.is_one() || told() > told_before);
+    eventually(SOON, "the cut is noticed", is_noticed).await;
     sender.say(Say::msg(room(), "while it is away")).await;
     let mut again = relay.agent(dialect, "agent", 2).await;
     again.subscribe(&room()).await;
@@ -116,7 +113,7 @@ async fn an_agent_that_comes_back_is_given_what_it_missed() {
 #[tokio::test]
 async fn the_last_records_are_replayed_and_ones_own_are_not() {
     for dialect in [Dialect::Slim1, Dialect::Slim3] {
-        let relay = Running::with(|relay| relay.with_replay(ReplayPolicy::Last(3))).await;
+        let relay = RunningRelay::with(|relay| relay.with_replay(ReplayPolicy::Last(3))).await;
         let sender = relay.agent(dialect, "sender", 1).await;
         let mut agent = relay.agent(dialect, "agent", 2).await;
         for text in ["1", "2", "3"] {
@@ -176,7 +173,7 @@ async fn permissions_hold_per_channel_and_verb() {
 
 #[tokio::test]
 async fn a_wrong_or_missing_tag_ends_the_stream() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut agent = relay.agent(Dialect::Slim3, "agent", 1).await;
     agent.key = None;
     agent.say(Say::msg(room(), "untagged")).await;
@@ -185,7 +182,7 @@ async fn a_wrong_or_missing_tag_ends_the_stream() {
 
 #[tokio::test]
 async fn hostile_frames_end_their_own_stream_alone() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut healthy = relay.agent(Dialect::Slim1, "healthy", 1).await;
     healthy.subscribe(&room()).await;
     let whole = healthy.publish_frame(&Say::msg(room(), "x"));
@@ -227,7 +224,7 @@ fn sdk_publish(payload_type: &str, blob: &'static [u8]) -> Bytes {
     }))
 }
 
-async fn sdk(relay: &Running, token: Option<&str>) -> Agent {
+async fn sdk(relay: &RunningRelay, token: Option<&str>) -> Agent {
     let mut agent = relay.silent_agent(Dialect::Slim1, "sdk", 0, token).await.expect("admitted");
     let subscribe = slim1::Subscribe { header: sdk_header(), subscription_id: 1 };
     agent.send(sdk_frame(slim1::message::MessageType::Subscribe(subscribe))).await;
@@ -237,7 +234,7 @@ async fn sdk(relay: &Running, token: Option<&str>) -> Agent {
 
 #[tokio::test]
 async fn published_sdk_gets_the_sequence_number_appended_and_slim_agents_do_not() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut slim = relay.agent(Dialect::Slim1, "slim", 1).await;
     slim.subscribe(&room()).await;
     let mut reader = sdk(&relay, None).await;
@@ -254,7 +251,7 @@ async fn published_sdk_gets_the_sequence_number_appended_and_slim_agents_do_not(
 
 #[tokio::test]
 async fn published_sdk_is_replayed_what_others_of_its_kind_said() {
-    let relay = Running::with(|relay| relay.with_replay(ReplayPolicy::Last(100))).await;
+    let relay = RunningRelay::with(|relay| relay.with_replay(ReplayPolicy::Last(100))).await;
     let mut witness = sdk(&relay, None).await;
     let writer = sdk(&relay, None).await;
     for _ in 0..40 {
@@ -270,10 +267,9 @@ async fn published_sdk_is_replayed_what_others_of_its_kind_said() {
 #[tokio::test]
 async fn published_sdk_outlives_its_token_only_by_setting() {
     for (expiry, ends) in [(LegacySdkExpiry::GoOn, false), (LegacySdkExpiry::End, true)] {
-        let tokens = JwtAuthenticator::new(SECRET).expect("long enough").with_leeway(Duration::ZERO);
-        let relay = Running::assembled(
+        let relay = RunningRelay::assembled(
             Arc::new(MemoryStore::new()),
-            tokens,
+            tokens::authenticator(),
             |relay| relay.with_published_sdk_expiry(expiry),
             |listener| listener,
         )

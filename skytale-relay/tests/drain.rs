@@ -1,84 +1,33 @@
 //! How a server ends. A drain waits for what was sent to be archived: here in a store that is held up until the test lets
 //! it go on.
 
-mod wire;
-
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use async_trait::async_trait;
-use futures::stream::BoxStream;
-use skytale_core::{ChannelName, Dialect, SequenceNumber};
+use skytale_core::Dialect;
 use skytale_relay::grpc::{Listener, Server};
 use skytale_relay::{AllowAnyone, AuthenticateLayer, Relay};
-use skytale_store::{
-    Appended, Durability, Head, MemoryStore, MessageId, NewRecord, Precondition, Record, Result, Store,
-};
+use skytale_store::MemoryStore;
+use skytale_testing::slim::{Agent, Say, room};
+use skytale_testing::{HookedStore, NEVER, RunningRelay, SOON};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tonic::Code;
 use tower::Layer;
-use wire::{Agent, NEVER, Running, SOON, Say, room};
-
-/// A store whose appends say that they have begun, and then wait for leave.
-#[derive(Debug)]
-struct HeldUp {
-    inner: MemoryStore,
-    begun: Arc<Semaphore>,
-    leave: Arc<Semaphore>,
-}
-
-#[async_trait]
-impl Store for HeldUp {
-    async fn append(
-        &self,
-        channel: &ChannelName,
-        records: Vec<NewRecord>,
-        precondition: Precondition,
-    ) -> Result<Appended> {
-        self.begun.add_permits(1);
-        self.leave.acquire().await.expect("open").forget();
-        self.inner.append(channel, records, precondition).await
-    }
-
-    async fn find(&self, channel: &ChannelName, id: MessageId) -> Result<Option<SequenceNumber>> {
-        self.inner.find(channel, id).await
-    }
-
-    async fn head(&self, channel: &ChannelName) -> Result<Head> {
-        self.inner.head(channel).await
-    }
-
-    fn read(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
-        self.inner.read(channel, after)
-    }
-
-    fn follow(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
-        self.inner.follow(channel, after)
-    }
-
-    async fn trim(&self, channel: &ChannelName, through: SequenceNumber) -> Result<()> {
-        self.inner.trim(channel, through).await
-    }
-
-    async fn expire(&self, before: SystemTime) -> Result<u64> {
-        self.inner.expire(before).await
-    }
-
-    fn channels(&self) -> BoxStream<'static, Result<(ChannelName, Head)>> {
-        self.inner.channels()
-    }
-
-    fn durability(&self) -> Durability {
-        self.inner.durability()
-    }
-}
 
 #[tokio::test]
 async fn a_session_ends_after_what_it_sent_is_archived() {
     let (begun, leave) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let store = HeldUp { inner: MemoryStore::new(), begun: begun.clone(), leave: leave.clone() };
-    let relay = Running::assembled(Arc::new(store), AllowAnyone, |relay| relay, |listener| listener).await;
+    let held_up = (begun.clone(), leave.clone());
+    let store = HookedStore::new(MemoryStore::new()).on_append(move |append, next| {
+        let (begun, leave) = held_up.clone();
+        async move {
+            begun.add_permits(1);
+            leave.acquire().await.expect("open").forget();
+            next.append(append).await
+        }
+    });
+    let relay =
+        RunningRelay::assembled(Arc::new(store), AllowAnyone, |relay| relay, |listener| listener).await;
     let mut sender = relay.agent(Dialect::Slim3, "sender", 1).await;
     sender.say(Say::msg(room(), "sent before the drain")).await;
     begun.acquire().await.expect("the append begins").forget();

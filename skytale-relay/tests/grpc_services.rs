@@ -1,23 +1,22 @@
 //! The three gRPC services, over the wire.
 
-mod wire;
-
 use std::time::Duration;
 
 use skytale_core::Dialect;
+use skytale_testing::RunningRelay;
+use skytale_testing::slim::{Address, Say, room};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tower::Layer;
-use wire::{Address, Running, Say, room};
 
 const DATA_PLANE: &str = "dataplane.proto.v1.DataPlaneService";
 
 #[tokio::test]
 async fn data_plane_service_subscribes_unsubscribes_and_publishes() {
     for dialect in [Dialect::Slim1, Dialect::Slim3] {
-        let relay = Running::start().await;
+        let relay = RunningRelay::start().await;
         let mut sender = relay.agent(dialect, "sender", 1).await;
         let mut member = relay.agent(dialect, "member", 2).await;
         member.subscribe(&room()).await;
@@ -33,7 +32,7 @@ async fn data_plane_service_subscribes_unsubscribes_and_publishes() {
 
 #[tokio::test]
 async fn response_headers_come_before_the_first_message() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let opened = relay.silent_agent(Dialect::Slim3, "quiet", 1, None);
     tokio::time::timeout(Duration::from_secs(5), opened).await.expect("at once").expect("admitted");
 }
@@ -41,7 +40,7 @@ async fn response_headers_come_before_the_first_message() {
 #[tokio::test]
 async fn subscriptions_are_counted_by_reference() {
     for dialect in [Dialect::Slim1, Dialect::Slim3] {
-        let relay = Running::start().await;
+        let relay = RunningRelay::start().await;
         let sender = relay.agent(dialect, "sender", 1).await;
         let mut shared = relay.agent(dialect, "one", 2).await;
         shared.subscribe(&room()).await;
@@ -65,7 +64,7 @@ async fn subscriptions_are_counted_by_reference() {
 #[tokio::test]
 async fn names_match_exactly_any_one_or_all() {
     for dialect in [Dialect::Slim1, Dialect::Slim3] {
-        let relay = Running::start().await;
+        let relay = RunningRelay::start().await;
         let sender = relay.agent(dialect, "sender", 9).await;
         let mut first = relay.agent(dialect, "first", 1).await;
         let mut second = relay.agent(dialect, "second", 2).await;
@@ -102,7 +101,7 @@ async fn names_match_exactly_any_one_or_all() {
 
 #[tokio::test]
 async fn dialects_share_a_port_and_never_meet() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let sender = relay.agent(Dialect::Slim1, "sender", 1).await;
     let mut same = relay.agent(Dialect::Slim1, "same", 2).await;
     let mut other = relay.agent(Dialect::Slim3, "other", 3).await;
@@ -115,7 +114,7 @@ async fn dialects_share_a_port_and_never_meet() {
 
 #[tokio::test]
 async fn health_serves_and_turns_not_serving_on_drain() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut client = HealthClient::new(relay.channel().await);
     for service in ["", DATA_PLANE] {
         let request = HealthCheckRequest { service: service.into() };
@@ -155,7 +154,7 @@ async fn health_follows_the_readiness_of_the_host() {
 
 #[tokio::test]
 async fn draining_ends_streams_so_that_clients_come_back() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut agent = relay.agent(Dialect::Slim3, "agent", 1).await;
     let address = relay.address;
     let stopping = tokio::spawn(relay.stop());
@@ -175,7 +174,7 @@ async fn reflection_v1_describes_the_services() {
     use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut client = ServerReflectionClient::new(relay.channel().await);
     let ask = |message| ServerReflectionRequest { host: String::new(), message_request: Some(message) };
     let requests = vec![
@@ -205,7 +204,7 @@ async fn reflection_v1alpha_describes_the_services() {
     use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut client = ServerReflectionClient::new(relay.channel().await);
     let request = ServerReflectionRequest {
         host: String::new(),

@@ -2,8 +2,6 @@
 //!
 //! Healthy agents talk all the while and must not notice. `SKYTALE_HOSTILE_SECONDS` says how long; 5 if it does not.
 
-mod wire;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,9 +11,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use skytale_core::{Dialect, MessageKind};
+use skytale_testing::slim::{Address, Content, Say, room};
+use skytale_testing::{RunningRelay, SOON};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use wire::{Address, Content, Running, SOON, Say, room};
 
 /// By how much the process may grow after the first quarter, in KiB. It holds relay, attackers and the names of the channels
 /// that broken frames happened to make.
@@ -29,7 +28,7 @@ static PANICS: AtomicUsize = AtomicUsize::new(0);
 #[tokio::test(flavor = "multi_thread")]
 async fn attackers_harm_neither_the_relay_nor_its_agents() {
     count_panics();
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let samples = Arc::new(samples(&relay).await);
     let attack = Attack { address: relay.address, until: Instant::now() + duration(), tried: Arc::default() };
     let attackers = [
@@ -84,7 +83,7 @@ fn resident_kib() -> u64 {
 }
 
 /// Two agents of each dialect talk until the attack is over; everything has to arrive, in order and in time.
-async fn healthy(relay: &Running, attack: &Attack) -> usize {
+async fn healthy(relay: &RunningRelay, attack: &Attack) -> usize {
     let mut pairs = Vec::new();
     for dialect in [Dialect::Slim1, Dialect::Slim3] {
         let mut member = relay.agent(dialect, "member", 1).await;
@@ -93,6 +92,7 @@ async fn healthy(relay: &Running, attack: &Attack) -> usize {
     }
     let warm = attack.until - duration() * 3 / 4;
     let (mut exchanged, mut baseline) = (0, None);
+    let mut pace = tokio::time::interval(Duration::from_millis(5));
     while Instant::now() < attack.until {
         for (sender, member) in &mut pairs {
             let text = format!("message {exchanged}");
@@ -109,13 +109,13 @@ async fn healthy(relay: &Running, attack: &Attack) -> usize {
             let before = *baseline.get_or_insert(now);
             assert!(now < before + GROWTH_KIB, "grew from {before} KiB to {now} KiB");
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        pace.tick().await;
     }
     exchanged
 }
 
 /// Returns good frames of both dialects.
-async fn samples(relay: &Running) -> Vec<Bytes> {
+async fn samples(relay: &RunningRelay) -> Vec<Bytes> {
     let attacked = Address { strings: ["org", "ns", "attacked"].map(str::to_owned), id: None };
     let mut samples = Vec::new();
     for dialect in [Dialect::Slim1, Dialect::Slim3] {

@@ -1,7 +1,5 @@
 //! Every limit, at its value and one beyond, over the wire.
 
-mod wire;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,22 +7,26 @@ use skytale_core::{Dialect, MessageKind};
 use skytale_relay::grpc::ConnectionLimits;
 use skytale_relay::{AllowAnyone, Limits};
 use skytale_store::MemoryStore;
+use skytale_testing::slim::{Agent, Content, Say, room};
+use skytale_testing::{NEVER, RunningRelay, SOON};
 use tokio::io::AsyncReadExt;
 use tonic::Code;
-use wire::{Agent, Content, NEVER, Running, SOON, Say, room};
 
-async fn limited(set: impl FnOnce(&mut Limits)) -> Running {
-    let mut limits = Limits::default();
-    set(&mut limits);
-    Running::with(|relay| relay.with_limits(limits.clone())).await
+async fn limited(set: impl FnOnce(&mut Limits)) -> RunningRelay {
+    RunningRelay::with(skytale_testing::limited(set)).await
 }
 
-async fn limited_listener(set: impl FnOnce(&mut ConnectionLimits)) -> Running {
+async fn limited_listener(set: impl FnOnce(&mut ConnectionLimits)) -> RunningRelay {
     let mut limits = ConnectionLimits::default();
     set(&mut limits);
     let store = Arc::new(MemoryStore::new());
-    Running::assembled(store, AllowAnyone, |relay| relay, |listener| listener.with_limits(limits.clone()))
-        .await
+    RunningRelay::assembled(
+        store,
+        AllowAnyone,
+        |relay| relay,
+        |listener| listener.with_limits(limits.clone()),
+    )
+    .await
 }
 
 #[tokio::test]

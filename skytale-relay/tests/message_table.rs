@@ -1,16 +1,16 @@
 //! What becomes of each kind of message: one test per row and dialect, over the wire.
 
-mod wire;
-
 use skytale_core::{Dialect, MessageKind};
+use skytale_testing::RunningRelay;
+use skytale_testing::mls::{commit, proposal};
+use skytale_testing::slim::{Agent, Content, Say, room};
 use tonic::Code;
-use wire::{Agent, Content, Running, Say, commit, proposal, room};
 
 const DIALECTS: [Dialect; 2] = [Dialect::Slim1, Dialect::Slim3];
 
 /// A relay, a sender, and a member that is subscribed to the room.
-async fn room_of(dialect: Dialect) -> (Running, Agent, Agent) {
-    let relay = Running::start().await;
+async fn room_of(dialect: Dialect) -> (RunningRelay, Agent, Agent) {
+    let relay = RunningRelay::start().await;
     let sender = relay.agent(dialect, "sender", 1).await;
     let mut member = relay.agent(dialect, "member", 2).await;
     member.subscribe(&room()).await;

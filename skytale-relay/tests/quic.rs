@@ -1,28 +1,25 @@
 //! The QUIC edge: one session per stream, the same channels as on gRPC.
 
-mod wire;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{Connection, Endpoint, RecvStream, SendStream};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use skytale_core::extension::{self, Authenticate, Code, Content, Extension, Resume, Submit};
-use skytale_core::{ChannelName, Claims, Dialect, Envelope, FrameLimits, frame};
+use bytes::Bytes;
+use quinn::{Connection, ConnectionError, Endpoint};
+use rustls::pki_types::CertificateDer;
+use skytale_core::extension::{self, Code, Content, Extension, Resume, Submit};
+use skytale_core::{ChannelName, Dialect};
 use skytale_relay::grpc::{Listener, Server};
 use skytale_relay::quic::{ALPN, QuicLimits, serve, server_config};
-use skytale_relay::{
-    AllowAnyone, AuthenticateLayer, Authenticator, Drain, JwtAuthenticator, Relay, TlsCertificate,
-};
+use skytale_relay::{AllowAnyone, AuthenticateLayer, Authenticator, Drain, Relay, TlsCertificate};
 use skytale_store::{MemoryStore, Store};
+use skytale_testing::certificate::{self, Authority, Identity, SelfSigned};
+use skytale_testing::mls::{APPLICATION, private};
+use skytale_testing::quic::{self, QuicStream};
+use skytale_testing::slim::Agent;
+use skytale_testing::{AnyAuthenticator, SOON, tokens};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tower::Layer;
-use wire::{Agent, SOON};
-
-const SECRET: &[u8] = b"a secret of at least 32 bytes, for tests";
 
 /// A relay on QUIC and the certificate that its clients trust.
 struct Edge {
@@ -36,14 +33,8 @@ struct Edge {
 
 impl Edge {
     async fn start(store: Arc<dyn Store>, authenticator: impl Authenticator, limits: QuicLimits) -> Self {
-        let (certificate, key) = self_signed();
-        let tls = rustls::ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .expect("TLS 1.3")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.clone()], key)
-            .expect("a key that fits");
-        Self::with_tls(store, authenticator, limits, tls, certificate).await
+        let own = SelfSigned::generate();
+        Self::with_tls(store, authenticator, limits, own.server(), own.certificate()).await
     }
 
     async fn with_tls(
@@ -58,7 +49,7 @@ impl Edge {
         let address = endpoint.local_addr().expect("an address");
         let relay = Relay::new(store);
         let drain = relay.drain();
-        let service = AuthenticateLayer::new(authenticator).layer(relay);
+        let service = AuthenticateLayer::new(AnyAuthenticator::new(authenticator)).layer(relay);
         let tcp = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let grpc = tcp.local_addr().expect("an address");
         let server = Server::new(service.clone(), drain.clone());
@@ -72,110 +63,33 @@ impl Edge {
         Self::start(Arc::new(MemoryStore::new()), AllowAnyone, QuicLimits::default()).await
     }
 
-    async fn connect(&self, protocol: &[u8]) -> Result<Connection, quinn::ConnectionError> {
+    async fn connect(&self, protocol: &[u8]) -> Result<Connection, ConnectionError> {
         self.connect_as(protocol, None).await
     }
 
     async fn connect_as(
         &self,
         protocol: &[u8],
-        client: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
-    ) -> Result<Connection, quinn::ConnectionError> {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(self.certificate.clone()).expect("a root");
-        let tls = rustls::ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .expect("TLS 1.3")
-            .with_root_certificates(roots);
-        let mut tls = match client {
-            Some((certificate, key)) => {
-                tls.with_client_auth_cert(vec![certificate], key).expect("a key that fits")
-            }
-            None => tls.with_no_client_auth(),
-        };
-        tls.alpn_protocols = vec![protocol.to_vec()];
-        let config =
-            quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("fit for QUIC")));
-        let endpoint = Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("bind");
-        endpoint.connect_with(config, self.address, "localhost").expect("a name").await
+        client: Option<Identity>,
+    ) -> Result<Connection, ConnectionError> {
+        let tls = certificate::client(&self.certificate, protocol, client);
+        quic::connect(self.address, "localhost", tls).await
     }
 }
 
-fn self_signed() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
-    (certified.cert.der().clone(), key)
+async fn subscribe(stream: &mut QuicStream, after: Option<u64>) {
+    let extension = Extension::new(Content::Resume(Resume { after })).with_request(2);
+    let answer = stream.ask(extension::subscribe(&room(), &extension)).await;
+    assert!(matches!(answer, Content::Accepted(_)), "{answer:?}");
 }
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
-
-/// One stream of a connection.
-struct Channel {
-    sender: SendStream,
-    receiver: RecvStream,
-    buffer: BytesMut,
-}
-
-impl Channel {
-    async fn open(connection: &Connection) -> Self {
-        let (sender, receiver) = connection.open_bi().await.expect("a stream");
-        Self { sender, receiver, buffer: BytesMut::new() }
-    }
-
-    /// Opens a stream and presents a token.
-    async fn admitted(connection: &Connection, token: &str) -> Self {
-        let mut channel = Self::open(connection).await;
-        let answer = channel.authenticate(token).await;
-        assert!(matches!(answer, Content::Accepted(_)), "{answer:?}");
-        channel
-    }
-
-    async fn authenticate(&mut self, token: &str) -> Content {
-        let content = Content::Authenticate(Authenticate { token: token.to_owned() });
-        self.send(Extension::new(content).with_request(1).into_frame()).await;
-        self.next().await.1.content.expect("an answer")
-    }
-
-    async fn send(&mut self, frame: Bytes) {
-        let mut bytes = BytesMut::new();
-        frame::put_prefix(frame.len(), &mut bytes);
-        bytes.extend_from_slice(&frame);
-        self.sender.write_chunk(bytes.freeze()).await.expect("the stream is open");
-    }
-
-    async fn next(&mut self) -> (Envelope, Extension) {
-        let frame = tokio::time::timeout(SOON, self.frame()).await.expect("in time");
-        let envelope = Envelope::parse_first(frame, &FrameLimits::default()).expect("parses");
-        let extension = Extension::read(envelope.extension().expect("extended")).expect("reads");
-        (envelope, extension)
-    }
-
-    async fn frame(&mut self) -> Bytes {
-        loop {
-            if let Some(frame) = frame::take(&mut self.buffer, 1 << 23).expect("within the limit") {
-                return frame;
-            }
-            let chunk = self.receiver.read_chunk(65_536, true).await.expect("readable");
-            self.buffer.extend_from_slice(&chunk.expect("not ended").bytes);
-        }
-    }
-
-    async fn subscribe(&mut self, after: Option<u64>) {
-        let extension = Extension::new(Content::Resume(Resume { after })).with_request(2);
-        self.send(extension::subscribe(&room(), &extension)).await;
-        assert!(matches!(self.next().await.1.content, Some(Content::Accepted(_))));
-    }
-
-    async fn publish(&mut self, salt: u8) -> Content {
-        let extension = Extension::new(Content::Submit(Submit::default())).with_request(3);
-        self.send(extension::message(&room(), message(salt), &extension.with_message_id([salt; 16]))).await;
-        loop {
-            // A subscriber is told the place of its message, too.
-            if let Some(answer) = self.next().await.1.content {
-                return answer;
-            }
+async fn publish(stream: &mut QuicStream, salt: u8) -> Content {
+    let extension = Extension::new(Content::Submit(Submit::default())).with_request(3);
+    stream.send(extension::message(&room(), message(salt), &extension.with_message_id([salt; 16]))).await;
+    loop {
+        // A subscriber is told the place of its message, too.
+        if let Some(answer) = stream.next().await.1.content {
+            return answer;
         }
     }
 }
@@ -184,12 +98,8 @@ fn room() -> ChannelName {
     ChannelName::from_strings(["org", "ns", "quic"])
 }
 
-/// The clear header of an application message in a PrivateMessage.
 fn message(salt: u8) -> Bytes {
-    let mut message = vec![0, 1, 0, 2, 1, b'g'];
-    message.extend(0u64.to_be_bytes());
-    message.extend([1, 0, salt]);
-    message.into()
+    private("g", 0, APPLICATION, salt)
 }
 
 #[tokio::test]
@@ -197,12 +107,12 @@ async fn agents_on_two_connections_share_a_channel() {
     let edge = Edge::anyone().await;
     let (one, other) =
         (edge.connect(ALPN).await.expect("connects"), edge.connect(ALPN).await.expect("connects"));
-    let mut member = Channel::admitted(&one, "").await;
-    member.subscribe(None).await;
-    let mut sender = Channel::admitted(&other, "").await;
+    let mut member = QuicStream::admitted(&one, "").await;
+    subscribe(&mut member, None).await;
+    let mut sender = QuicStream::admitted(&other, "").await;
     for salt in 1..=100 {
         assert!(
-            matches!(sender.publish(salt).await, Content::Accepted(accepted) if accepted.sequence == u64::from(salt))
+            matches!(publish(&mut sender, salt).await, Content::Accepted(accepted) if accepted.sequence == u64::from(salt))
         );
     }
     for salt in 1..=100 {
@@ -220,11 +130,11 @@ async fn a_grpc_agent_and_a_quic_agent_share_a_channel() {
     grpc.send(extension::subscribe(&room(), &resume)).await;
     grpc.frame().await.expect("subscribed");
     let connection = edge.connect(ALPN).await.expect("connects");
-    let mut quic = Channel::admitted(&connection, "").await;
-    quic.subscribe(None).await;
+    let mut quic = QuicStream::admitted(&connection, "").await;
+    subscribe(&mut quic, None).await;
 
-    let mut sender = Channel::admitted(&connection, "").await;
-    sender.publish(1).await;
+    let mut sender = QuicStream::admitted(&connection, "").await;
+    publish(&mut sender, 1).await;
     assert_eq!(grpc.hear().await.blob, message(1));
     assert_eq!(quic.next().await.1.sequence, 1);
     let submit = Extension::new(Content::Submit(Submit::default())).with_message_id([2; 16]);
@@ -236,12 +146,12 @@ async fn a_grpc_agent_and_a_quic_agent_share_a_channel() {
 async fn a_stream_that_is_not_read_does_not_block_another() {
     let edge = Edge::anyone().await;
     let connection = edge.connect(ALPN).await.expect("connects");
-    let mut stuck = Channel::admitted(&connection, "").await;
-    stuck.subscribe(None).await;
-    let mut reader = Channel::admitted(&connection, "").await;
-    reader.subscribe(None).await;
+    let mut stuck = QuicStream::admitted(&connection, "").await;
+    subscribe(&mut stuck, None).await;
+    let mut reader = QuicStream::admitted(&connection, "").await;
+    subscribe(&mut reader, None).await;
     let other = edge.connect(ALPN).await.expect("connects");
-    let mut sender = Channel::admitted(&other, "").await;
+    let mut sender = QuicStream::admitted(&other, "").await;
     let long: Bytes = [message(9), vec![0; 500_000].into()].concat().into();
     for number in 1..=20u8 {
         let extension = Extension::new(Content::Submit(Submit::default())).with_message_id([number; 16]);
@@ -254,20 +164,16 @@ async fn a_stream_that_is_not_read_does_not_block_another() {
 #[tokio::test]
 async fn the_first_frame_presents_the_token() {
     let store = Arc::new(MemoryStore::new());
-    let tokens = JwtAuthenticator::new(SECRET).expect("long enough");
-    let edge = Edge::start(store, tokens, QuicLimits::default()).await;
+    let edge = Edge::start(store, tokens::authenticator(), QuicLimits::default()).await;
     let connection = edge.connect(ALPN).await.expect("connects");
-    let now =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
-    let claims = Claims::new("acme", now, now + 60);
-    let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
-    let good = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token");
-    let mut channel = Channel::open(&connection).await;
+    let now = tokens::now();
+    let good = tokens::token("acme", 60);
+    let mut channel = QuicStream::open(&connection).await;
     let Content::Accepted(accepted) = channel.authenticate(&good).await else { panic!("refused") };
     assert!(accepted.expires >= now + 60, "{}", accepted.expires);
-    assert!(matches!(channel.publish(1).await, Content::Accepted(_)));
+    assert!(matches!(publish(&mut channel, 1).await, Content::Accepted(_)));
     for bad in ["", "junk", &format!("{good}x")] {
-        let mut channel = Channel::open(&connection).await;
+        let mut channel = QuicStream::open(&connection).await;
         let Content::Refused(refused) = channel.authenticate(bad).await else {
             panic!("let in with {bad:?}")
         };
@@ -282,11 +188,11 @@ async fn a_connection_without_a_session_counts_as_unauthenticated_and_is_closed_
     let edge = Edge::start(Arc::new(MemoryStore::new()), AllowAnyone, limits).await;
     let first = edge.connect(ALPN).await.expect("connects");
     assert!(edge.connect(ALPN).await.is_err(), "one too many");
-    let mut authenticated = Channel::admitted(&first, "").await;
+    let mut authenticated = QuicStream::admitted(&first, "").await;
     let second = edge.connect(ALPN).await.expect("the first one has a session");
     let closed = tokio::time::timeout(SOON, second.closed()).await.expect("in time");
     assert!(closed.to_string().contains("not authenticated in time"), "{closed}");
-    assert!(matches!(authenticated.publish(1).await, Content::Accepted(_)), "the first one goes on");
+    assert!(matches!(publish(&mut authenticated, 1).await, Content::Accepted(_)), "the first one goes on");
     edge.connect(ALPN).await.expect("there is room again");
 }
 
@@ -303,26 +209,23 @@ async fn more_connections_at_once_than_handshakes_a_second_are_refused_and_come_
 }
 
 fn token(account: &str, seconds: u64, pattern: Option<&str>) -> String {
-    let now =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
-    let mut claims = Claims::new(account, now, now + seconds);
+    let mut claims = tokens::claims(account, tokens::now(), seconds);
     if let Some(pattern) = pattern {
         let channels = pattern.parse().expect("a pattern");
         claims = claims.with_grants(vec![skytale_core::Grant::everything_on(channels)]);
     }
-    let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
-    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
+    tokens::signed(&claims)
 }
 
 #[tokio::test]
 async fn a_stream_that_presents_another_token_outlives_its_first() {
-    let tokens = JwtAuthenticator::new(SECRET).expect("long enough").with_leeway(std::time::Duration::ZERO);
-    let edge = Edge::start(Arc::new(MemoryStore::new()), tokens, QuicLimits::default()).await;
+    let store = Arc::new(MemoryStore::new());
+    let edge = Edge::start(store, tokens::authenticator(), QuicLimits::default()).await;
     let connection = edge.connect(ALPN).await.expect("connects");
     let short = token("acme", 6, None);
-    let mut renewed = Channel::admitted(&connection, &short).await;
-    let mut lapsing = Channel::admitted(&connection, &short).await;
-    renewed.subscribe(None).await;
+    let mut renewed = QuicStream::admitted(&connection, &short).await;
+    let mut lapsing = QuicStream::admitted(&connection, &short).await;
+    subscribe(&mut renewed, None).await;
     for (refused, why) in [
         (token("other", 60, None), "another account"),
         (token("acme", 60, Some("org/elsewhere/*")), "does not grant"),
@@ -335,14 +238,14 @@ async fn a_stream_that_presents_another_token_outlives_its_first() {
     assert!(matches!(renewed.authenticate(&next).await, Content::Accepted(accepted) if accepted.expires > 0));
     let (_, end) = lapsing.next().await;
     assert!(matches!(end.content, Some(Content::Refused(refused)) if refused.text.contains("expired")));
-    assert!(matches!(renewed.publish(1).await, Content::Accepted(_)), "goes on");
+    assert!(matches!(publish(&mut renewed, 1).await, Content::Accepted(_)), "goes on");
 }
 
 #[tokio::test]
 async fn a_first_frame_that_presents_nothing_is_refused() {
     let edge = Edge::anyone().await;
     let connection = edge.connect(ALPN).await.expect("connects");
-    let mut channel = Channel::open(&connection).await;
+    let mut channel = QuicStream::open(&connection).await;
     channel.send(extension::message(&room(), message(1), &Extension::default())).await;
     let (_, answer) = channel.next().await;
     assert!(
@@ -356,59 +259,40 @@ async fn a_frame_beyond_the_limit_ends_its_stream_with_the_reason() {
     let allowed = limits.frame_bytes;
     let edge = Edge::start(Arc::new(MemoryStore::new()), AllowAnyone, limits).await;
     let connection = edge.connect(ALPN).await.expect("connects");
-    let mut channel = Channel::admitted(&connection, "").await;
+    let mut channel = QuicStream::admitted(&connection, "").await;
     let prefix = Bytes::copy_from_slice(&(allowed as u32 + 1).to_be_bytes());
-    channel.sender.write_chunk(prefix).await.expect("open");
+    channel.write(prefix).await;
     let (_, answer) = channel.next().await;
     let text = match answer.content {
         Some(Content::Refused(refused)) => refused.text,
         other => panic!("{other:?}"),
     };
     assert!(text.contains(&allowed.to_string()), "{text}");
-    assert!(matches!(Channel::admitted(&connection, "").await.publish(2).await, Content::Accepted(_)));
-}
-
-/// An authority that certifies agents.
-struct Authority {
-    certificate: rcgen::Certificate,
-    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).expect("a certificate");
-        Self { certificate, issuer: rcgen::Issuer::new(params, key) }
-    }
-
-    fn certify(&self, agent: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let params = rcgen::CertificateParams::new(vec![agent.to_owned()]).expect("a name");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        (certificate.der().clone(), PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-    }
+    assert!(matches!(
+        publish(&mut QuicStream::admitted(&connection, "").await, 2).await,
+        Content::Accepted(_)
+    ));
 }
 
 #[tokio::test]
 async fn clients_have_to_present_a_certificate_where_an_authority_is_set() {
-    let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
+    let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::generate());
     let at = |name: &str| directory.path().join(name);
-    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    std::fs::write(at("cert.pem"), own.cert.pem()).expect("written");
-    std::fs::write(at("key.pem"), own.signing_key.serialize_pem()).expect("written");
-    std::fs::write(at("ca.pem"), authority.certificate.pem()).expect("written");
+    let own = SelfSigned::generate();
+    own.write(at("cert.pem"), at("key.pem"));
+    std::fs::write(at("ca.pem"), &authority.certificate_pem).expect("written");
     let tls = TlsCertificate::from_pem(at("cert.pem"), at("key.pem")).expect("readable");
     let wrong = tls.clone().with_client_ca(at("key.pem")).expect_err("no certificate").to_string();
     assert!(wrong.contains("key.pem"), "{wrong}");
     let tls = tls.with_client_ca(at("ca.pem")).expect("readable").tls13();
-    let (store, trusted) = (Arc::new(MemoryStore::new()), own.cert.der().clone());
+    let (store, trusted) = (Arc::new(MemoryStore::new()), own.certificate());
     let edge = Edge::with_tls(store, AllowAnyone, QuicLimits::default(), tls, trusted).await;
 
     let known = edge.connect_as(ALPN, Some(authority.certify("agent"))).await.expect("connects");
-    assert!(matches!(Channel::admitted(&known, "").await.publish(1).await, Content::Accepted(_)));
-    for stranger in [None, Some(Authority::new().certify("agent")), Some(self_signed())] {
+    assert!(matches!(publish(&mut QuicStream::admitted(&known, "").await, 1).await, Content::Accepted(_)));
+    for stranger in
+        [None, Some(Authority::generate().certify("agent")), Some(SelfSigned::generate().identity())]
+    {
         // The client's part of the handshake is over before the relay has seen its certificate.
         if let Ok(connection) = edge.connect_as(ALPN, stranger).await {
             let why = tokio::time::timeout(SOON, connection.closed()).await.expect("in time");
@@ -427,8 +311,8 @@ async fn another_protocol_is_refused_in_the_handshake() {
 async fn a_drain_says_when_to_come_back() {
     let edge = Edge::anyone().await;
     let connection = edge.connect(ALPN).await.expect("connects");
-    let mut channel = Channel::admitted(&connection, "").await;
-    channel.subscribe(None).await;
+    let mut channel = QuicStream::admitted(&connection, "").await;
+    subscribe(&mut channel, None).await;
     edge.drain.start(std::time::Duration::from_secs(3));
     let (_, drain) = channel.next().await;
     assert!(matches!(drain.content, Some(Content::Drain(drain)) if drain.retry_after_ms == 3_000));

@@ -1,38 +1,29 @@
 //! TLS: a certificate from PEM files that changes while the relay runs.
 
-mod wire;
-
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rcgen::generate_simple_self_signed;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use skytale_relay::AllowAnyone;
 use skytale_relay::grpc::{ConnectionLimits, Listener, TlsCertificate};
 use skytale_store::MemoryStore;
+use skytale_testing::RunningRelay;
+use skytale_testing::certificate::{self, SelfSigned};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use wire::Running;
 
 /// Writes a fresh certificate and its key.
 fn write(directory: &Path) -> CertificateDer<'static> {
-    let made = generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    fs::write(directory.join("cert.pem"), made.cert.pem()).expect("written");
-    fs::write(directory.join("key.pem"), made.signing_key.serialize_pem()).expect("written");
-    made.cert.der().clone()
+    let made = SelfSigned::generate();
+    made.write(directory.join("cert.pem"), directory.join("key.pem"));
+    made.certificate()
 }
 
 /// Connects, trusting one certificate alone, and returns whether the handshake succeeded with HTTP/2.
-async fn connects(relay: &Running, trusted: &CertificateDer<'static>) -> bool {
-    let mut roots = RootCertStore::empty();
-    roots.add(trusted.clone()).expect("a certificate");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let mut config = builder.expect("versions").with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
+async fn connects(relay: &RunningRelay, trusted: &CertificateDer<'static>) -> bool {
+    let config = certificate::client(trusted, b"h2", None);
     let tcp = TcpStream::connect(relay.address).await.expect("connect");
     let name = ServerName::try_from("localhost").expect("a name");
     match TlsConnector::from(Arc::new(config)).connect(name, tcp).await {
@@ -48,7 +39,8 @@ async fn certificates_reload_without_a_restart() {
     let paths = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
     let certificate = TlsCertificate::from_pem(&paths.0, &paths.1).expect("readable");
     let listen = |listener: Listener| listener.with_tls(certificate.clone());
-    let relay = Running::assembled(Arc::new(MemoryStore::new()), AllowAnyone, |relay| relay, listen).await;
+    let relay =
+        RunningRelay::assembled(Arc::new(MemoryStore::new()), AllowAnyone, |relay| relay, listen).await;
     assert!(connects(&relay, &first).await);
     let second = write(directory.path());
     assert!(!connects(&relay, &second).await, "not read yet");
@@ -70,7 +62,8 @@ async fn more_connections_than_handshakes_a_second_wait_and_come_in() {
     let mut limits = ConnectionLimits::default();
     limits.handshakes = 2;
     let listen = |listener: Listener| listener.with_tls(certificate.clone()).with_limits(limits.clone());
-    let relay = Running::assembled(Arc::new(MemoryStore::new()), AllowAnyone, |relay| relay, listen).await;
+    let relay =
+        RunningRelay::assembled(Arc::new(MemoryStore::new()), AllowAnyone, |relay| relay, listen).await;
     let start = Instant::now();
     for _ in 0..6 {
         assert!(connects(&relay, &trusted).await);

@@ -1,7 +1,5 @@
 //! The backplane over PostgreSQL: what is not in the contract of every backplane.
 
-mod postgres;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,10 +9,10 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use skytale_core::Dialect;
 use skytale_store::{Backplane, BackplaneMessage, Delivery, PgBackplane, SqlOptions, SqlStore, Topic};
+use skytale_testing::{SOON, eventually, postgres};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::task::unconstrained;
 
-const SOON: Duration = Duration::from_secs(20);
 const TOPIC: Topic = Topic { channel: [1, 2, 3], dialect: Dialect::Slim3, instance: None };
 
 async fn next(received: &mut BoxStream<'static, BackplaneMessage>) -> Bytes {
@@ -203,12 +201,8 @@ async fn what_could_not_be_sent_is_told_once_by_the_next_send_or_flush() {
     };
     assert!(told.is_retryable(), "{told:?}");
     sender.flush().await.expect("told already");
-    let told = async {
-        while sender.send(TOPIC, Delivery::All, "kept".into()).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(SOON, told).await.expect("told in time");
+    let told = async || sender.send(TOPIC, Delivery::All, "kept".into()).await.is_err();
+    eventually(SOON, "a sender is told", told).await;
     connection.execute("ALTER TABLE hidden RENAME TO parcels").await.expect("rename");
     let _ = sender.flush().await;
     send("last").await.expect("send");

@@ -1,7 +1,5 @@
 //! The contracts, on every store that this crate has.
 
-mod postgres;
-
 use std::sync::Arc;
 
 use skytale_core::{ChannelName, Dialect};
@@ -9,6 +7,7 @@ use skytale_store::{
     Accounts, AgentRegistry, Backplane, ChannelRegistry, KeyPackageDirectory, MemoryBackplane, MemoryStore,
     MeteredLog, NewRecord, Precondition, SqlOptions, SqlStore, Store, Usage, conformance,
 };
+use skytale_testing::postgres;
 
 async fn check(
     store: Arc<impl Store + KeyPackageDirectory + Accounts + ChannelRegistry + AgentRegistry + Usage>,

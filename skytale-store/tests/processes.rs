@@ -1,7 +1,5 @@
 //! Several processes at one database, and processes that are killed.
 
-mod postgres;
-
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -11,6 +9,7 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 use skytale_core::{ChannelName, Dialect, SequenceNumber};
 use skytale_store::{NewRecord, Precondition, SqlOptions, SqlStore, Store, StoreError};
+use skytale_testing::{eventually, postgres};
 use sqlx::{Connection, Executor, PgConnection};
 
 const ROLE: &str = "SKYTALE_STORE_TEST_ROLE";
@@ -116,20 +115,29 @@ fn signal(child: &Child, signal: &str) {
 }
 
 /// Stops a process that appends at a moment when it has its channel locked.
-async fn stop_in_a_transaction(child: &Child, url: &str) {
+async fn stop_in_a_transaction(child: &Child, store: &SqlStore, url: &str) {
     let mut connection = PgConnection::connect(url).await.expect("connect");
-    let held = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                AND state = 'idle in transaction' AND backend_xid IS NOT NULL";
     loop {
         signal(child, "STOP");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let held: i64 = sqlx::query_scalar(held).fetch_one(&mut connection).await.expect("count");
-        if held > 0 {
+        // The server finishes what it was asked before.
+        let finished =
+            async || count(&mut connection, "state = 'active' AND pid <> pg_backend_pid()").await == 0;
+        eventually(LONG, "no statement runs", finished).await;
+        if count(&mut connection, "state = 'idle in transaction' AND backend_xid IS NOT NULL").await > 0 {
             return;
         }
+        let last = store.head(&channel()).await.expect("head").last;
         signal(child, "CONT");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        let goes_on = async || store.head(&channel()).await.expect("head").last > last;
+        eventually(LONG, "it appends again", goes_on).await;
     }
+}
+
+/// Counts the sessions of the database of which a condition holds.
+async fn count(connection: &mut PgConnection, condition: &'static str) -> i64 {
+    let sql =
+        format!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {condition}");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(connection).await.expect("count")
 }
 
 /// Others go on although a process hangs with their channel locked, and so does it as soon as it runs again.
@@ -138,7 +146,7 @@ async fn a_process_that_hangs_keeps_others_waiting_for_seconds_only() {
     let Some(database) = postgres::Database::create().await else { return };
     let store = SqlStore::connect_postgres(&database.url, SqlOptions::default()).await.expect("connect");
     let mut child = spawn("append for ever", &database.url);
-    let stopped = tokio::time::timeout(LONG, stop_in_a_transaction(&child, &database.url)).await;
+    let stopped = tokio::time::timeout(LONG, stop_in_a_transaction(&child, &store, &database.url)).await;
     let appended = tokio::time::timeout(LONG, greet(&store)).await;
     let last = store.head(&channel()).await.expect("head").last.0;
     signal(&child, "CONT");

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use prost::Message as _;
 use skytale_core::generated::slim3::{Message, Name, message::MessageType};
+use skytale_testing::Raw;
 use tokio::sync::mpsc;
 use tonic::transport::Channel;
 use tonic::{Request, Streaming};
 
 use crate::args::Node;
-use crate::codec::Frames;
 use crate::link::{LinkKey, Offer};
 use crate::message;
 use crate::outgoing::{Outgoing, Put};
@@ -46,7 +46,7 @@ impl Connection {
         }
         let offer = Offer::new();
         let _ = outgoing.send(Put::Frame(offer.frame()));
-        let mut incoming = grpc.streaming(request, OPEN_CHANNEL, Frames).await?.into_inner();
+        let mut incoming = grpc.streaming(request, OPEN_CHANNEL, Raw).await?.into_inner();
         let key = offer.accept(next(&mut incoming).await?)?;
         Ok(Self { key, outgoing, incoming })
     }

@@ -4,7 +4,6 @@
 //! 256 messages on the way at any time; `--help` lists the other loads.
 
 mod args;
-mod codec;
 mod connection;
 mod histogram;
 mod idle;

@@ -1,30 +1,19 @@
 //! A native agent that speaks frames.
 
 use std::collections::VecDeque;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use skytale_core::extension::{self, Accepted, Code, Content, Extension, Refused, Resume, Submit};
-use skytale_core::{ChannelName, Claims, Dialect, Envelope, FrameLimits, Grant, Verb};
-use skytale_relay::JwtAuthenticator;
-
-use crate::wire::{Agent, Running};
-
-pub const APPLICATION: u8 = 1;
-pub const PROPOSAL: u8 = 2;
-pub const COMMIT: u8 = 3;
+use skytale_core::{ChannelName, Dialect, Envelope, FrameLimits, Grant, Verb};
+use skytale_relay::Relay;
+use skytale_store::MemoryStore;
+use skytale_testing::mls::{COMMIT, private};
+use skytale_testing::slim::Agent;
+use skytale_testing::{AccountPerToken, RunningRelay, tokens};
 
 pub fn channel() -> ChannelName {
     ChannelName::from_strings(["org", "ns", "native"])
-}
-
-/// The clear header of a PrivateMessage; `salt` makes rivals differ.
-pub fn private(group: &str, epoch: u64, content: u8, salt: u8) -> Bytes {
-    let mut message = vec![0, 1, 0, 2, group.len() as u8];
-    message.extend(group.as_bytes());
-    message.extend(epoch.to_be_bytes());
-    message.extend([content, 0, salt, salt, salt]);
-    message.into()
 }
 
 /// A native agent that speaks frames.
@@ -45,15 +34,15 @@ pub struct Delivered {
 }
 
 impl Native {
-    pub async fn connect(relay: &Running) -> Self {
+    pub async fn connect(relay: &RunningRelay) -> Self {
         Self::open(relay, None).await
     }
 
-    pub async fn with_token(relay: &Running, token: &str) -> Self {
+    pub async fn with_token(relay: &RunningRelay, token: &str) -> Self {
         Self::open(relay, Some(token)).await
     }
 
-    pub async fn open(relay: &Running, token: Option<&str>) -> Self {
+    pub async fn open(relay: &RunningRelay, token: Option<&str>) -> Self {
         let agent = relay.silent_agent(Dialect::Slim3, "unnamed", 1, token).await.expect("admitted");
         Self { agent, requests: 0, delivered: VecDeque::new(), hints: Vec::new() }
     }
@@ -163,33 +152,16 @@ impl Native {
     }
 }
 
-/// Takes a token for the account itself.
-pub struct ByToken;
-
-impl skytale_relay::Authenticator for ByToken {
-    async fn authenticate(
-        &self,
-        credentials: &skytale_relay::Credentials,
-    ) -> Result<skytale_core::Principal, skytale_relay::AuthError> {
-        let token = credentials.bearer.as_ref().ok_or(skytale_relay::AuthError::Missing)?;
-        Ok(skytale_core::Principal::new(token.expose(), skytale_core::Permissions::All))
-    }
-}
-
-const SECRET: &[u8] = b"a secret of at least 32 bytes, for tests";
-
-/// Takes what [`token`] makes.
-pub fn tokens() -> JwtAuthenticator {
-    JwtAuthenticator::new(SECRET).expect("long enough")
+/// Starts a relay to which each token is an account.
+pub async fn by_token(configure: impl FnOnce(Relay) -> Relay) -> RunningRelay {
+    let store = Arc::new(MemoryStore::new());
+    RunningRelay::assembled(store, AccountPerToken::default(), configure, |listener| listener).await
 }
 
 /// Makes a token that permits so much on the channels of `org/ns`.
 pub fn token(verbs: &[Verb]) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let grant = Grant { channels: "org/ns/*".parse().expect("a pattern"), verbs: verbs.to_vec() };
-    let claims = Claims::new("acme", now, now + 60).with_grants(vec![grant]);
-    let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
-    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
+    tokens::signed(&tokens::claims("acme", tokens::now(), 60).with_grants(vec![grant]))
 }
 
 pub fn number(content: Content) -> u64 {

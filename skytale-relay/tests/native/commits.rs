@@ -5,14 +5,14 @@ use std::sync::Arc;
 use skytale_core::extension::{AddressedWelcome, Code, Content, FetchWelcomes, Submit};
 use skytale_core::{Envelope, FrameLimits, Verb};
 use skytale_store::{KeyPackageDirectory, SqlOptions, SqlStore, Store};
+use skytale_testing::mls::{APPLICATION, COMMIT, PROPOSAL, private};
+use skytale_testing::{RunningRelay, mls, tokens};
 
-use crate::agent::{APPLICATION, COMMIT, Native, PROPOSAL, channel, code, private, token, tokens};
-use crate::wire;
-use crate::wire::Running;
+use crate::agent::{Native, channel, code, token};
 
 #[tokio::test]
 async fn the_first_commit_of_an_epoch_wins_and_the_loser_learns_what_it_missed() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let (mut first, mut second) = (Native::connect(&relay).await, Native::connect(&relay).await);
     assert_eq!(first.accepted(private("g", 0, COMMIT, 1), 1).await, 1);
     assert_eq!(first.accepted(private("g", 1, APPLICATION, 1), 2).await, 2);
@@ -61,7 +61,7 @@ async fn commit_again_and_again(mut member: Native, who: u8, total: u64) -> u64 
 async fn every_member_that_wants_to_commit_gets_its_turn() {
     const MEMBERS: u8 = 8;
     const EACH: u64 = 25;
-    let relay = Running::alone().await;
+    let relay = RunningRelay::alone().await;
     let mut members = Vec::new();
     for who in 1..=MEMBERS {
         let mut member = Native::connect(&relay).await;
@@ -75,7 +75,7 @@ async fn every_member_that_wants_to_commit_gets_its_turn() {
 
 #[tokio::test]
 async fn a_losers_turn_holds_up_others_but_no_repetition_and_ends_with_its_session() {
-    let relay = Running::alone().await;
+    let relay = RunningRelay::alone().await;
     let (mut winner, mut loser) = (Native::connect(&relay).await, Native::connect(&relay).await);
     winner.accepted(private("g", 0, COMMIT, 1), 1).await;
     assert_eq!(code(&loser.refused(private("g", 0, COMMIT, 9), 9, 0).await), Code::StaleEpoch);
@@ -97,7 +97,7 @@ async fn a_losers_turn_holds_up_others_but_no_repetition_and_ends_with_its_sessi
 
 #[tokio::test]
 async fn a_member_that_commits_alone_is_never_held_up() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut member = Native::connect(&relay).await;
     member.accepted(private("g", 0, COMMIT, 1), 1).await;
     assert_eq!(code(&member.refused(private("g", 0, COMMIT, 2), 2, 1).await), Code::StaleEpoch);
@@ -108,7 +108,7 @@ async fn a_member_that_commits_alone_is_never_held_up() {
 
 #[tokio::test]
 async fn what_was_missed_is_inlined_up_to_a_bound() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut agent = Native::connect(&relay).await;
     agent.accepted(private("g", 0, COMMIT, 1), 1).await;
     for id in 2..6 {
@@ -122,7 +122,8 @@ async fn what_was_missed_is_inlined_up_to_a_bound() {
 #[tokio::test]
 async fn what_was_missed_is_told_only_to_who_may_read_the_channel() {
     let store = Arc::new(skytale_store::MemoryStore::new());
-    let relay = Running::assembled(store, tokens(), |relay| relay, |listener| listener).await;
+    let relay =
+        RunningRelay::assembled(store, tokens::authenticator(), |relay| relay, |listener| listener).await;
     let mut member = Native::with_token(&relay, &token(&Verb::ALL)).await;
     member.accepted(private("g", 0, COMMIT, 1), 1).await;
     for (verbs, missed) in [(&[Verb::Commit, Verb::Subscribe][..], 1), (&[Verb::Commit], 0)] {
@@ -135,7 +136,7 @@ async fn what_was_missed_is_told_only_to_who_may_read_the_channel() {
 
 #[tokio::test]
 async fn a_message_of_a_past_epoch_is_refused_and_one_of_a_future_epoch_too() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut agent = Native::connect(&relay).await;
     agent.accepted(private("g", 0, COMMIT, 1), 1).await;
     for content in [APPLICATION, PROPOSAL] {
@@ -148,7 +149,7 @@ async fn a_message_of_a_past_epoch_is_refused_and_one_of_a_future_epoch_too() {
 
 #[tokio::test]
 async fn a_channel_belongs_to_the_group_of_its_first_commit() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let (mut first, mut second) = (Native::connect(&relay).await, Native::connect(&relay).await);
     first.accepted(private("one", 0, COMMIT, 1), 1).await;
     for content in [APPLICATION, COMMIT] {
@@ -159,9 +160,9 @@ async fn a_channel_belongs_to_the_group_of_its_first_commit() {
 
 #[tokio::test]
 async fn public_messages_and_what_is_no_mls_are_refused() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut agent = Native::connect(&relay).await;
-    assert_eq!(code(&agent.refused(wire::commit("g", 0, 1), 1, 0).await), Code::NotPrivate);
+    assert_eq!(code(&agent.refused(mls::commit("g", 0, 1), 1, 0).await), Code::NotPrivate);
     assert_eq!(code(&agent.refused("plain text".into(), 1, 0).await), Code::NotMls);
     agent.accepted(private("g", 0, APPLICATION, 1), 1).await;
 }
@@ -169,7 +170,7 @@ async fn public_messages_and_what_is_no_mls_are_refused() {
 #[tokio::test]
 async fn lenient_epochs_let_late_messages_in_but_no_late_proposals() {
     let lenient = |relay: skytale_relay::Relay| relay.with_epochs(skytale_relay::EpochPolicy::Lenient);
-    let relay = Running::with(lenient).await;
+    let relay = RunningRelay::with(lenient).await;
     let mut agent = Native::connect(&relay).await;
     for epoch in 0..5 {
         agent.accepted(private("g", epoch, COMMIT, 1), epoch as u8 + 1).await;
@@ -186,7 +187,7 @@ async fn lenient_epochs_let_late_messages_in_but_no_late_proposals() {
 
 #[tokio::test]
 async fn what_a_commit_brings_is_not_archived() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut adder = Native::connect(&relay).await;
     let welcomes = vec![AddressedWelcome { agent: "org/ns/x".to_owned(), welcome: vec![0xEE; 500].into() }];
     adder.submit(private("g", 0, COMMIT, 1), 1, Submit { welcomes, ..Default::default() }).await;
@@ -205,7 +206,7 @@ async fn the_gate_and_the_directory_outlive_the_relay_on_sqlite() {
         let shelves: Arc<dyn KeyPackageDirectory> = store.clone();
         let allow = skytale_relay::AllowAnyone;
         let log: Arc<dyn Store> = store;
-        Running::assembled(log, allow, |relay| relay.with_directory(shelves), |listener| listener).await
+        RunningRelay::assembled(log, allow, |relay| relay.with_directory(shelves), |listener| listener).await
     };
     let relay = start().await;
     let mut agent = Native::connect(&relay).await;

@@ -5,14 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use skytale_core::Dialect;
 use skytale_core::extension::{self, Content, Extension, Find, Submit};
+use skytale_testing::mls::{APPLICATION, private};
+use skytale_testing::slim::{Address, Say};
+use skytale_testing::{RunningRelay, SOON, eventually, limited};
 
-use crate::agent::{APPLICATION, Delivered, Native, channel, number, private};
-use crate::wire;
-use crate::wire::{Address, Running};
+use crate::agent::{Delivered, Native, channel, number};
 
 #[tokio::test]
 async fn an_ack_carries_the_number_and_a_member_gets_the_message_with_it() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let (mut sender, mut member) = (Native::connect(&relay).await, Native::connect(&relay).await);
     assert_eq!(number(member.resume(&channel(), None).await), 0);
     let message = private("g", 0, APPLICATION, 7);
@@ -25,7 +26,7 @@ async fn an_ack_carries_the_number_and_a_member_gets_the_message_with_it() {
 
 #[tokio::test]
 async fn a_message_sent_again_keeps_its_number_and_is_delivered_once() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let (mut sender, mut member) = (Native::connect(&relay).await, Native::connect(&relay).await);
     member.resume(&channel(), None).await;
     for _ in 0..3 {
@@ -40,7 +41,7 @@ async fn a_message_sent_again_keeps_its_number_and_is_delivered_once() {
 
 #[tokio::test]
 async fn a_drain_says_when_to_come_back() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut member = Native::connect(&relay).await;
     member.resume(&channel(), None).await;
     relay.drain.start(Duration::from_secs(3));
@@ -50,7 +51,7 @@ async fn a_drain_says_when_to_come_back() {
 
 #[tokio::test]
 async fn an_agent_that_was_away_resumes_after_its_last_message() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut sender = Native::connect(&relay).await;
     for id in 1..=200 {
         sender.accepted(private("g", 0, APPLICATION, id), id).await;
@@ -68,7 +69,7 @@ async fn an_agent_that_was_away_resumes_after_its_last_message() {
 
 #[tokio::test]
 async fn a_members_own_messages_come_as_their_places() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let (mut one, mut other) = (Native::connect(&relay).await, Native::connect(&relay).await);
     one.resume(&channel(), None).await;
     other.resume(&channel(), None).await;
@@ -88,12 +89,7 @@ async fn a_members_own_messages_come_as_their_places() {
 
 #[tokio::test]
 async fn a_member_that_does_not_read_gets_its_own_messages_from_the_archive_in_order() {
-    let limits = |relay: skytale_relay::Relay| {
-        let mut limits = skytale_relay::Limits::default();
-        limits.queued_messages = 4;
-        relay.with_limits(limits)
-    };
-    let relay = Running::with(limits).await;
+    let relay = RunningRelay::with(limited(|limits| limits.queued_messages = 4)).await;
     let (mut slow, mut other) = (Native::connect(&relay).await, Native::connect(&relay).await);
     slow.resume(&channel(), None).await;
     for id in (1..=100).step_by(2) {
@@ -117,22 +113,19 @@ async fn a_member_that_does_not_read_gets_its_own_messages_from_the_archive_in_o
 
 #[tokio::test]
 async fn a_native_agent_that_reads_nothing_is_closed_with_a_reason_and_a_slim_agent_stays() {
-    let limits = |relay: skytale_relay::Relay| {
-        let mut limits = skytale_relay::Limits::default();
-        limits.stalled = Duration::from_secs(1);
-        relay.with_limits(limits)
-    };
-    let relay = Running::with(limits).await;
+    let relay = RunningRelay::with(limited(|limits| limits.stalled = Duration::from_secs(1))).await;
     let (mut sender, mut stuck) = (Native::connect(&relay).await, Native::connect(&relay).await);
     let mut slim = relay.agent(Dialect::Slim3, "slim", 9).await;
     stuck.resume(&channel(), None).await;
     let address = Address { strings: ["org", "ns", "native"].map(Into::into), id: None };
     slim.subscribe(&address).await;
+    let sessions = relay.meters.gauge("skytale_sessions");
     for id in 1..=60 {
         let long = [private("g", 0, APPLICATION, id), vec![0; 200_000].into()].concat();
         sender.accepted(long.into(), id).await;
     }
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    let closed = async || relay.meters.gauge("skytale_sessions") < sessions;
+    eventually(SOON, "the session that reads nothing is closed", closed).await;
     for _ in 1..=60 {
         slim.frame().await.expect("it cannot resume, and misses nothing");
     }
@@ -147,8 +140,11 @@ async fn a_native_agent_that_reads_nothing_is_closed_with_a_reason_and_a_slim_ag
 }
 
 /// Ten messages, of which a member that has read two asks for the rest when some are gone.
-async fn hear_of_a_trimmed_channel(through: u64, is_subscribed: bool) -> (Running, Native, Vec<[u64; 2]>) {
-    let relay = Running::start().await;
+async fn hear_of_a_trimmed_channel(
+    through: u64,
+    is_subscribed: bool,
+) -> (RunningRelay, Native, Vec<[u64; 2]>) {
+    let relay = RunningRelay::start().await;
     let mut sender = Native::connect(&relay).await;
     if is_subscribed {
         sender.resume(&channel(), None).await;
@@ -187,15 +183,15 @@ async fn a_channel_of_which_nothing_is_left_shows_the_gap() {
 
 #[tokio::test]
 async fn native_and_slim_agents_of_one_channel_do_not_disturb_each_other() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut slim = relay.agent(Dialect::Slim3, "slim", 5).await;
-    let room = wire::Address { strings: ["org".into(), "ns".into(), "native".into()], id: None };
+    let room = Address { strings: ["org".into(), "ns".into(), "native".into()], id: None };
     slim.subscribe(&room).await;
     let mut native = Native::connect(&relay).await;
     native.resume(&channel(), Some(0)).await;
     let mut sender = Native::connect(&relay).await;
     sender.accepted(private("g", 0, APPLICATION, 1), 1).await;
     assert_eq!(slim.hear().await.blob, private("g", 0, APPLICATION, 1), "decodes with SLIM's own types");
-    slim.say(wire::Say::msg(room, "from SLIM")).await;
+    slim.say(Say::msg(room, "from SLIM")).await;
     assert_eq!(native.hear().await.sequence, 1);
 }

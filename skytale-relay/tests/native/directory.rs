@@ -9,13 +9,14 @@ use skytale_core::extension::{
     MAX_GROUP_INFO, Submit, UploadKeyPackages, Welcome,
 };
 use skytale_store::KeyPackageDirectory;
+use skytale_testing::mls::{COMMIT, private};
+use skytale_testing::{RunningRelay, limited};
 
-use crate::agent::{ByToken, COMMIT, Native, channel, code, number, private};
-use crate::wire::Running;
+use crate::agent::{Native, by_token, channel, code, number};
 
 #[tokio::test]
 async fn a_welcome_is_readable_once_its_commit_has_won() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let name = "org/ns/newcomer";
     let (mut adder, mut newcomer) = (Native::connect(&relay).await, Native::connect(&relay).await);
     newcomer.resume(&ChannelName::parse(name).expect("a name"), None).await;
@@ -50,7 +51,7 @@ async fn a_welcome_is_readable_once_its_commit_has_won() {
 
 #[tokio::test]
 async fn a_commit_that_is_sent_again_brings_nothing_again() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let (name, mut adder) = ("org/ns/newcomer", Native::connect(&relay).await);
     let brings = |salt: u8| Submit {
         welcomes: vec![AddressedWelcome { agent: name.to_owned(), welcome: vec![salt; 50].into() }],
@@ -78,7 +79,7 @@ async fn a_commit_that_is_sent_again_brings_nothing_again() {
 
 #[tokio::test]
 async fn the_last_three_group_infos_are_given_newest_first() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut member = Native::connect(&relay).await;
     let brings = |salt: u8| Submit { group_info: vec![salt; 50].into(), ..Default::default() };
     let fetch = || Content::FetchGroupInfo(FetchGroupInfo { channel: channel().to_string() });
@@ -100,7 +101,7 @@ async fn the_last_three_group_infos_are_given_newest_first() {
 
 #[tokio::test]
 async fn a_commit_whose_group_info_is_too_long_is_refused_and_counts_without() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut member = Native::connect(&relay).await;
     let brings = |length| Submit { group_info: vec![1; length].into(), ..Default::default() };
     let commit = || private("g", 0, COMMIT, 1);
@@ -124,7 +125,7 @@ async fn a_commit_whose_group_info_is_too_long_is_refused_and_counts_without() {
 /// What the host finds wrong with one key package keeps the others out, too, and is told.
 #[tokio::test]
 async fn a_key_package_that_the_host_refuses_is_not_kept() {
-    let relay = Running::with(|relay| {
+    let relay = RunningRelay::with(|relay| {
         relay.with_key_package_validator(|key_package: &[u8], agent: &ChannelName| match key_package.last() {
             Some(0) => Err(format!("it is not one of {agent}")),
             _ => Ok(()),
@@ -158,7 +159,7 @@ async fn a_key_package_that_the_host_refuses_is_not_kept() {
 
 #[tokio::test]
 async fn key_packages_are_given_once_and_the_last_resort_again() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut agent = Native::connect(&relay).await;
     let name = "org/ns/agent".to_owned();
     let package = |salt: u8| Bytes::from(vec![0, 1, 0, 5, salt, salt]);
@@ -181,7 +182,7 @@ async fn key_packages_are_given_once_and_the_last_resort_again() {
 
 #[tokio::test]
 async fn an_agent_whose_keys_are_gone_replaces_its_key_packages() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut agent = Native::connect(&relay).await;
     let name = "org/ns/agent".to_owned();
     let package = |salt: u8| Bytes::from(vec![0, 1, 0, 5, salt, salt]);
@@ -203,13 +204,8 @@ async fn an_agent_whose_keys_are_gone_replaces_its_key_packages() {
 /// The key packages of one agent are claimed at most so often: by an account in a minute, by all in an hour.
 #[tokio::test]
 async fn key_packages_cannot_be_exhausted() {
-    let limited = |relay: skytale_relay::Relay| {
-        let mut limits = skytale_relay::Limits::default();
-        (limits.claims_per_minute, limits.claims_per_hour) = (3, 5);
-        relay.with_limits(limits)
-    };
-    let relay =
-        Running::assembled(Arc::new(skytale_store::MemoryStore::new()), ByToken, limited, |l| l).await;
+    let limits = limited(|limits| (limits.claims_per_minute, limits.claims_per_hour) = (3, 5));
+    let relay = by_token(limits).await;
     let mut agent = Native::with_token(&relay, "one").await;
     let name = |number: u8| format!("org/ns/agent-{number}");
     for number in [1, 2] {
@@ -248,9 +244,13 @@ async fn welcomes_are_fetched_page_by_page() {
     let store = Arc::new(skytale_store::MemoryStore::new());
     let shelves: Arc<dyn KeyPackageDirectory> = store.clone();
     let allow = skytale_relay::AllowAnyone;
-    let relay =
-        Running::assembled(store.clone(), allow, |relay| relay.with_directory(shelves), |listener| listener)
-            .await;
+    let relay = RunningRelay::assembled(
+        store.clone(),
+        allow,
+        |relay| relay.with_directory(shelves),
+        |listener| listener,
+    )
+    .await;
     let mut agent = Native::connect(&relay).await;
     let name = "org/ns/newcomer";
     for number in 0..70 {

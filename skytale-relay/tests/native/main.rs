@@ -6,5 +6,3 @@ mod delivery;
 mod directory;
 mod external;
 mod proposals;
-#[path = "../wire/mod.rs"]
-mod wire;

@@ -1,21 +1,15 @@
 //! How many proposals an epoch has.
 
-use std::sync::Arc;
-
 use skytale_core::extension::{self, Code, Content, Extension, Submit};
+use skytale_testing::mls::{APPLICATION, COMMIT, PROPOSAL, private};
+use skytale_testing::{RunningRelay, limited};
 
-use crate::agent::{APPLICATION, ByToken, COMMIT, Native, PROPOSAL, channel, code, private};
-use crate::wire::Running;
+use crate::agent::{Native, by_token, channel, code};
 
 #[tokio::test]
 async fn an_epoch_has_so_many_proposals_and_an_account_so_many_of_them() {
-    let limited = |relay: skytale_relay::Relay| {
-        let mut limits = skytale_relay::Limits::default();
-        (limits.proposals_per_epoch, limits.proposals_per_principal) = (3, 2);
-        relay.with_limits(limits)
-    };
-    let relay =
-        Running::assembled(Arc::new(skytale_store::MemoryStore::new()), ByToken, limited, |l| l).await;
+    let limits = limited(|limits| (limits.proposals_per_epoch, limits.proposals_per_principal) = (3, 2));
+    let relay = by_token(limits).await;
     let mut one = Native::with_token(&relay, "one").await;
     let (mut other, mut third) =
         (Native::with_token(&relay, "other").await, Native::with_token(&relay, "third").await);
@@ -38,7 +32,7 @@ async fn an_epoch_has_so_many_proposals_and_an_account_so_many_of_them() {
 
 #[tokio::test]
 async fn proposals_that_come_together_are_counted_and_answered_each() {
-    let relay = Running::start().await;
+    let relay = RunningRelay::start().await;
     let mut agent = Native::connect(&relay).await;
     let mut requests = Vec::new();
     for id in 1..=20 {

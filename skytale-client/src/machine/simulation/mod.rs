@@ -3,7 +3,6 @@
 //! `SKYTALE_SEED=7 cargo test -p skytale-client simulation` replays one schedule; `SKYTALE_SEEDS=10000` runs so many.
 
 mod agent;
-mod broken;
 mod changes;
 mod world;
 
@@ -11,9 +10,9 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use skytale_store::{MemoryStore, Store};
+use skytale_store::{MemoryStore, Precondition, Store};
+use skytale_testing::hooked_store::{Append, HookedStore};
 
-use broken::BrokenGate;
 use world::{Members, World};
 
 /// How many schedules all parts of a test run together, if nothing else is said.
@@ -86,11 +85,19 @@ fn schedules_with_comings_and_goings_second_half() {
     run_all(Members::ComeAndGo, 1, 2);
 }
 
+/// Makes a log whose gate is broken: it takes every commit.
+fn broken_gate(store: Arc<MemoryStore>) -> Arc<dyn Store> {
+    let store = HookedStore::<MemoryStore>::new(store).on_append(|append, next| async move {
+        next.append(Append { precondition: Precondition::Any, ..append }).await
+    });
+    Arc::new(store)
+}
+
 /// The simulation finds out when the relay takes two commits of one epoch.
 #[test]
 fn a_broken_gate_is_caught() {
     let broken = |seed| {
-        let run = || run(seed, Members::Stay, |store| Arc::new(BrokenGate(store)));
+        let run = || run(seed, Members::Stay, |store| broken_gate(store));
         catch_unwind(AssertUnwindSafe(run))
     };
     let caught = (0..20).filter(|seed| broken(*seed).is_err()).count();

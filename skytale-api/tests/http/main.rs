@@ -1,0 +1,5 @@
+//! The API over a real socket.
+
+mod contract;
+mod served;
+mod tenants;
