@@ -10,8 +10,8 @@ use futures::stream::{self, BoxStream, StreamExt};
 use futures::task::AtomicWaker;
 use tokio::sync::mpsc;
 
+use crate::connection::Put;
 use crate::message::{Stamp, Template, now};
-use crate::outgoing::Put;
 
 /// How fast.
 #[derive(Clone, Copy, Debug)]

@@ -4,15 +4,12 @@
 //! 256 messages on the way at any time; `--help` lists the other loads.
 
 mod args;
-mod codec;
 mod connection;
 mod histogram;
 mod idle;
-mod link;
 mod load;
 mod message;
 mod nats;
-mod outgoing;
 mod process;
 mod report;
 mod run;

@@ -1,5 +1,8 @@
 //! One connection to the node, with its link negotiated.
 
+mod codec;
+mod outgoing;
+
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -12,10 +15,11 @@ use tonic::transport::Channel;
 use tonic::{Request, Streaming};
 
 use crate::args::Node;
-use crate::codec::Frames;
-use crate::link::{LinkKey, Offer};
 use crate::message;
-use crate::outgoing::{Outgoing, Put};
+use crate::message::link::{LinkKey, Offer};
+use codec::Frames;
+use outgoing::Outgoing;
+pub use outgoing::Put;
 
 /// How long the node may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);

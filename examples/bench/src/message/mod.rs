@@ -1,5 +1,7 @@
 //! The messages: made once, stamped for each sending, read without being decoded.
 
+pub mod link;
+
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -12,7 +14,7 @@ use skytale_core::generated::slim3::{
 };
 use skytale_core::hash_component;
 
-use crate::link::{LinkKey, VERSION};
+use link::{LinkKey, VERSION};
 
 /// Returns a name of three components and an id.
 pub fn name(components: [&str; 3], id: u64) -> Name {
@@ -153,8 +155,8 @@ pub fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::link::Offer;
     use super::*;
-    use crate::link::Offer;
 
     #[test]
     fn a_stamped_frame_reads_back_and_a_changed_header_does_not() {
