@@ -1,107 +1,97 @@
 //! The messages: made once, stamped for each sending, read without being decoded.
 
 pub mod link;
-
-use std::sync::OnceLock;
-use std::time::Instant;
+pub mod slim;
 
 use bytes::{Bytes, BytesMut};
-use prost::Message as _;
-use skytale_core::generated::slim3::{
-    ApplicationPayload, Content, EncodedName, Message, Name, NameId, Publish, SessionHeader,
-    SessionMessageType, SessionType, SlimHeader, StringName, Subscribe, content::ContentType,
-    message::MessageType,
-};
-use skytale_core::hash_component;
+use skytale_bench::native;
+use skytale_core::generated::slim3::Name;
 
-use link::{LinkKey, VERSION};
+use link::LinkKey;
 
-/// Returns a name of three components and an id.
-pub fn name(components: [&str; 3], id: u64) -> Name {
-    let [component_0, component_1, component_2] = components.map(hash_component);
-    let [str_component_0, str_component_1, str_component_2] = components.map(str::to_owned);
-    let name_id = Some(NameId { id_0: 0, id_1: id });
-    Name {
-        name: Some(EncodedName { component_0, component_1, component_2, name_id }),
-        str_name: Some(StringName { str_component_0, str_component_1, str_component_2 }),
-    }
+/// The words of a connection.
+#[derive(Clone)]
+pub enum Dialect {
+    /// SLIM's, with the key of the link.
+    Slim(LinkKey),
+    /// The native extension's.
+    Native,
 }
 
-fn header(key: &LinkKey, source: &Name, destination: &Name, fanout: u32) -> SlimHeader {
-    let mut header = SlimHeader {
-        source: Some(source.clone()),
-        destination: Some(destination.clone()),
-        identity: "skytale-bench".into(),
-        fanout,
-        version: VERSION.into(),
-        ttl: 8,
-        ..SlimHeader::default()
-    };
-    header.header_mac = Some(key.tag(&header).into());
-    header
-}
-
-pub fn subscription(key: &LinkKey, source: &Name, destination: &Name, subscription_id: u64) -> Bytes {
-    let subscribe = Subscribe { header: Some(header(key, source, destination, 1)), subscription_id };
-    let message =
-        Message { metadata: Default::default(), message_type: Some(MessageType::Subscribe(subscribe)) };
-    message.encode_to_vec().into()
-}
-
-/// A publish whose payload, the end of the frame, is filled in for each sending.
+/// A publish whose payload is filled in for each sending.
 pub struct Template {
-    frame: Vec<u8>,
-    payload: usize,
+    frame: Bytes,
+    payload: Payload,
+    dialect: Dialect,
 }
 
-/// What a payload says.
+/// The place of a payload in a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// So many bytes at the end.
+    Last(usize),
+    /// Whatever begins at an offset: a relay appends to native messages.
+    From(usize),
+}
+
+/// The content of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// The number of the message, from 1.
     pub number: u64,
-    /// When it was sent, or due, in nanoseconds of [`now`].
+    /// When it was sent, or due, in nanoseconds of [`now`](skytale_bench::clock::now).
     pub at: u64,
 }
 
 const MARK: [u8; 8] = *b"SkyBench";
 
 impl Template {
-    pub fn new(key: &LinkKey, source: &Name, destination: &Name, fanout: u32, bytes: usize) -> Self {
-        let session_type = if fanout == 1 { SessionType::PointToPoint } else { SessionType::Multicast };
-        let session = SessionHeader {
-            session_type: session_type as i32,
-            session_message_type: SessionMessageType::Msg as i32,
-            session_id: 1,
-            message_id: 1,
+    /// Makes a template; native messages go to everybody on the channel, whatever the fan-out.
+    pub fn new(dialect: &Dialect, source: &Name, destination: &Name, fanout: u32, bytes: usize) -> Self {
+        let (frame, payload) = match dialect {
+            Dialect::Slim(key) => {
+                (slim::publish(key, source, destination, fanout, bytes), Payload::Last(bytes))
+            }
+            Dialect::Native => {
+                let frame = native::publish(destination, bytes);
+                let start = frame.len() - bytes;
+                (frame, Payload::From(start))
+            }
         };
-        let payload = ApplicationPayload { payload_type: "msg".into(), blob: vec![0; bytes].into() };
-        let publish = Publish {
-            header: Some(header(key, source, destination, fanout)),
-            session: Some(session),
-            msg: Some(Content { content_type: Some(ContentType::AppPayload(payload)) }),
-        };
-        let message =
-            Message { metadata: Default::default(), message_type: Some(MessageType::Publish(publish)) };
-        let frame = message.encode_to_vec();
-        Self { payload: frame.len() - bytes, frame }
+        Self { frame, payload, dialect: dialect.clone() }
     }
 
+    /// Returns the frame of a message.
     pub fn stamped(&self, stamp: Stamp) -> Bytes {
         let mut frame = BytesMut::from(&self.frame[..]);
-        write_stamp(&mut frame[self.payload..], stamp);
-        frame.freeze()
+        let start = self.payload.start(&self.frame).expect("a template has a payload");
+        write_stamp(&mut frame[start..], stamp);
+        let frame = frame.freeze();
+        match self.dialect {
+            Dialect::Slim(_) => frame,
+            Dialect::Native => native::with_submission(&frame, stamp.number, rand::random()),
+        }
+    }
+}
+
+impl Payload {
+    fn start(self, frame: &Bytes) -> Option<usize> {
+        match self {
+            Self::Last(bytes) => frame.len().checked_sub(bytes),
+            Self::From(start) => Some(start).filter(|start| *start <= frame.len()),
+        }
     }
 }
 
 /// Reads the stamps of one subscriber's messages, and checks their tags.
 pub struct Reader {
-    key: LinkKey,
-    bytes: usize,
-    /// For each channel all of a checked frame but its payload; the next one has the same.
+    dialect: Dialect,
+    payloads: Vec<Payload>,
+    /// For each channel what a checked frame has before its payload; the next one has the same.
     checked: Vec<Vec<u8>>,
 }
 
-/// What a frame that arrived turned out to be.
+/// A frame that arrived, as it turned out.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrived {
     Stamped(Stamp),
@@ -112,24 +102,36 @@ pub enum Arrived {
 }
 
 impl Reader {
-    pub fn new(key: LinkKey, bytes: usize, channels: usize) -> Self {
-        Self { key, bytes, checked: vec![Vec::new(); channels] }
+    /// Makes a reader of what is made of templates, one for each channel.
+    pub fn new(dialect: Dialect, templates: &[Template]) -> Self {
+        let mut payloads = Vec::new();
+        for template in templates {
+            if !payloads.contains(&template.payload) {
+                payloads.push(template.payload);
+            }
+        }
+        Self { dialect, payloads, checked: vec![Vec::new(); templates.len()] }
     }
 
     pub fn read(&mut self, frame: &Bytes) -> Arrived {
-        let Some(start) = frame.len().checked_sub(self.bytes) else { return Arrived::Other };
-        let (before, payload) = frame.split_at(start);
-        let Some(stamp) = read_stamp(payload) else { return Arrived::Other };
+        let starts = self.payloads.iter().filter_map(|payload| payload.start(frame));
+        let found = starts.filter_map(|start| Some((&frame[..start], read_stamp(&frame[start..])?))).next();
+        let Some((before, stamp)) = found else { return Arrived::Other };
         let channel = stamp.number as usize % self.checked.len();
         if before != self.checked[channel] {
-            match Message::decode(frame.clone()) {
-                Ok(Message { message_type: Some(MessageType::Publish(publish)), .. })
-                    if publish.header.as_ref().is_some_and(|header| self.key.verifies(header)) => {}
-                _ => return Arrived::Untrue,
+            if !self.is_true(frame) {
+                return Arrived::Untrue;
             }
             self.checked[channel] = before.to_vec();
         }
         Arrived::Stamped(stamp)
+    }
+
+    fn is_true(&self, frame: &Bytes) -> bool {
+        match &self.dialect {
+            Dialect::Slim(key) => slim::is_true(frame, key),
+            Dialect::Native => native::is_true(frame),
+        }
     }
 }
 
@@ -147,15 +149,13 @@ pub fn read_stamp(payload: &[u8]) -> Option<Stamp> {
     Some(Stamp { number: u64::from_le_bytes(*number), at: u64::from_le_bytes(*at) })
 }
 
-/// Returns the nanoseconds since the first call.
-pub fn now() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
-}
-
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+    use skytale_core::generated::slim3::{Message, link::LinkType, message::MessageType};
+
     use super::link::Offer;
+    use super::slim::name;
     use super::*;
 
     #[test]
@@ -163,8 +163,7 @@ mod tests {
         let answered = |frame: Bytes| {
             let mut answer = Message::decode(frame).expect("decodes");
             if let Some(MessageType::Link(link)) = &mut answer.message_type
-                && let Some(skytale_core::generated::slim3::link::LinkType::LinkNegotiation(offer)) =
-                    &mut link.link_type
+                && let Some(LinkType::LinkNegotiation(offer)) = &mut link.link_type
             {
                 offer.is_reply = true;
             }
@@ -174,12 +173,23 @@ mod tests {
         let answer = answered(offer.frame());
         let key = offer.accept(answer).expect("a key");
         let (here, there) = (name(["a", "b", "c"], 1), name(["a", "b", "d"], 2));
-        let template = Template::new(&key, &here, &there, 1, 64);
+        let dialect = Dialect::Slim(key);
+        let template = [Template::new(&dialect, &here, &there, 1, 64)];
         let stamp = Stamp { number: 7, at: 9 };
-        let frame = template.stamped(stamp);
-        assert_eq!(Reader::new(key.clone(), 64, 1).read(&frame), Arrived::Stamped(stamp));
+        let frame = template[0].stamped(stamp);
+        assert_eq!(Reader::new(dialect.clone(), &template).read(&frame), Arrived::Stamped(stamp));
         let mut changed = frame.to_vec();
         changed[20] ^= 1;
-        assert_eq!(Reader::new(key, 64, 1).read(&changed.into()), Arrived::Untrue);
+        assert_eq!(Reader::new(dialect, &template).read(&changed.into()), Arrived::Untrue);
+    }
+
+    #[test]
+    fn a_native_message_reads_back_whatever_the_relay_appends() {
+        let (here, room) = (name(["a", "b", "c"], 1), name(["a", "b", "room"], 1));
+        let template = [Template::new(&Dialect::Native, &here, &room, 1, 64)];
+        let stamp = Stamp { number: 7, at: 9 };
+        let mut reader = Reader::new(Dialect::Native, &template);
+        assert_eq!(reader.read(&template[0].stamped(stamp)), Arrived::Stamped(stamp));
+        assert_eq!(reader.read(&native::first_commit(&room)), Arrived::Other);
     }
 }
