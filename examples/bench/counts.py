@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Counts the instructions of the parts that every message goes through, with valgrind's callgrind.
 
-Counts repeat where times do not: they tell of three percent on a machine whose times differ by ten. A part's count is the
-difference between a run and one of twice as many operations, so that the start falls out. With BASE the same programs are
-built on that commit and counted, too.
+Counts repeat where times do not: they tell of three percent on a machine whose times differ by ten. Nothing counts but
+the operations themselves: no start, and no system call. With a base, the same programs are built on that commit and
+counted, too.
 """
 import argparse
 import pathlib
@@ -26,7 +26,7 @@ PARTS = {
     "send": ("send: a message encrypted, sent, acknowledged", "send", None, 1),
     "receive": ("receive: a message delivered and decrypted", "receive", "send", 1),
 }
-OPERATIONS = {"codec": 2000, "sequencer": 1024, "outbox": 1024, "send": 128, "receive": 128}
+OPERATIONS = {"codec": 4096, "sequencer": 4096, "outbox": 4096, "send": 1024, "receive": 1024}
 LIMIT = 1.03
 SUMMARY = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
 
@@ -76,20 +76,16 @@ def row(part: str, sides: dict, file: pathlib.Path) -> str:
 _counted = {}
 
 
-def each(binary: str, part: str, file: pathlib.Path) -> float:
+def each(binary: pathlib.Path, part: str, file: pathlib.Path) -> float:
     """Returns the instructions of one operation."""
     if (binary, part) not in _counted:
         operations = OPERATIONS[part]
-        once, twice = (count(binary, part, times * operations, file) for times in (1, 2))
-        _counted[binary, part] = (twice - once) / operations
+        print(f"==> {binary.name}: {part}, {operations:,} operations", file=sys.stderr, flush=True)
+        command = ["valgrind", "--quiet", "--tool=callgrind", "--toggle-collect=counts::measured*",
+                   f"--callgrind-out-file={file}", binary, part, str(operations)]
+        subprocess.run(command, check=True)
+        _counted[binary, part] = int(SUMMARY.search(file.read_text())[1]) / operations
     return _counted[binary, part]
-
-
-def count(binary: str, part: str, operations: int, file: pathlib.Path) -> int:
-    print(f"==> {pathlib.Path(binary).name}: {part}, {operations} operations", file=sys.stderr, flush=True)
-    command = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={file}", binary, part, str(operations)]
-    subprocess.run(command, check=True)
-    return int(SUMMARY.search(file.read_text())[1])
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ TALKS = {
     "catch-up": ("an agent catches up, 200 B", ["catch-up"], ["quic"]),
 }
 # How many messages an agent misses for each second of a run.
-MISSED = 2000
+MISSED = 3000
 LIMIT, WIDE, FEWEST = 1.03, 0.06, 6
 TOO_WIDE = "too wide: decide by counts"
 

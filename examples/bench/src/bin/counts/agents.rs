@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use futures::future::try_join_all;
-use skytale_client::LocalRelay;
+use skytale_client::{Channel, LocalRelay, Messages};
 
 /// The channel of all agents.
 const ROOM: &str = "bench/counts/room";
@@ -13,28 +13,41 @@ const WINDOW: u32 = 64;
 /// The size of a message, in bytes.
 const BODY: usize = 256;
 
-/// Sends messages to a group of one or two.
-pub async fn run(messages: u32, members: usize) -> anyhow::Result<()> {
-    let relay = LocalRelay::start();
-    let sender = relay.agent("bench/counts/sender").with_key_packages(1).start().await?;
-    let sending = sender.create_channel(ROOM).await?;
-    let receiver = relay.agent("bench/counts/receiver").with_key_packages(1).start().await?;
-    let mut hearing = None;
-    if members > 1 {
+/// One agent that sends, and perhaps another one that hears it.
+pub struct Group {
+    sending: Channel,
+    hearing: Option<Messages>,
+}
+
+impl Group {
+    /// Gathers one or two agents.
+    pub async fn gather(members: usize) -> anyhow::Result<Self> {
+        let relay = LocalRelay::start();
+        let sender = relay.agent("bench/counts/sender").with_key_packages(1).start().await?;
+        let sending = sender.create_channel(ROOM).await?;
+        let receiver = relay.agent("bench/counts/receiver").with_key_packages(1).start().await?;
         receiver.left_key_packages().await?;
-        sending.add(&receiver.name().to_string()).await?;
-        hearing = Some(receiver.join_channel(ROOM).await?.messages());
-    }
-    let mut sent = 0;
-    while sent < messages {
-        let next = (sent + WINDOW).min(messages);
-        try_join_all((sent..next).map(|_| sending.send(vec![7; BODY]))).await?;
-        if let Some(hearing) = &mut hearing {
-            for _ in sent..next {
-                hearing.next_message().await.context("the channel was closed")??;
-            }
+        let mut hearing = None;
+        if members > 1 {
+            sending.add(&receiver.name().to_string()).await?;
+            hearing = Some(receiver.join_channel(ROOM).await?.messages());
         }
-        sent = next;
+        Ok(Self { sending, hearing })
     }
-    Ok(())
+
+    /// Sends messages, and waits until each has been heard.
+    pub async fn run(&mut self, messages: u32) -> anyhow::Result<()> {
+        let mut left = messages;
+        while left > 0 {
+            let next = left.min(WINDOW);
+            try_join_all((0..next).map(|_| self.sending.send(vec![7; BODY]))).await?;
+            if let Some(hearing) = &mut self.hearing {
+                for _ in 0..next {
+                    hearing.next_message().await.context("the channel was closed")??;
+                }
+            }
+            left -= next;
+        }
+        Ok(())
+    }
 }

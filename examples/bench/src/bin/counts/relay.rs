@@ -22,32 +22,46 @@ const WINDOW: u32 = 64;
 /// The size of a payload, in bytes.
 const PAYLOAD: usize = 256;
 
-/// Submits messages, each delivered to every subscriber.
-pub async fn run(messages: u32, subscribers: usize) -> anyhow::Result<()> {
-    let (relay, room) = (Relay::new(Arc::new(MemoryStore::new())), name("room"));
-    let mut publisher = Peer::connect(&relay).await?;
-    publisher.ask(native::first_commit(&room), native::FIRST).await?;
-    let mut all = Vec::new();
-    for _ in 0..subscribers {
-        let mut subscriber = Peer::connect(&relay).await?;
-        subscriber.ask(native::subscription(&room, native::FIRST), native::FIRST).await?;
-        all.push(subscriber);
-    }
-    let message = native::publish(&room, PAYLOAD);
-    let mut sent = 0;
-    while sent < messages {
-        let next = (sent + WINDOW).min(messages);
-        for number in sent..next {
-            let id = u128::from(number).to_be_bytes();
-            publisher.send(native::with_submission(&message, u64::from(number) + 1, id));
+/// A publisher, and the subscribers of its channel.
+pub struct Sessions {
+    publisher: Peer,
+    subscribers: Vec<Peer>,
+    /// A message without its extension.
+    message: Bytes,
+    sent: u32,
+}
+
+impl Sessions {
+    pub async fn open(subscribers: usize) -> anyhow::Result<Self> {
+        let (relay, room) = (Relay::new(Arc::new(MemoryStore::new())), name("room"));
+        let mut publisher = Peer::connect(&relay).await?;
+        publisher.ask(native::first_commit(&room), native::FIRST).await?;
+        let mut all = Vec::new();
+        for _ in 0..subscribers {
+            let mut subscriber = Peer::connect(&relay).await?;
+            subscriber.ask(native::subscription(&room, native::FIRST), native::FIRST).await?;
+            all.push(subscriber);
         }
-        publisher.take(next - sent, u64::from(next)).await?;
-        for subscriber in &mut all {
-            subscriber.take(next - sent, 0).await?;
-        }
-        sent = next;
+        Ok(Self { publisher, subscribers: all, message: native::publish(&room, PAYLOAD), sent: 0 })
     }
-    Ok(())
+
+    /// Submits messages, each of which is delivered to every subscriber.
+    pub async fn run(&mut self, messages: u32) -> anyhow::Result<()> {
+        let end = self.sent + messages;
+        while self.sent < end {
+            let next = (self.sent + WINDOW).min(end);
+            for number in self.sent..next {
+                let id = u128::from(number).to_be_bytes();
+                self.publisher.send(native::with_submission(&self.message, u64::from(number) + 1, id));
+            }
+            self.publisher.take(next - self.sent, u64::from(next)).await?;
+            for subscriber in &mut self.subscribers {
+                subscriber.take(next - self.sent, 0).await?;
+            }
+            self.sent = next;
+        }
+        Ok(())
+    }
 }
 
 /// An agent that speaks frames.
