@@ -8,17 +8,17 @@ import time
 DISTURBING = 0.1
 
 
-def warn() -> str:
-    """Looks at the machine for a second, while nothing of ours runs; warns, and returns the warning, where it is busy."""
+def warn() -> bool:
+    """Looks at the machine for a second, while nothing of ours runs; warns where it is busy, and tells whether."""
     before = processor_times()
     time.sleep(1)
     idle, total = (after - earlier for after, earlier in zip(processor_times(), before))
     busy = 1 - idle / max(total, 1)
     if busy < DISTURBING:
-        return ""
-    warning = f"the machine is busy with something else: {busy:.0%} of it, load average {os.getloadavg()[0]:.1f}"
-    print(f"WARNING: {warning}", file=sys.stderr, flush=True)
-    return warning
+        return False
+    average = os.getloadavg()[0]
+    print(f"WARNING: something else uses {busy:.0%} of the machine, load average {average:.1f}", file=sys.stderr, flush=True)
+    return True
 
 
 def processor_times() -> tuple:
