@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it.
-.PHONY: help demo tour cluster test lint rust-test relays api interop nemesis python bench bench-scaling
+.PHONY: help demo tour cluster test lint rust-test relays api interop nemesis python bench bench-scaling compare counts
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -46,6 +46,12 @@ python: ## Build the Python package's wheel, and run its tests in environments o
 
 bench: ## Measure the relay beside a SLIM node, with the same loads in turn (a quarter of an hour)
 	@python3 examples/bench/compare.py
+
+compare: ## Judge a change: BASE=<commit> [ARGS="LOAD... --pairs 6 --seconds 5"] measures this tree and that commit in turn
+	@python3 examples/bench/judge.py "$(BASE)" $(ARGS)
+
+counts: ## Count the instructions of what every message goes through, with valgrind; with BASE=<commit> beside that commit's
+	@python3 examples/bench/counts.py $(if $(BASE),--base $(BASE)) $(ARGS)
 
 bench-scaling: ## Measure one, two and three relays that act as one, over PostgreSQL and over NATS
 	@examples/server/tests/with_postgres.py examples/server/tests/with_nats.py python3 examples/bench/scaling.py

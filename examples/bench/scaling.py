@@ -13,11 +13,9 @@ import pathlib
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "examples/server/tests/interop"))
-import compare  # noqa: E402
-import engines  # noqa: E402
-import harness  # noqa: E402
+import programs
+from stand import harness
+import engines
 
 RATE, P50, P99, FLAWS = "deliveries_per_second", "p50", "p99", ("lost", "duplicates")
 PROCESSES = {"postgres": "postgres", "nats": "nats-server"}
@@ -31,7 +29,8 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=3, help="up to how many relays")
     arguments = parser.parse_args()
     harness.end_cleanly()
-    bench, server = compare.build()
+    built = programs.build([programs.LOAD, programs.SERVER])
+    bench, server = built[programs.LOAD], built[programs.SERVER]
     print("| engine | relays | a channel at each relay: deliveries/s | at 500/s each: p50, p99, ms "
           "| one channel, subscribers everywhere: deliveries/s | 1,000 channels: deliveries/s | at 1,000/s: p50, p99, ms "
           "| processor µs per delivery, all relays | the engine |")

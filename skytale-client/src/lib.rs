@@ -28,4 +28,4 @@ pub use event::{Event, Message, Unsent};
 pub use group::Member;
 pub use machine::RejoinPolicy;
 pub use skytale_core::extension::Durability as ArchiveDurability;
-pub use state::{Durability, State};
+pub use state::{Durability, StateStore};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skytale_client::{ArchiveDurability, CipherSuite, Error, Event, LocalRelay, State};
+use skytale_client::{ArchiveDurability, CipherSuite, Error, Event, LocalRelay, StateStore};
 use skytale_store::Store;
 use skytale_testing::edge::{self, By, Edge, ROOM, copy, expect, gather, hear};
 
@@ -214,7 +214,7 @@ async fn an_agent_that_is_opened_again_goes_on_where_it_was() {
 #[tokio::test]
 async fn a_state_is_one_process_s_and_one_key_s() {
     let edge = Edge::start().await;
-    let place = State::directory(edge.place("kept")).encrypted_with([1; 32]);
+    let place = StateStore::directory(edge.place("kept")).encrypted_with([1; 32]);
     let client = edge.agent(ALICE, By::Quic).with_state(place.clone()).start().await.expect("starts");
     let again = edge.agent(ALICE, By::Quic).with_state(place.clone()).start().await;
     let Err(error @ Error::StateInUse { .. }) = again else { panic!("two have it") };
@@ -224,19 +224,23 @@ async fn a_state_is_one_process_s_and_one_key_s() {
     client.close().await;
     let bytes = std::fs::read(edge.place("kept").join("agent.db")).expect("read");
     assert!(!contains(&bytes, b"hidden words"));
-    let other = State::directory(edge.place("kept")).encrypted_with([2; 32]);
-    assert!(matches!(edge.agent(ALICE, By::Quic).with_state(other).start().await, Err(Error::State { .. })));
+    let other = StateStore::directory(edge.place("kept")).encrypted_with([2; 32]);
+    assert!(matches!(
+        edge.agent(ALICE, By::Quic).with_state(other).start().await,
+        Err(Error::State { .. })
+    ));
     let other = edge.agent(BOB, By::Quic).with_state(place.clone()).start().await;
     assert!(matches!(other, Err(Error::Configuration { .. })), "another agent's");
     edge.agent(ALICE, By::Quic).with_state(place).start().await.expect("opens again");
     std::os::unix::fs::symlink(edge.place("kept"), edge.place("link")).expect("linked");
-    let linked = edge.agent(ALICE, By::Quic).with_state(State::directory(edge.place("link"))).start().await;
+    let linked =
+        edge.agent(ALICE, By::Quic).with_state(StateStore::directory(edge.place("link"))).start().await;
     assert!(matches!(linked, Err(Error::Configuration { .. })), "a link");
     for file in ["agent.db", "lock"] {
         let place = edge.place(&format!("with-linked-{file}"));
         std::fs::create_dir(&place).expect("made");
         std::os::unix::fs::symlink(edge.place("elsewhere"), place.join(file)).expect("linked");
-        let linked = edge.agent(ALICE, By::Quic).with_state(State::directory(place)).start().await;
+        let linked = edge.agent(ALICE, By::Quic).with_state(StateStore::directory(place)).start().await;
         assert!(matches!(linked, Err(Error::Configuration { .. })), "{file}");
         assert!(!edge.place("elsewhere").exists());
     }
@@ -276,7 +280,7 @@ async fn a_forked_agent_is_let_in_again_where_no_external_commits_are_taken() {
     let relay = LocalRelay::start();
     let directory = tempfile::tempdir().expect("a directory");
     let alice = relay.agent(ALICE).start().await.expect("starts");
-    let start = || relay.agent(BOB).with_state(State::directory(directory.path())).start();
+    let start = || relay.agent(BOB).with_state(StateStore::directory(directory.path())).start();
     let bob = start().await.expect("starts");
     let [alices, bobs] = gather(&[alice, bob.clone()]).await.try_into().expect("two");
     bob.close().await;

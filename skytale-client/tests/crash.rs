@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use skytale_client::{Channel, Client, Credentials, Event, State};
+use skytale_client::{Channel, Client, Credentials, Event, StateStore};
 use skytale_testing::AccountPerToken;
 use skytale_testing::edge::{self, By, Edge, ROOM, hear};
 use skytale_testing::token_api::{KEY, TokenApi};
@@ -151,7 +151,7 @@ async fn the_victim() {
         .with_trusted_certificates(&certificate)
         .with_key_packages(3)
         .with_credentials(credentials)
-        .with_state(State::directory(PathBuf::from(variable("SKYTALE_STATE"))))
+        .with_state(StateStore::directory(PathBuf::from(variable("SKYTALE_STATE"))))
         .start()
         .await
         .expect("starts");

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rusqlite::Connection;
-use skytale_client::{Client, Durability, Error, Event, State};
+use skytale_client::{Client, Durability, Error, Event, StateStore};
 use skytale_testing::edge::{By, Edge, ROOM, SOON, add, copy, gather, hear};
 
 const ALICE: &str = "acme/agents/alice";
@@ -122,7 +122,7 @@ fn snapshot(from: &Path, to: &Path) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_whose_last_steps_are_gone_uses_no_key_again() {
     let edge = Edge::start().await;
-    let relaxed = || State::directory(edge.place(ALICE)).with_durability(Durability::Relaxed);
+    let relaxed = || StateStore::directory(edge.place(ALICE)).with_durability(Durability::Relaxed);
     let start = || async { edge.agent(ALICE, By::Quic).with_state(relaxed()).start().await.expect("starts") };
     let (alice, bob) = (start().await, edge.kept(BOB, By::Quic).start().await.expect("starts"));
     let [mut alices, bobs] = gather(&[alice.clone(), bob]).await.try_into().expect("two");
@@ -152,7 +152,7 @@ async fn an_agent_whose_last_steps_are_gone_uses_no_key_again() {
 #[tokio::test]
 async fn a_state_is_known_to_be_open_before_anything_of_it_can_be_lost() {
     let directory = tempfile::tempdir().expect("a directory");
-    let state = State::directory(directory.path()).with_durability(Durability::Relaxed);
+    let state = StateStore::directory(directory.path()).with_durability(Durability::Relaxed);
     let start = || Client::builder(ALICE, "grpc://127.0.0.1:9").with_state(state.clone()).start();
     start().await.expect("starts").close().await;
     let file = open(directory.path());

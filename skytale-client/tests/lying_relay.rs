@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use skytale_client::{Channel, Client, Event, State};
+use skytale_client::{Channel, Client, Event, StateStore};
 use skytale_core::{ChannelName, SequenceNumber};
 use skytale_relay::{AllowAnyone, Relay};
 use skytale_store::{MemoryStore, NewRecord, Precondition, Record, Store};
@@ -38,7 +38,7 @@ async fn serve(log: Arc<MemoryStore>, directory: &Arc<MemoryStore>) -> RunningRe
 
 async fn agent(name: &str, relay: &RunningRelay, state: &Path) -> Client {
     let builder = Client::builder(name, format!("grpc://{}", relay.address))
-        .with_state(State::directory(state.join(name.replace('/', "-"))));
+        .with_state(StateStore::directory(state.join(name.replace('/', "-"))));
     builder.start().await.expect("starts")
 }
 

@@ -85,7 +85,7 @@ struct Progress {
 
 impl Progress {
     fn counts(&self) -> [usize; 3] {
-        [&self.sent_count, &self.rotated, &self.joined].map(|count| count.load(Ordering::Relaxed))
+        [&self.said, &self.rotated, &self.joined].map(|count| count.load(Ordering::Relaxed))
     }
 
     /// Waits until the agents have said, committed and added so much more.
@@ -115,9 +115,9 @@ async fn kill_again_and_again(
 
 async fn talk(channel: &Channel, progress: &Progress, goes_on: watch::Receiver<bool>) {
     while *goes_on.borrow() {
-        let said = progress.sent_count.load(Ordering::Relaxed);
+        let said = progress.said.load(Ordering::Relaxed);
         channel.send(format!("{said}")).await.expect("sent");
-        progress.sent_count.fetch_add(1, Ordering::Relaxed);
+        progress.said.fetch_add(1, Ordering::Relaxed);
     }
 }
 

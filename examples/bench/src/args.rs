@@ -1,6 +1,8 @@
-//! What the command line says.
+//! The command line.
 
-use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// Measures a node that speaks SLIM's wire.
 #[derive(Debug, Parser)]
@@ -17,9 +19,15 @@ pub struct Args {
 /// The node to measure.
 #[derive(Clone, Debug, Parser)]
 pub struct Node {
-    /// Host and port of the node's gRPC endpoint, without TLS.
+    /// Host and port of the node's endpoint; gRPC without TLS.
     #[arg(long)]
     pub endpoint: String,
+    /// Connect as a SLIM agent on gRPC, or as a native agent on QUIC.
+    #[arg(long, value_enum, default_value_t = Transport::Grpc)]
+    pub transport: Transport,
+    /// For QUIC: the relay's certificate, a PEM file.
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
     /// Where subscribers connect instead, each to the next one: further nodes that act as one with it.
     #[arg(long)]
     pub subscribe_at: Vec<String>,
@@ -29,6 +37,13 @@ pub struct Node {
     /// The node's process, whose processor time and memory are reported.
     #[arg(long)]
     pub pid: Option<u32>,
+}
+
+/// The way to the node.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Transport {
+    Grpc,
+    Quic,
 }
 
 #[derive(Clone, Debug, Subcommand)]

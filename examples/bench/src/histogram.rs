@@ -17,11 +17,13 @@ impl Default for Histogram {
 }
 
 impl Histogram {
+    /// Counts a time.
     pub fn record(&mut self, nanoseconds: u64) {
         self.counts[step(nanoseconds)] += 1;
         self.most = self.most.max(nanoseconds);
     }
 
+    /// Adds the counts of another histogram.
     pub fn add(&mut self, other: &Self) {
         self.counts.iter_mut().zip(&other.counts).for_each(|(sum, count)| *sum += count);
         self.most = self.most.max(other.most);

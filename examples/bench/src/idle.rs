@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt, stream};
+use skytale_bench::process;
 
 use crate::args::Node;
 use crate::connection::Connection;
-use crate::message::name;
-use crate::process;
+use crate::message::slim::name;
 use crate::report::IdleReport;
 
 /// How many connections are opened at the same time.

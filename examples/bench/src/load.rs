@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use futures::task::AtomicWaker;
+use skytale_bench::clock::now;
 use tokio::sync::mpsc;
 
-use crate::message::{Stamp, Template, now};
-use crate::outgoing::Put;
+use crate::connection::Put;
+use crate::message::{Stamp, Template};
 
 /// How fast.
 #[derive(Clone, Copy, Debug)]

@@ -1,18 +1,15 @@
-//! Measures a node that speaks SLIM's wire, dialect 3, over gRPC: how much it delivers, how fast, and what that costs.
+//! Measures a node that speaks SLIM's wire, dialect 3, over gRPC, or a relay's native frames over QUIC: how much it
+//! delivers, how fast, and what that costs.
 //!
 //! `skytale-bench --endpoint 127.0.0.1:5000 --pid $(pidof skytale-server) window` is one publisher and one subscriber with
 //! 256 messages on the way at any time; `--help` lists the other loads.
 
 mod args;
 mod connection;
-mod histogram;
 mod idle;
-mod link;
 mod load;
 mod message;
 mod nats;
-mod outgoing;
-mod process;
 mod report;
 mod run;
 mod tally;

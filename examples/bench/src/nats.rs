@@ -12,11 +12,12 @@ use async_nats::jetstream::{self, stream};
 use async_nats::{Client, Subscriber};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
+use skytale_bench::clock::now;
 use tokio::sync::{mpsc, watch};
 
 use crate::args::{Load, Node};
 use crate::load::Progress;
-use crate::message::{Arrived, Stamp, now, read_stamp, write_stamp};
+use crate::message::{Arrived, Stamp, read_stamp, write_stamp};
 use crate::report::Report;
 use crate::run::{await_late, measured_time, watch_node};
 use crate::tally::Tally;

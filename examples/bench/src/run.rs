@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt, stream};
+use skytale_bench::clock::{nanoseconds, now, sleep_until};
+use skytale_bench::process;
 use skytale_core::generated::slim3::Name;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -14,8 +16,8 @@ use tokio::task::JoinSet;
 use crate::args::{Load, Node};
 use crate::connection::Connection;
 use crate::load::{Pace, Progress, Sending};
-use crate::message::{Reader, Template, name, now};
-use crate::process;
+use crate::message::slim::name;
+use crate::message::{Reader, Template};
 use crate::report::Report;
 use crate::tally::Tally;
 
@@ -33,12 +35,15 @@ pub async fn measure(node: &Node, load: &Load, pace: Pace) -> anyhow::Result<Rep
         (0..channels).map(|number| name(["skytale", &run, &format!("room-{number}")], 1)).collect();
     let mut healthy = subscribe(node, &run, &rooms, 0..load.subscribers).await?;
     let stuck = subscribe(node, &run, &rooms, load.subscribers..load.subscribers + load.stuck).await?;
-    let publisher = Connection::open(node).await.context("the publisher")?;
+    let mut publisher = Connection::open(node).await.context("the publisher")?;
     let only = (healthy.len() == 1 && stuck.is_empty() && channels == 1).then(|| vec![healthy[0].0.clone()]);
     let (destinations, fanout) = only.map_or((rooms, EVERYBODY), |names| (names, 1));
     let source = name(["skytale", "bench", &run], 2);
-    let template = |to| Template::new(&publisher.key, &source, to, fanout, load.bytes as usize);
-    let templates = destinations.iter().map(template).collect();
+    for destination in &destinations {
+        publisher.found(destination).await.context("the publisher")?;
+    }
+    let template = |to| Template::new(&publisher.dialect, &source, to, fanout, load.bytes as usize);
+    let templates: Vec<_> = destinations.iter().map(template).collect();
 
     let copies = load.subscribers as u64;
     let window = if let Pace::Window(window) = pace { window } else { 0 };
@@ -47,7 +52,7 @@ pub async fn measure(node: &Node, load: &Load, pace: Pace) -> anyhow::Result<Rep
     let (stop, stopped) = watch::channel(());
     let mut receivers = JoinSet::new();
     for (_, connection) in healthy.drain(..) {
-        let reader = Reader::new(connection.key.clone(), load.bytes as usize, channels);
+        let reader = Reader::new(connection.dialect.clone(), &templates);
         let receiver =
             Receiver { connection, reader, channels, measured: measured.clone(), stopped: stopped.clone() };
         receivers.spawn(receiver.run(progress.clone()));
@@ -71,7 +76,6 @@ pub async fn measure(node: &Node, load: &Load, pace: Pace) -> anyhow::Result<Rep
 
 /// Returns from when until when it is measured.
 pub fn measured_time(load: &Load) -> Range<u64> {
-    let nanoseconds = |seconds: f64| (seconds * 1e9) as u64;
     let from = now() + nanoseconds(load.warmup);
     from..from + nanoseconds(load.seconds)
 }
@@ -109,10 +113,10 @@ impl Receiver {
         loop {
             let frame = tokio::select! {
                 biased;
-                frame = self.connection.incoming.message() => frame,
+                frame = self.connection.incoming.next() => frame,
                 _ = self.stopped.changed() => return tally,
             };
-            let Ok(Some(frame)) = frame else {
+            let Some(Ok(frame)) = frame else {
                 tally.ended += 1;
                 return tally;
             };
@@ -143,13 +147,9 @@ pub async fn watch_node(node: &Node, progress: &Progress, measured: &Range<u64>)
     }
 }
 
-async fn sleep_until(time: u64) {
-    tokio::time::sleep(Duration::from_nanos(time.saturating_sub(now()))).await;
-}
-
 /// Waits for what is still on the way.
 pub async fn await_late(progress: &Progress, copies: u64, seconds: f64) {
-    let deadline = now() + (seconds * 1e9) as u64;
+    let deadline = now() + nanoseconds(seconds);
     let late = || progress.delivered.load(Ordering::Relaxed) < progress.sent.load(Ordering::Relaxed) * copies;
     while late() && now() < deadline {
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::histogram::Histogram;
+use skytale_bench::histogram::Histogram;
+
 use crate::message::{Arrived, Stamp};
 
 /// Counts of messages, and the times of those that arrived while it was measured.

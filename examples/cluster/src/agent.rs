@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use skytale_client::{Channel, Client, Event, State};
+use skytale_client::{Channel, Client, Event, StateStore};
 
 use crate::Load;
 use crate::history::History;
@@ -32,7 +32,7 @@ pub async fn start(load: &Load, number: usize, directory: &Path) -> Result<Clien
     if let Some(pem) = &load.trust {
         builder = builder.with_trusted_certificates(&std::fs::read(pem)?);
     }
-    let state = State::directory(directory.join(format!("agent-{number}")));
+    let state = StateStore::directory(directory.join(format!("agent-{number}")));
     Ok(builder.with_state(state).with_key_packages(5).with_max_commit_attempts(1_000).start().await?)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
-use skytale_client::{Channel, Client, Event, State};
+use skytale_client::{Channel, Client, Event, StateStore};
 
 /// How many messages an agent has on their way to the relay at once.
 const WINDOW: usize = 64;
@@ -25,7 +25,7 @@ impl Setup {
         let builder = Client::builder(&self.name, &self.relay)
             .with_trusted_certificates(self.certificate.as_bytes())
             .with_key_packages(5)
-            .with_state(State::directory(&self.state).encrypted_with([7; 32]));
+            .with_state(StateStore::directory(&self.state).encrypted_with([7; 32]));
         builder.start().await.with_context(|| format!("{} does not start", self.name))
     }
 }

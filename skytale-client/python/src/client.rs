@@ -6,7 +6,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use skytale_client::{
-    CipherSuite, Client as Inner, ClientBuilder, Credentials, Durability, Padding, RejoinPolicy, State,
+    CipherSuite, Client as Inner, ClientBuilder, Credentials, Durability, Padding, RejoinPolicy, StateStore,
 };
 
 use crate::channel::Channel;
@@ -104,17 +104,17 @@ fn credentials(token: Option<String>, api: Option<String>, api_key: Option<Strin
     }
 }
 
-fn kept(directory: Option<PathBuf>, key: Option<Vec<u8>>, durable: bool) -> PyResult<State> {
+fn kept(directory: Option<PathBuf>, key: Option<Vec<u8>>, durable: bool) -> PyResult<StateStore> {
     let Some(directory) = directory else {
         return match key {
-            None => Ok(State::memory()),
+            None => Ok(StateStore::memory()),
             Some(_) => {
                 Err(PyValueError::new_err("`state_key` encrypts what is in the directory `state`: give both"))
             }
         };
     };
     let durability = if durable { Durability::Full } else { Durability::Relaxed };
-    let state = State::directory(directory).with_durability(durability);
+    let state = StateStore::directory(directory).with_durability(durability);
     let Some(key) = key else { return Ok(state) };
     let key = key
         .try_into()

@@ -16,7 +16,7 @@ use crate::credentials::{Credentials, Tokens};
 use crate::directory::DirectoryClient;
 use crate::error::{Error, Result};
 use crate::machine::{Options, RejoinPolicy};
-use crate::state::location::State;
+use crate::state::location::StateStore;
 
 /// Sets an agent up. Made by [`Client::builder`].
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct ClientBuilder {
     name: String,
     relay: Relay,
     credentials: Credentials,
-    state: State,
+    state: StateStore,
     suite: CipherSuite,
     roots: Result<Roots>,
     options: Options,
@@ -49,7 +49,7 @@ impl ClientBuilder {
             name,
             relay,
             credentials: Credentials::none(),
-            state: State::memory(),
+            state: StateStore::memory(),
             suite: CipherSuite::default(),
             roots: Ok(Roots::System),
             options: Options::default(),
@@ -77,7 +77,7 @@ impl ClientBuilder {
     }
 
     /// Sets where the agent's keys and groups are kept. Default: in memory, lost with the process.
-    pub fn with_state(mut self, state: State) -> Self {
+    pub fn with_state(mut self, state: StateStore) -> Self {
         self.state = state;
         self
     }

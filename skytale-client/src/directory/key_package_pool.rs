@@ -157,13 +157,13 @@ mod tests {
     use super::*;
     use crate::client::Client;
     use crate::connection::local::LocalRelay;
-    use crate::state::location::State;
+    use crate::state::location::StateStore;
 
     const BOB: &str = "globex/agents/bob";
 
     /// Runs Bob until he has left key packages, and returns how many the relay has.
     async fn leave(relay: &LocalRelay, state: &std::path::Path, count: u32) -> (Client, u32) {
-        let bob = relay.agent(BOB).with_state(State::directory(state)).with_key_packages(count);
+        let bob = relay.agent(BOB).with_state(StateStore::directory(state)).with_key_packages(count);
         let bob = bob.start().await.expect("starts");
         bob.wait_until_addable().await.expect("left");
         let held = relay.store().count_key_packages(bob.name()).await.expect("counted");

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 /// Where an agent's state is kept: its keys, its groups, and messages on their way.
 #[derive(Clone)]
-pub struct State {
+pub struct StateStore {
     place: Location,
     key: Option<Zeroizing<[u8; 32]>>,
     durability: Durability,
@@ -37,7 +37,7 @@ pub enum Durability {
     Relaxed,
 }
 
-impl State {
+impl StateStore {
     /// Keeps everything in memory: with the process, the agent is gone.
     pub fn memory() -> Self {
         Self { place: Location::Memory, key: None, durability: Durability::Full }
@@ -89,7 +89,7 @@ fn refuse_links(path: &Path) -> Result<()> {
     Ok(())
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for StateStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("State")
             .field("place", &self.place)

@@ -11,7 +11,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use location::{Durability, State};
+pub use location::{Durability, StateStore};
 
 use crate::error::Result;
 use crate::machine::effects::{Change, EventKey, Kind};

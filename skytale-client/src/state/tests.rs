@@ -9,7 +9,7 @@ use crate::machine::stored::ONLY;
 const ROOMS: [&str; 2] = ["acme/research/one", "acme/research/two"];
 
 async fn open(directory: &Path, durability: Durability) -> Records {
-    let state = State::directory(directory).encrypted_with([7; 32]).with_durability(durability);
+    let state = StateStore::directory(directory).encrypted_with([7; 32]).with_durability(durability);
     state.open().await.expect("opens")
 }
 
@@ -110,7 +110,7 @@ async fn a_copy_that_was_opened_with_another_key_is_in_doubt_and_readable() {
     make(made.path()).await;
     let copied = elsewhere.path().join("agent");
     copy(made.path(), &copied);
-    let mistaken = State::directory(&copied).encrypted_with([8; 32]).open().await.expect("opens");
+    let mistaken = StateStore::directory(&copied).encrypted_with([8; 32]).open().await.expect("opens");
     assert!(mistaken.load(ROOMS[0]).await.is_err());
     mistaken.close().await;
     let records = open(&copied, Durability::Full).await;

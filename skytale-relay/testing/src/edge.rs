@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use skytale_client::{Channel, Client, ClientBuilder, Event, Message, State};
+use skytale_client::{Channel, Client, ClientBuilder, Event, Message, StateStore};
 use skytale_relay::grpc::{ConnectionLimits, Listener, Server};
 use skytale_relay::quic::{QuicLimits, serve, server_config};
 use skytale_relay::{
@@ -230,7 +230,7 @@ impl Edge {
 
     /// Makes an agent that keeps its state on disk.
     pub fn kept(&self, name: &str, by: By) -> ClientBuilder {
-        self.agent(name, by).with_state(State::directory(self.place(name)))
+        self.agent(name, by).with_state(StateStore::directory(self.place(name)))
     }
 
     /// Returns the bytes of the relay's files.

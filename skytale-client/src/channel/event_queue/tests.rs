@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::machine::effects::{Change, Kind};
 use crate::machine::stored::put;
-use crate::state::location::State;
+use crate::state::location::StateStore;
 
 const SCOPE: &str = "acme/research/room";
 
@@ -43,7 +43,7 @@ async fn turn_away(inbox: &EventQueue, disk: &Connection) {
 #[tokio::test]
 async fn readers_that_turn_away_miss_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
-    let records = State::directory(directory.path()).open().await.expect("opens");
+    let records = StateStore::directory(directory.path()).open().await.expect("opens");
     let disk = Connection::open(directory.path().join("agent.db")).expect("opens");
     let inbox = EventQueue::new(SCOPE.to_owned(), records);
     let mut last = WAITING as u64 + 300;
@@ -71,7 +71,7 @@ async fn readers_that_turn_away_miss_nothing() {
 
 #[tokio::test]
 async fn what_follows_a_damaged_record_does_not_take_its_place() {
-    let records = State::memory().open().await.expect("opens");
+    let records = StateStore::memory().open().await.expect("opens");
     let inbox = EventQueue::new(SCOPE.to_owned(), records.clone());
     let key = EventKey { sequence: 1, part: 0 }.to_bytes();
     let damaged = Change::Put { kind: Kind::Event, key, value: vec![0xc1] };
