@@ -6,6 +6,7 @@ pub(crate) mod connect;
 mod migration;
 mod postgres;
 mod read;
+mod rows;
 mod sqlite;
 mod statements;
 mod tables;
@@ -13,14 +14,13 @@ mod tables;
 mod tests;
 mod usage;
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, QueryResult, Statement, TransactionTrait, TryGetable, Value,
+    ConnectionTrait, DatabaseConnection, QueryResult, Statement, TransactionTrait, Value,
 };
 use skytale_core::{ChannelName, SequenceNumber};
 
@@ -223,31 +223,4 @@ impl Store for SqlStore {
     fn preserves_append_order(&self) -> bool {
         true
     }
-}
-
-/// Keeps a cause that several callers are told.
-#[derive(Clone, Debug)]
-struct Shared(Arc<sea_orm::DbErr>);
-
-impl std::fmt::Display for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Shared {}
-
-/// Reads a column of a row.
-fn column<T: TryGetable>(row: &QueryResult, name: &str) -> Result<T> {
-    row.try_get("", name).map_err(StoreError::unavailable)
-}
-
-/// Reads a column that holds a time.
-fn time_column(row: &QueryResult, name: &str) -> Result<SystemTime> {
-    column(row, name).map(statements::time)
-}
-
-/// Reads a column that may hold a time.
-fn optional_time(row: &QueryResult, name: &str) -> Result<Option<SystemTime>> {
-    Ok(column::<Option<i64>>(row, name)?.map(statements::time))
 }

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use sea_orm::{Statement, Value};
 
 use super::statements::Statements;
-use super::{SqlStore, column};
+use crate::sql::SqlStore;
+use crate::sql::rows::column;
 use crate::contract::store::{AppendOutcome, Appended};
 use crate::contract::usage::{Day, DayUsage, Usage, Used};
 use crate::error::Result;

@@ -13,7 +13,6 @@
 //! is overwritten in place and is deleted only with the last connection, so the descriptor opened once stays right.
 
 use std::io;
-use std::sync::Arc;
 
 use sea_orm::DbErr;
 use skytale_core::SequenceNumber;
@@ -23,9 +22,9 @@ use super::poison::Broken;
 use super::sync_horizon::SyncHorizon;
 use crate::contract::store::{AppendOutcome, Appended};
 use crate::error::{Result, StoreError};
-use crate::sql::Shared;
 use crate::sql::append::writer::Append;
 use crate::sql::read::append_notifier::AppendNotifier;
+use crate::sql::rows::SharedDbErr;
 
 /// How many groups are synced at once, and how many more may wait meanwhile.
 const GROUPS: usize = 2;
@@ -145,7 +144,7 @@ impl Committed {
                 }
             }
             Err(error) => {
-                let shared = Shared(Arc::new(error));
+                let shared = SharedDbErr::from(error);
                 refuse(self.group, || StoreError::unavailable(shared.clone()));
             }
         }

@@ -12,7 +12,8 @@ use crate::contract::channels::{
 };
 use crate::error::{Result, StoreError};
 use crate::sql::statements::{components, key, millis};
-use crate::sql::{SqlStore, column, time_column};
+use crate::sql::SqlStore;
+use crate::sql::rows::{column, time_column};
 
 /// What a row says of a role.
 const OWNER: i32 = 1;
