@@ -19,9 +19,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, QueryResult, Statement, TransactionTrait, Value,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement, TransactionTrait, Value};
 use skytale_core::{ChannelName, SequenceNumber};
 
 use crate::contract::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};

@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use sea_orm::{Statement, Value};
 
 use super::statements::Statements;
-use crate::sql::SqlStore;
-use crate::sql::rows::column;
 use crate::contract::store::{AppendOutcome, Appended};
 use crate::contract::usage::{Day, DayUsage, Usage, Used};
 use crate::error::Result;
-use crate::sql::append::writer::Append;
+use crate::sql::SqlStore;
+use crate::sql::append::request::Append;
+use crate::sql::rows::column;
 use crate::usage_counts::Amounts;
 
 /// The rows that one process counts in, so that no process waits for another's.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
-use super::writer::Append;
+use super::request::Append;
 use crate::contract::store::{GroupId, Precondition};
 use crate::sql::read::pages::ChannelRow;
 

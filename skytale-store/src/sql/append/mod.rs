@@ -4,5 +4,6 @@ mod batch_plan;
 pub(crate) mod block;
 pub(crate) mod block_statements;
 mod channel_cache;
+pub(crate) mod request;
 pub(crate) mod transaction;
 pub(crate) mod writer;

@@ -7,7 +7,7 @@ use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
 use super::batch_plan::{BLOCKS, BatchPlan, Open};
 use super::channel_cache::{ChannelCache, Group, Groups, Known};
-use super::writer::Append;
+use super::request::Append;
 use crate::contract::store::{Appended, GroupId, MessageId, NewRecord, Precondition, PreconditionFailed};
 use crate::error::{Result, StoreError};
 use crate::sql::read::pages::ChannelRow;

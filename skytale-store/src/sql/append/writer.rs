@@ -2,25 +2,18 @@
 
 use sea_orm::DbErr;
 use skytale_core::ChannelName;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::channel_cache::ChannelCache;
+use super::request::{Append, reject_all};
 use super::transaction::Target;
 use crate::contract::store::{Appended, NewRecord, Precondition};
 use crate::error::{Result, StoreError};
 use crate::sql::read::append_notifier::AppendNotifier;
 use crate::sql::sqlite::poison::Broken;
-use crate::sql::sqlite::sync_thread::{Committed, Syncing, refuse};
+use crate::sql::sqlite::sync_thread::{Committed, Syncing};
 use crate::sql::sqlite::wal_checkpoint::Checkpoint;
 use crate::sql::statements::Statements;
-
-/// What one caller wants appended.
-pub(crate) struct Append {
-    pub channel: ChannelName,
-    pub records: Vec<NewRecord>,
-    pub precondition: Precondition,
-    reply: oneshot::Sender<Result<Appended>>,
-}
 
 /// The most records and bytes of one transaction.
 const GROUP_RECORDS: usize = 1024;
@@ -62,17 +55,10 @@ impl Writer {
         records: Vec<NewRecord>,
         precondition: Precondition,
     ) -> Result<Appended> {
-        let (reply, appended) = oneshot::channel();
+        let (append, appended) = Append::new(channel, records, precondition);
         let stopped = || StoreError::unavailable("the store's writer has stopped");
-        self.0.send(Append { channel, records, precondition, reply }).await.map_err(|_| stopped())?;
+        self.0.send(append).await.map_err(|_| stopped())?;
         appended.await.map_err(|_| stopped())?
-    }
-}
-
-impl Append {
-    /// Tells the caller what became of it.
-    pub fn answer(self, outcome: Result<Appended>) {
-        let _ = self.reply.send(outcome);
     }
 }
 
@@ -81,14 +67,14 @@ impl Work {
         let (mut cache, mut streak) = (ChannelCache::default(), 0);
         while let Some(group) = gathering.next().await {
             if let Some(why) = self.broken.reason() {
-                refuse(group, || StoreError::unavailable(why));
+                reject_all(group, || StoreError::unavailable(why));
                 continue;
             }
             let outcome = commit(&self.target, &self.statements, &mut cache, &group).await;
             if outcome.is_err() {
                 cache.clear();
             }
-            let bytes = group.iter().map(|append| size(append).1).sum();
+            let bytes = group.iter().map(|append| append.size().1).sum();
             let others_wait = gathering.has_more();
             self.answer(Committed { group, outcome }).await;
             if let Some(checkpoint) = &mut self.checkpoint {
@@ -167,10 +153,10 @@ impl Gathering {
             Some(held) => held,
             None => self.receiver.recv().await?,
         };
-        let (mut records, mut bytes) = size(&first);
+        let (mut records, mut bytes) = first.size();
         let mut group = vec![first];
         while let Ok(append) = self.receiver.try_recv() {
-            let (more_records, more_bytes) = size(&append);
+            let (more_records, more_bytes) = append.size();
             if records + more_records > GROUP_RECORDS || bytes + more_bytes > GROUP_BYTES {
                 self.held = Some(append);
                 break;
@@ -181,8 +167,4 @@ impl Gathering {
         }
         Some(group)
     }
-}
-
-fn size(append: &Append) -> (usize, usize) {
-    (append.records.len(), append.records.iter().map(|record| record.body.len()).sum())
 }

@@ -22,7 +22,7 @@ use super::poison::Broken;
 use super::sync_horizon::SyncHorizon;
 use crate::contract::store::{AppendOutcome, Appended};
 use crate::error::{Result, StoreError};
-use crate::sql::append::writer::Append;
+use crate::sql::append::request::{Append, reject_all};
 use crate::sql::read::append_notifier::AppendNotifier;
 use crate::sql::rows::SharedDbErr;
 
@@ -132,7 +132,7 @@ impl Committed {
     /// Tells every caller what became of its append.
     pub fn answer(self, grown: &AppendNotifier, broken: &Broken) {
         if let Some(why) = broken.reason() {
-            return refuse(self.group, || StoreError::unavailable(why));
+            return reject_all(self.group, || StoreError::unavailable(why));
         }
         match self.outcome {
             Ok(outcomes) => {
@@ -145,15 +145,8 @@ impl Committed {
             }
             Err(error) => {
                 let shared = SharedDbErr::from(error);
-                refuse(self.group, || StoreError::unavailable(shared.clone()));
+                reject_all(self.group, || StoreError::unavailable(shared.clone()));
             }
         }
-    }
-}
-
-/// Tells every caller of a group why nothing was appended.
-pub(crate) fn refuse(group: Vec<Append>, error: impl Fn() -> StoreError) {
-    for append in group {
-        append.answer(Err(error()));
     }
 }

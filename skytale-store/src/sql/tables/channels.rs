@@ -11,9 +11,9 @@ use crate::contract::channels::{
     ChannelEntry, ChannelRegistry, Invite, JoinRequest, Member, NewJoinRequest, Role,
 };
 use crate::error::{Result, StoreError};
-use crate::sql::statements::{components, key, millis};
 use crate::sql::SqlStore;
 use crate::sql::rows::{column, time_column};
+use crate::sql::statements::{components, key, millis};
 
 /// What a row says of a role.
 const OWNER: i32 = 1;

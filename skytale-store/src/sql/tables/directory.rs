@@ -13,9 +13,9 @@ use crate::contract::directory::{
 };
 use crate::contract::store::MessageId;
 use crate::error::{Result, StoreError};
-use crate::sql::statements::{components, key, millis};
 use crate::sql::SqlStore;
 use crate::sql::rows::column;
+use crate::sql::statements::{components, key, millis};
 
 /// In place of an agent's key, where a deposit is a GroupInfo.
 const NO_AGENT: Vec<u8> = Vec::new();
