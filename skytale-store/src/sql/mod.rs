@@ -2,8 +2,8 @@
 
 mod append;
 pub(crate) mod backplane;
-pub(crate) mod connect;
 mod migration;
+mod options;
 mod postgres;
 mod read;
 mod rows;
@@ -24,15 +24,15 @@ use skytale_core::{ChannelName, SequenceNumber};
 
 use crate::contract::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
 use crate::error::{Result, StoreError};
+use crate::sql::append::meter::MeterId;
 use crate::sql::append::writer::Writer;
 use crate::sql::read::append_notifier::AppendNotifier;
 use crate::sql::read::pages::ChannelRow;
+use crate::sql::sqlite::file_lock::FileLock;
 use crate::sql::sqlite::sync_horizon::SyncHorizon;
 pub use backplane::PgBackplane;
-use connect::FileLock;
-pub use connect::SqlOptions;
+pub use options::SqlOptions;
 use statements::Statements;
-use usage::MeterId;
 
 /// A [`Store`] in a SQL database.
 ///

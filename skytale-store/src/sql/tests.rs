@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement, Value};
 use skytale_core::{ChannelName, Dialect, Epoch, SequenceNumber};
 
-use super::connect::SqlOptions;
+use super::options::SqlOptions;
 use super::statements::key;
 use super::{SqlStore, migration};
 use crate::contract::store::{

@@ -7,6 +7,7 @@ use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
 use super::batch_plan::{BLOCKS, BatchPlan, Open};
 use super::channel_cache::{ChannelCache, Group, Groups, Known};
+use super::meter::{self, MeterId};
 use super::request::Append;
 use crate::contract::store::{Appended, GroupId, MessageId, NewRecord, Precondition, PreconditionFailed};
 use crate::error::{Result, StoreError};
@@ -14,7 +15,6 @@ use crate::sql::read::pages::ChannelRow;
 use crate::sql::sqlite::dedicated_connection::Held;
 use crate::sql::sqlite::sync_horizon::SyncHorizon;
 use crate::sql::statements::{Statements, key};
-use crate::sql::usage::{self, MeterId};
 use crate::usage_counts::Amounts;
 
 /// Where a group is committed.
@@ -112,7 +112,7 @@ impl<C: ConnectionTrait> Work<'_, C> {
         for append in group {
             let channel = channels.get_mut(&append.channel.components()).expect("opened above");
             let outcome = self.append(channel, append).await?;
-            usage::count(&mut used, append, &outcome);
+            meter::count(&mut used, append, &outcome);
             outcomes.push(outcome);
         }
         Ok(BatchPlan { channels, used, outcomes })

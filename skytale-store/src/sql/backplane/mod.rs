@@ -5,7 +5,7 @@ mod mailboxes;
 mod notification;
 mod receiver;
 mod sender;
-pub(crate) mod stored_messages;
+mod stored_messages;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use sender::Outgoing;
 
 /// A [`Backplane`] between the relays of one PostgreSQL database, made by [`SqlStore::backplane`].
 ///
-/// It has three connections of its own, beside [`SqlOptions::connections`](super::connect::SqlOptions::connections), and makes
+/// It has three connections of its own, beside [`SqlOptions::connections`](super::options::SqlOptions::connections), and makes
 /// them again when they break; what others send meanwhile is lost. Parcels of up to 5,900 bytes for all travel in
 /// notifications, others by a table, where they can be fetched for a minute. At most 512 parcels or 16 MiB wait to be sent, further
 /// senders wait; at most 4,096 parcels or 64 MiB wait for a reader of [`received`](Backplane::received), further parcels

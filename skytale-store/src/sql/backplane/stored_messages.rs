@@ -11,11 +11,6 @@ use super::notification::ParcelId;
 use crate::contract::backplane::Delivery;
 use crate::error::{Result, StoreError};
 
-/// Makes the table. What a crash of the server empties was lost anyway; ciphertext does not shrink.
-pub(in crate::sql) const CREATE: &str = "CREATE UNLOGGED TABLE parcels (sender bigint NOT NULL, number bigint NOT NULL, \
-    sent_at timestamptz NOT NULL DEFAULT now(), body bytea NOT NULL, PRIMARY KEY (sender, number)); \
-    ALTER TABLE parcels ALTER COLUMN body SET STORAGE EXTERNAL";
-
 /// Keeps parcels and sends notifications, in their order, in one transaction.
 const SEND: &str = "WITH kept AS (INSERT INTO parcels (sender, number, body) \
     SELECT $1, number, body FROM unnest($2::bigint[], $3::bytea[]) AS given (number, body)) \
