@@ -3,16 +3,16 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::batch::{AppendRequest, Draft};
+use super::contest::{CONTESTED, Contest};
 use super::publish::Published;
 use crate::contract::store::Appended;
 use crate::error::{Result, StoreError};
 use crate::nats::cache::channels::{Channel, Memory, Waiting};
-use crate::nats::read::tail::{Feed, Feeds, Heard};
+use crate::nats::read::tail::{Feeds, Heard};
 use crate::nats::stream::block::{BlockId, State};
 use crate::nats::stream::{Log, Placed};
 
@@ -24,20 +24,6 @@ pub(crate) struct Writer {
     ids: Arc<BlockIds>,
     block_bytes: usize,
 }
-
-/// Hearing of other writers' blocks while there are some, so as to be as fast as they are.
-#[derive(Debug)]
-pub(crate) struct Contest {
-    feed: Feed,
-    /// When a block was lost last.
-    lost: Instant,
-}
-
-/// How long a channel is believed to have other writers.
-const CONTESTED: Duration = Duration::from_secs(5);
-
-/// How long to wait for the next block of the writer that was faster; it comes when that begins another one.
-const NEXT_TURN: Duration = Duration::from_millis(10);
 
 impl Writer {
     pub fn new(log: Log, feeds: Feeds, block_bytes: usize) -> Self {
@@ -116,13 +102,12 @@ impl Writer {
         let lost = Instant::now();
         let Some(contest) = &mut memory.contest else {
             let feed = self.feeds.join(&self.log, &channel.subject);
-            (memory.contest, memory.tail) = (Some(Contest { feed, lost }), None);
+            (memory.contest, memory.tail) = (Some(Contest::new(feed, lost)), None);
             tokio::spawn(end_contest(Arc::downgrade(channel)));
             return;
         };
-        contest.lost = lost;
-        let heard = tokio::time::timeout(NEXT_TURN, contest.feed.heard()).await;
-        if !heard.is_ok_and(|heard| memory.take(heard)) {
+        let heard = contest.lose(lost).await;
+        if !heard.is_some_and(|heard| memory.take(heard)) {
             memory.tail = None;
         }
     }
@@ -140,7 +125,7 @@ async fn end_contest(channel: Weak<Channel>) {
         tokio::time::sleep(CONTESTED).await;
         let Some(channel) = channel.upgrade() else { return };
         let mut memory = channel.memory.lock().await;
-        if memory.contest.as_ref().is_none_or(|contest| contest.lost.elapsed() >= CONTESTED) {
+        if memory.contest.as_ref().is_none_or(|contest| contest.is_over()) {
             memory.contest = None;
             return;
         }
@@ -155,7 +140,7 @@ impl Memory {
 
     /// Takes in what was heard of other writers' blocks.
     fn hear(&mut self) {
-        while let Some(heard) = self.contest.as_mut().and_then(|contest| contest.feed.heard_already()) {
+        while let Some(heard) = self.contest.as_mut().and_then(|contest| contest.heard_already()) {
             self.take(heard);
         }
     }

@@ -12,7 +12,7 @@ use super::message_ids::Index;
 use crate::contract::store::Appended;
 use crate::error::{Result, StoreError};
 use crate::nats::append::batch::AppendRequest;
-use crate::nats::append::writer::Contest;
+use crate::nats::append::contest::Contest;
 use crate::nats::stream::block::State;
 
 /// A channel: who waits to append, and what is remembered.

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::{Buf, BufMut, Bytes};
 use skytale_core::{Dialect, SequenceNumber};
 
+use super::codec::{DAMAGED, take_u64};
 use super::group_epochs::Groups;
 use crate::checksum::checksum;
 use crate::contract::store::{MessageId, Record};
@@ -42,8 +43,6 @@ pub(crate) struct State {
 }
 
 pub(crate) type BlockId = [u8; 16];
-
-pub(super) const DAMAGED: StoreError = StoreError::Corrupt { what: "a block of records" };
 
 /// The header that has the message ids: a consumer can read it without the records.
 const IDS: &str = "Skytale-Ids";
@@ -201,10 +200,6 @@ fn take_record(bytes: &mut Bytes) -> Option<(Dialect, Bytes)> {
     let dialect = Dialect::from_number(bytes.try_get_u8().ok()?)?;
     let length = bytes.try_get_u32().ok()? as usize;
     (length <= bytes.len()).then(|| (dialect, bytes.split_to(length)))
-}
-
-fn take_u64(bytes: &mut Bytes) -> Result<u64> {
-    bytes.try_get_u64().map_err(|_| DAMAGED)
 }
 
 fn decode_ids(headers: Option<&HeaderMap>) -> Result<(SequenceNumber, Vec<(u32, MessageId)>)> {

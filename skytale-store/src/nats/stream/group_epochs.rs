@@ -3,7 +3,7 @@
 use bytes::{Buf, BufMut, Bytes};
 use skytale_core::{Epoch, SequenceNumber};
 
-use super::block::DAMAGED;
+use super::codec::DAMAGED;
 use crate::contract::store::{GroupId, Precondition, PreconditionFailed};
 use crate::error::{Result, StoreError};
 

@@ -17,7 +17,8 @@ use crate::sql::{SqlStore, migration};
 
 /// How long a server waits for a process that is silent in a transaction, and for what others have locked. A process that
 /// hangs would else keep all others from the channels that it has locked.
-const SERVER_TIMEOUTS: [(&str, &str); 2] = [("idle_in_transaction_session_timeout", "3s"), ("lock_timeout", "10s")];
+const SERVER_TIMEOUTS: [(&str, &str); 2] =
+    [("idle_in_transaction_session_timeout", "3s"), ("lock_timeout", "10s")];
 
 impl SqlStore {
     /// Connects to PostgreSQL, by a URL like `postgres://user:password@host/database`.
