@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::contract::store::{AppendOutcome, NewRecord};
+use crate::contract::record::{AppendOutcome, NewRecord};
 use crate::contract::usage::{Day, DayUsage, Used};
 
 /// What each account used on each day.

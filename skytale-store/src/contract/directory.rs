@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use skytale_core::{ChannelName, SequenceNumber};
 
-use super::store::MessageId;
+use super::record::MessageId;
 use crate::error::Result;
 
 /// Key packages by agent, and what commits bring with them.

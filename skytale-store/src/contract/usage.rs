@@ -10,9 +10,9 @@ use crate::error::Result;
 /// Tells what accounts used, by day.
 ///
 /// Messages are counted by [`Store::append`](super::store::Store::append), in the same step that makes them durable: each that
-/// was archived counts once for the account of its [`NewRecord`](super::store::NewRecord), whatever is killed when; one that was
+/// was archived counts once for the account of its [`NewRecord`](super::record::NewRecord), whatever is killed when; one that was
 /// refused, or appended before, does not count. A log that does not count is wrapped in a
-/// [`MeteredLog`](crate::metered_log::CountedStore).
+/// [`MeteredLog`](crate::metered_log::MeteredLog).
 #[async_trait]
 pub trait Usage: fmt::Debug + Send + Sync + 'static {
     /// Adds an amount to what an account used on a day: a token that was issued, or messages of a log that does not count

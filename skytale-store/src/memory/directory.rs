@@ -12,7 +12,7 @@ use super::MemoryStore;
 use crate::contract::directory::{
     Attachment, ClaimedKeyPackage, CommitAttachments, KeyPackageDirectory, MAX_GROUP_INFOS,
 };
-use crate::contract::store::MessageId;
+use crate::contract::record::MessageId;
 use crate::error::Result;
 
 #[derive(Debug, Default)]

@@ -19,7 +19,9 @@ use futures::stream::{self, BoxStream};
 use skytale_core::{ChannelName, SequenceNumber};
 use tokio::sync::watch;
 
-use crate::contract::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
+use crate::contract::precondition::Precondition;
+use crate::contract::record::{Appended, MessageId, NewRecord, Record};
+use crate::contract::store::{Durability, Head, Store};
 use crate::error::Result;
 use crate::usage_counts::{Countable, Meters};
 pub use backplane::MemoryBackplane;

@@ -23,7 +23,9 @@ use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use skytale_core::{ChannelName, SequenceNumber};
 
-use crate::contract::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
+use crate::contract::precondition::Precondition;
+use crate::contract::record::{Appended, MessageId, NewRecord, Record};
+use crate::contract::store::{Durability, Head, Store};
 use crate::error::{Result, StoreError};
 use crate::nats::append::batch::AppendRequest;
 use crate::nats::append::writer::Writer;
@@ -47,7 +49,7 @@ use stream::Log;
 /// record, and no other limits than those of size: a full stream refuses appends with [`StoreError::Full`], and loses nothing.
 /// An append has at most 2,048 message ids.
 ///
-/// The store keeps no [`Usage`](crate::contract::usage::Usage): where that is wanted, a [`MeteredLog`](crate::metered_log::CountedStore) wraps it.
+/// The store keeps no [`Usage`](crate::contract::usage::Usage): where that is wanted, a [`MeteredLog`](crate::metered_log::MeteredLog) wraps it.
 #[derive(Debug)]
 pub struct NatsStore {
     log: Log,

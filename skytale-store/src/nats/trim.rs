@@ -7,7 +7,8 @@ use skytale_core::SequenceNumber;
 
 use super::NatsStore;
 use super::stream::{Log, Placed};
-use crate::contract::store::{Head, Precondition};
+use crate::contract::precondition::Precondition;
+use crate::contract::store::Head;
 use crate::error::{Result, StoreError};
 use crate::nats::append::batch::AppendRequest;
 use crate::nats::cache::channels::Channel;

@@ -22,7 +22,9 @@ use futures::stream::{self, BoxStream};
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement, TransactionTrait, Value};
 use skytale_core::{ChannelName, SequenceNumber};
 
-use crate::contract::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
+use crate::contract::precondition::Precondition;
+use crate::contract::record::{Appended, MessageId, NewRecord, Record};
+use crate::contract::store::{Durability, Head, Store};
 use crate::error::{Result, StoreError};
 use crate::sql::append::meter::MeterId;
 use crate::sql::append::writer::Writer;

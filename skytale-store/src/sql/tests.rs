@@ -13,9 +13,9 @@ use skytale_core::{ChannelName, Dialect, Epoch, SequenceNumber};
 use super::options::SqlOptions;
 use super::statements::key;
 use super::{SqlStore, migration};
-use crate::contract::store::{
-    AppendOutcome, GroupEpoch, GroupId, Head, MessageId, NewRecord, Precondition, Store,
-};
+use crate::contract::precondition::{GroupEpoch, GroupId, Precondition};
+use crate::contract::record::{AppendOutcome, MessageId, NewRecord};
+use crate::contract::store::{Head, Store};
 use crate::error::StoreError;
 use crate::sql::append::block::Block;
 use crate::sql::sqlite::sync_thread::SyncLog;

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use skytale_core::SequenceNumber;
 
-use crate::contract::store::{AppendOutcome, Appended, MessageId, NewRecord, Precondition};
+use crate::contract::precondition::Precondition;
+use crate::contract::record::{AppendOutcome, Appended, MessageId, NewRecord};
 use crate::error::Result;
 use crate::nats::cache::message_ids::Index;
 use crate::nats::stream::block::{Block, BlockId, State, millis, put_record};

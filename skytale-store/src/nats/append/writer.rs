@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::batch::{AppendRequest, Draft};
 use super::contest::{CONTESTED, Contest};
 use super::publish::Published;
-use crate::contract::store::Appended;
+use crate::contract::record::Appended;
 use crate::error::{Result, StoreError};
 use crate::nats::cache::channels::{Channel, Memory, Waiting};
 use crate::nats::read::tail::{Feeds, Heard};

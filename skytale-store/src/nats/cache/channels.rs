@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::message_ids::Index;
-use crate::contract::store::Appended;
+use crate::contract::record::Appended;
 use crate::error::{Result, StoreError};
 use crate::nats::append::batch::AppendRequest;
 use crate::nats::append::contest::Contest;

@@ -7,7 +7,7 @@ use async_nats::jetstream::consumer::pull::OrderedConfig;
 use futures::StreamExt;
 use skytale_core::SequenceNumber;
 
-use crate::contract::store::MessageId;
+use crate::contract::record::MessageId;
 use crate::error::{Result, StoreError};
 use crate::nats::read::pages::Pages;
 use crate::nats::stream::block::ids_of;

@@ -12,7 +12,7 @@ use skytale_core::{Dialect, SequenceNumber};
 use super::codec::{DAMAGED, take_u64};
 use super::group_epochs::Groups;
 use crate::checksum::checksum;
-use crate::contract::store::{MessageId, Record};
+use crate::contract::record::{MessageId, Record};
 use crate::error::{Result, StoreError};
 
 /// Consecutive records of a channel, and where the channel stands after them. A block without records moves the floor or
@@ -233,7 +233,7 @@ const LAST_TIME: u64 = 253_402_300_800_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::store::{GroupEpoch, GroupId, Precondition};
+    use crate::contract::precondition::{GroupEpoch, GroupId, Precondition};
     use skytale_core::Epoch;
 
     fn block() -> Block {

@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut, Bytes};
 use skytale_core::{Epoch, SequenceNumber};
 
 use super::codec::DAMAGED;
-use crate::contract::store::{GroupId, Precondition, PreconditionFailed};
+use crate::contract::precondition::{GroupId, Precondition, PreconditionFailed};
 use crate::error::{Result, StoreError};
 
 /// The groups of one channel with their epochs.

@@ -7,7 +7,8 @@ use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
 use super::block::Block;
 use super::channel_cache::{ChannelCache, Group, Groups, Known};
-use crate::contract::store::{AppendOutcome, Appended, MessageId, NewRecord, Precondition};
+use crate::contract::precondition::Precondition;
+use crate::contract::record::{AppendOutcome, Appended, MessageId, NewRecord};
 use crate::error::Result;
 use crate::sql::read::pages::ChannelRow;
 use crate::sql::sqlite::sync_horizon::SyncHorizon;

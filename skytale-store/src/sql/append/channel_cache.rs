@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
 use super::request::Append;
-use crate::contract::store::{GroupId, Precondition};
+use crate::contract::precondition::{GroupId, Precondition};
 use crate::sql::read::pages::ChannelRow;
 
 /// The rows of channels that only this process appends to; SQLite alone, whose file has one owner.

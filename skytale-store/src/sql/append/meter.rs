@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use sea_orm::{Statement, Value};
 
 use super::request::Append;
-use crate::contract::store::{AppendOutcome, Appended};
+use crate::contract::record::{AppendOutcome, Appended};
 use crate::contract::usage::{Day, Used};
 use crate::error::Result;
 use crate::sql::statements::Statements;

@@ -3,7 +3,8 @@
 use skytale_core::ChannelName;
 use tokio::sync::oneshot;
 
-use crate::contract::store::{Appended, NewRecord, Precondition};
+use crate::contract::precondition::Precondition;
+use crate::contract::record::{Appended, NewRecord};
 use crate::error::{Result, StoreError};
 
 /// The records that one caller appends to one channel.

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::poison::Broken;
 use super::sync_horizon::SyncHorizon;
-use crate::contract::store::{AppendOutcome, Appended};
+use crate::contract::record::{AppendOutcome, Appended};
 use crate::error::{Result, StoreError};
 use crate::sql::append::request::{Append, reject_all};
 use crate::sql::read::append_notifier::AppendNotifier;

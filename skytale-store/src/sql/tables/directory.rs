@@ -11,7 +11,7 @@ use skytale_core::{ChannelName, SequenceNumber};
 use crate::contract::directory::{
     Attachment, ClaimedKeyPackage, CommitAttachments, KeyPackageDirectory, MAX_GROUP_INFOS,
 };
-use crate::contract::store::MessageId;
+use crate::contract::record::MessageId;
 use crate::error::{Result, StoreError};
 use crate::sql::SqlStore;
 use crate::sql::rows::column;
