@@ -84,7 +84,7 @@ impl KeyPackageDirectory for MemoryStore {
         key_packages: Vec<Bytes>,
         last_resort: Option<Bytes>,
     ) -> Result<u32> {
-        let mut content = self.shelves.lock();
+        let mut content = self.directory.lock();
         let packages = content.key_packages.entry(agent.clone()).or_default();
         for key_package in key_packages {
             if !packages.single_use.contains(&key_package) {
@@ -98,7 +98,7 @@ impl KeyPackageDirectory for MemoryStore {
     }
 
     async fn unheld_key_packages(&self, agent: &ChannelName, key_packages: Vec<Bytes>) -> Result<Vec<Bytes>> {
-        let content = self.shelves.lock();
+        let content = self.directory.lock();
         let held = content.key_packages.get(agent).map(|packages| &packages.single_use);
         let is_held = |key_package: &Bytes| held.is_some_and(|held| held.contains(key_package));
         let mut seen = HashSet::new();
@@ -106,17 +106,17 @@ impl KeyPackageDirectory for MemoryStore {
     }
 
     async fn count_key_packages(&self, agent: &ChannelName) -> Result<u32> {
-        let content = self.shelves.lock();
+        let content = self.directory.lock();
         Ok(content.key_packages.get(agent).map_or(0, |packages| packages.single_use.len() as u32))
     }
 
     async fn drop_key_packages(&self, agent: &ChannelName) -> Result<()> {
-        self.shelves.lock().key_packages.remove(agent);
+        self.directory.lock().key_packages.remove(agent);
         Ok(())
     }
 
     async fn claim_key_package(&self, agent: &ChannelName) -> Result<Option<ClaimedKeyPackage>> {
-        let mut content = self.shelves.lock();
+        let mut content = self.directory.lock();
         let Some(packages) = content.key_packages.get_mut(agent) else { return Ok(None) };
         let single_use = packages.single_use.pop_front();
         let left = packages.single_use.len() as u32;
@@ -126,12 +126,12 @@ impl KeyPackageDirectory for MemoryStore {
     }
 
     async fn last_resort(&self, agent: &ChannelName) -> Result<Option<Bytes>> {
-        let content = self.shelves.lock();
+        let content = self.directory.lock();
         Ok(content.key_packages.get(agent).and_then(|packages| packages.last_resort.clone()))
     }
 
     async fn deposit(&self, bundle: CommitAttachments) -> Result<()> {
-        let mut content = self.shelves.lock();
+        let mut content = self.directory.lock();
         for (agent, welcome) in &bundle.welcomes {
             content.keep(Some(agent.clone()), &bundle, welcome.clone());
         }
@@ -147,7 +147,7 @@ impl KeyPackageDirectory for MemoryStore {
         commit: MessageId,
         accepted: Option<SequenceNumber>,
     ) -> Result<()> {
-        let mut content = self.shelves.lock();
+        let mut content = self.directory.lock();
         if accepted.is_none() {
             content.deposits.retain(|kept| !kept.is_of(channel, commit));
         }
@@ -159,25 +159,25 @@ impl KeyPackageDirectory for MemoryStore {
     }
 
     async fn welcomes(&self, agent: &ChannelName, skip: u32, most: u32) -> Result<Vec<Attachment>> {
-        let content = self.shelves.lock();
+        let content = self.directory.lock();
         let for_agent = content.deposits.iter().filter(|kept| kept.agent.as_ref() == Some(agent));
         Ok(for_agent.skip(skip as usize).take(most as usize).map(|kept| kept.deposit.clone()).collect())
     }
 
     async fn drop_welcome(&self, agent: &ChannelName, commit: MessageId) -> Result<()> {
         let for_agent = |kept: &Kept| kept.agent.as_ref() == Some(agent) && kept.deposit.commit == commit;
-        self.shelves.lock().deposits.retain(|kept| !for_agent(kept));
+        self.directory.lock().deposits.retain(|kept| !for_agent(kept));
         Ok(())
     }
 
     async fn group_infos(&self, channel: &ChannelName) -> Result<Vec<Attachment>> {
-        let content = self.shelves.lock();
+        let content = self.directory.lock();
         let infos = content.deposits.iter().rev().filter(|kept| kept.agent.is_none());
         Ok(infos.filter(|kept| kept.deposit.channel == *channel).map(|kept| kept.deposit.clone()).collect())
     }
 
     async fn expire_deposits(&self, before: SystemTime) -> Result<u64> {
-        let mut content = self.shelves.lock();
+        let mut content = self.directory.lock();
         let count = content.deposits.len();
         // From the newest on: where an accepted commit's GroupInfo came, the older ones of its channel may go.
         let mut followed = HashSet::new();

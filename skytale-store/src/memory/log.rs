@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skytale_core::{Epoch, SequenceNumber};
 
-use super::MemoryCapacity;
+use super::capacity::MemoryCapacity;
 use crate::contract::precondition::{GroupId, Precondition, PreconditionFailed};
 use crate::contract::record::{AppendOutcome, Appended, MessageId, NewRecord, Record};
 use crate::contract::store::Head;

@@ -3,6 +3,7 @@
 mod accounts;
 mod agents;
 pub(crate) mod backplane;
+mod capacity;
 mod channels;
 mod directory;
 mod log;
@@ -25,22 +26,8 @@ use crate::contract::store::{Durability, Head, Store};
 use crate::error::Result;
 use crate::usage_counts::{Countable, Meters};
 pub use backplane::MemoryBackplane;
+pub use capacity::MemoryCapacity;
 use log::Log;
-
-/// How much one channel of a [`MemoryStore`] keeps; the oldest records make room for new ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryCapacity {
-    /// The most records. Default: 65,536.
-    pub records: usize,
-    /// The most bytes of bodies. Default: 64 MiB.
-    pub bytes: usize,
-}
-
-impl Default for MemoryCapacity {
-    fn default() -> Self {
-        Self { records: 65_536, bytes: 64 * 1024 * 1024 }
-    }
-}
 
 /// A [`Store`] in memory, bounded per channel.
 ///
@@ -50,10 +37,10 @@ pub struct MemoryStore {
     shards: [RwLock<HashMap<ChannelName, Arc<Channel>>>; SHARDS],
     hasher: std::hash::RandomState,
     capacity: MemoryCapacity,
-    shelves: directory::DirectoryTable,
-    accounts: accounts::Book,
-    agents: agents::Book,
-    rooms: channels::Book,
+    directory: directory::DirectoryTable,
+    accounts: accounts::AccountTable,
+    agents: agents::AgentTable,
+    channels: channels::ChannelTable,
     meters: Meters,
 }
 
@@ -81,10 +68,10 @@ impl MemoryStore {
             shards: Default::default(),
             hasher: std::hash::RandomState::new(),
             capacity: MemoryCapacity::default(),
-            shelves: Default::default(),
+            directory: Default::default(),
             accounts: Default::default(),
             agents: Default::default(),
-            rooms: Default::default(),
+            channels: Default::default(),
             meters: Default::default(),
         }
     }
