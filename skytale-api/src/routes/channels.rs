@@ -10,10 +10,10 @@ use skytale_store::{ChannelEntry, Invite, Member, Revocation, Revoked, Role};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::api::State;
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
 use crate::extract::{Body, Query, channel};
+use crate::state::State;
 use crate::{invite, rfc3339};
 
 /// The most entries of one page.

@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::api::State;
 use crate::extract::Body;
+use crate::state::State;
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct KeySet {

@@ -10,10 +10,10 @@ use skytale_store::{Day, Revocation, Revoked, Used};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::State;
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
 use crate::extract::{Body, Segment};
+use crate::state::State;
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Token {
