@@ -18,10 +18,10 @@ use crate::error::Result;
 ///   time. The one of last resort is given when there is no other, any number of times. One with the same bytes as one
 ///   that is held of the agent is not held twice, so that an upload whose answer was lost can be repeated, until some of
 ///   it is claimed.
-/// - **Bundles.** A [`CommitAttachments`] is deposited before its commit is decided, so that no accepted commit lacks it. Whether
-///   its commit was accepted is noted by [`settle`](Directory::settle), and until then is for the caller to find out
+/// - **Attachments.** A [`CommitAttachments`] is deposited before its commit is decided, so that no accepted commit lacks it. Whether
+///   its commit was accepted is noted by [`resolve`](KeyPackageDirectory::resolve), and until then is for the caller to find out
 ///   ([`Store::find`](super::store::Store::find)). A deposit that is repeated is kept once. No deposit makes room for another
-///   one before its own commit is settled, so that those who lose take nothing away.
+///   one before its own commit is resolved, so that those who lose take nothing away.
 #[async_trait]
 pub trait KeyPackageDirectory: fmt::Debug + Send + Sync + 'static {
     /// Adds the key packages of an agent that are not held of it, replaces the one of last resort if there is a new one,
@@ -50,10 +50,10 @@ pub trait KeyPackageDirectory: fmt::Debug + Send + Sync + 'static {
     async fn last_resort(&self, agent: &ChannelName) -> Result<Option<Bytes>>;
 
     /// Keeps what a commit brings.
-    async fn deposit(&self, bundle: CommitAttachments) -> Result<()>;
+    async fn deposit(&self, attachments: CommitAttachments) -> Result<()>;
 
     /// Notes that a commit was accepted under a number, or, with `None`, forgets what it would have brought.
-    async fn settle(
+    async fn resolve(
         &self,
         channel: &ChannelName,
         commit: MessageId,
@@ -67,7 +67,7 @@ pub trait KeyPackageDirectory: fmt::Debug + Send + Sync + 'static {
     async fn drop_welcome(&self, agent: &ChannelName, commit: MessageId) -> Result<()>;
 
     /// Returns a channel's GroupInfos, newest first: the last [`MAX_GROUP_INFOS`] of commits that are known to be accepted,
-    /// and among them those of commits that are not settled.
+    /// and among them those of commits that are not resolved.
     async fn group_infos(&self, channel: &ChannelName) -> Result<Vec<Attachment>>;
 
     /// Drops the Welcomes that were deposited before a time and never fetched, and the GroupInfos of before it that a newer

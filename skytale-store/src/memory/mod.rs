@@ -52,7 +52,7 @@ const PAGE: usize = 256;
 #[derive(Debug)]
 struct Channel {
     log: Mutex<Log>,
-    grown: watch::Sender<()>,
+    appends: watch::Sender<()>,
 }
 
 impl Default for MemoryStore {
@@ -109,7 +109,7 @@ impl MemoryStore {
 
 impl Channel {
     fn new() -> Arc<Self> {
-        Arc::new(Self { log: Mutex::default(), grown: watch::Sender::new(()) })
+        Arc::new(Self { log: Mutex::default(), appends: watch::Sender::new(()) })
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -133,8 +133,8 @@ impl Store for MemoryStore {
         let countable = Countable::of(&records);
         let appended = channel.log().append(records, &precondition, self.capacity)?;
         self.meters.count(countable, &appended);
-        if channel.grown.receiver_count() > 0 {
-            channel.grown.send_replace(());
+        if channel.appends.receiver_count() > 0 {
+            channel.appends.send_replace(());
         }
         Ok(appended)
     }
@@ -158,17 +158,18 @@ impl Store for MemoryStore {
 
     fn follow(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
         let channel = self.channel(channel);
-        let grown = channel.grown.subscribe();
-        let pages = stream::unfold((Some(after), grown, channel), |(after, mut grown, channel)| async move {
-            let after = after?;
-            loop {
-                grown.borrow_and_update();
-                if let Some((items, next)) = next_page(channel.page(after), after) {
-                    return Some((items, (next, grown, channel)));
+        let appends = channel.appends.subscribe();
+        let pages =
+            stream::unfold((Some(after), appends, channel), |(after, mut appends, channel)| async move {
+                let after = after?;
+                loop {
+                    appends.borrow_and_update();
+                    if let Some((items, next)) = next_page(channel.page(after), after) {
+                        return Some((items, (next, appends, channel)));
+                    }
+                    appends.changed().await.ok()?;
                 }
-                grown.changed().await.ok()?;
-            }
-        });
+            });
         pages.flat_map(stream::iter).boxed()
     }
 

@@ -110,8 +110,8 @@ impl Store for NatsStore {
             return Err(StoreError::Invalid { what: "an append has at most 2,048 message ids" });
         }
         let text = channel.text().map(Into::into);
-        let wish = AppendRequest { records, precondition, text, trim: None };
-        self.writer.append(&self.channel(channel.components()), wish).await
+        let request = AppendRequest { records, precondition, text, trim: None };
+        self.writer.append(&self.channel(channel.components()), request).await
     }
 
     async fn find(&self, channel: &ChannelName, id: MessageId) -> Result<Option<SequenceNumber>> {

@@ -25,8 +25,8 @@ impl NatsStore {
         self.purge(&channel.subject, tail, through).await?;
         if through > floor {
             let (records, precondition, text) = (Vec::new(), Precondition::Any, None);
-            let wish = AppendRequest { records, precondition, text, trim: Some(through) };
-            self.writer.append(channel, wish).await?;
+            let request = AppendRequest { records, precondition, text, trim: Some(through) };
+            self.writer.append(channel, request).await?;
         }
         if through < last {
             return Ok(());

@@ -47,7 +47,7 @@ pub struct SqlStore {
     statements: Statements,
     meter: MeterId,
     writer: Option<Writer>,
-    grown: AppendNotifier,
+    notifier: AppendNotifier,
     sync_horizon: SyncHorizon,
     durability: Durability,
     _lock: Option<FileLock>,
@@ -156,7 +156,7 @@ impl Store for SqlStore {
     }
 
     fn follow(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
-        let (pages, growth) = (self.pages(channel, after), self.grown.subscribe(channel.components()));
+        let (pages, growth) = (self.pages(channel, after), self.notifier.subscribe(channel.components()));
         let batches = stream::unfold(Some((pages, growth)), |state| async move {
             let (mut pages, mut growth) = state?;
             loop {

@@ -52,9 +52,9 @@ impl<'a> Draft<'a> {
         Self { index, base, state, records, ids, fresh, answers, depends_on_base }
     }
 
-    pub fn add(&mut self, wish: &AppendRequest) {
-        let answer = self.decide(wish);
-        self.depends_on_base |= answer.is_err() || wish.records.is_empty();
+    pub fn add(&mut self, request: &AppendRequest) {
+        let answer = self.decide(request);
+        self.depends_on_base |= answer.is_err() || request.records.is_empty();
         self.answers.push(answer);
     }
 
@@ -72,19 +72,21 @@ impl<'a> Draft<'a> {
         (Block { id, previous, count, state, ids, records }, self.answers)
     }
 
-    fn decide(&mut self, wish: &AppendRequest) -> Result<Appended> {
-        if !wish.records.is_empty() && wish.records.iter().all(|record| self.repetition(record).is_some()) {
-            return Ok(wish.records.iter().filter_map(|record| self.repetition(record)).collect());
+    fn decide(&mut self, request: &AppendRequest) -> Result<Appended> {
+        if !request.records.is_empty()
+            && request.records.iter().all(|record| self.repetition(record).is_some())
+        {
+            return Ok(request.records.iter().filter_map(|record| self.repetition(record)).collect());
         }
-        let advanced = self.state.groups.decide(&wish.precondition, self.state.last)?;
-        let appended: Appended = wish.records.iter().map(|record| self.push(record)).collect();
-        if let (Some(epoch), Some(group)) = (advanced, wish.precondition.group()) {
+        let advanced = self.state.groups.decide(&request.precondition, self.state.last)?;
+        let appended: Appended = request.records.iter().map(|record| self.push(record)).collect();
+        if let (Some(epoch), Some(group)) = (advanced, request.precondition.group()) {
             self.state.groups.set(group, epoch, self.state.last);
         }
-        if let Some(through) = wish.trim {
+        if let Some(through) = request.trim {
             self.state.floor = self.state.floor.max(through.min(self.state.last));
         }
-        let text = wish.text.as_ref().filter(|text| text.len() <= LONGEST_TEXT);
+        let text = request.text.as_ref().filter(|text| text.len() <= LONGEST_TEXT);
         self.state.text = self.state.text.take().or_else(|| text.cloned());
         Ok(appended)
     }

@@ -31,8 +31,8 @@ impl Writer {
     }
 
     /// Appends after all that was appended to the channel before this is first polled.
-    pub async fn append(&self, channel: &Arc<Channel>, wish: AppendRequest) -> Result<Appended> {
-        let (answer, starts) = channel.push(wish);
+    pub async fn append(&self, channel: &Arc<Channel>, request: AppendRequest) -> Result<Appended> {
+        let (answer, starts) = channel.push(request);
         if starts {
             tokio::spawn(self.clone().work(channel.clone()));
         }
@@ -70,11 +70,11 @@ impl Writer {
             }
             memory.hear();
             let (place, base) = memory.tail.take().unwrap_or_default();
-            if group.iter().any(|waiting| waiting.wish.has_ids()) {
+            if group.iter().any(|waiting| waiting.request.has_ids()) {
                 memory.index.catch_up(&self.log, subject, place, base.floor).await?;
             }
             let mut draft = Draft::new(&base, &memory.index);
-            group.iter().for_each(|waiting| draft.add(&waiting.wish));
+            group.iter().for_each(|waiting| draft.add(&waiting.request));
             if draft.is_empty() {
                 if is_remembered && draft.depends_on_base {
                     continue;

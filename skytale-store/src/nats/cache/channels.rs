@@ -46,7 +46,7 @@ struct Queue {
 /// A caller that waits.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    pub wish: AppendRequest,
+    pub request: AppendRequest,
     pub since: Instant,
     reply: oneshot::Sender<Result<Appended>>,
 }
@@ -61,10 +61,10 @@ impl Channel {
     }
 
     /// Adds a caller, and tells whether a task has to be started that works on the queue.
-    pub fn push(&self, wish: AppendRequest) -> (oneshot::Receiver<Result<Appended>>, bool) {
+    pub fn push(&self, request: AppendRequest) -> (oneshot::Receiver<Result<Appended>>, bool) {
         let (reply, answer) = oneshot::channel();
         let mut queue = lock(&self.queue);
-        queue.waiting.push_back(Waiting { wish, since: Instant::now(), reply });
+        queue.waiting.push_back(Waiting { request, since: Instant::now(), reply });
         (answer, !std::mem::replace(&mut queue.is_worked, true))
     }
 
@@ -74,7 +74,7 @@ impl Channel {
         let mut group = Vec::new();
         let (mut records, mut bytes) = (0, 0);
         while let Some(next) = queue.waiting.front() {
-            records += next.wish.records.len();
+            records += next.request.records.len();
             bytes += next.size();
             if !group.is_empty() && (records > RECORDS || bytes > most_bytes) {
                 break;
@@ -101,7 +101,7 @@ impl Waiting {
     }
 
     fn size(&self) -> usize {
-        self.wish.records.iter().map(|record| record.body.len() + 8).sum()
+        self.request.records.iter().map(|record| record.body.len() + 8).sum()
     }
 }
 

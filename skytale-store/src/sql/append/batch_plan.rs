@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
 use super::block::Block;
-use super::channel_cache::{ChannelCache, Group, Groups, Known};
+use super::channel_cache::{CachedChannel, ChannelCache, Group, Groups};
 use crate::contract::precondition::Precondition;
 use crate::contract::record::{AppendOutcome, Appended, MessageId, NewRecord};
 use crate::error::Result;
@@ -20,7 +20,7 @@ pub(super) const BLOCKS: usize = 64;
 
 /// What a group comes to, before it is written.
 pub(super) struct BatchPlan<'a> {
-    pub channels: BTreeMap<[u64; 3], Open<'a>>,
+    pub channels: BTreeMap<[u64; 3], OpenChannel<'a>>,
     pub used: Amounts,
     pub outcomes: Vec<Result<Appended>>,
 }
@@ -41,15 +41,16 @@ impl BatchPlan<'_> {
         }
     }
 
-    pub fn settle(self, cache: &mut ChannelCache) -> Vec<Result<Appended>> {
-        let known = |open: Open<'_>| (open.name.clone(), Known { row: open.row, groups: open.groups });
+    pub fn store_in(self, cache: &mut ChannelCache) -> Vec<Result<Appended>> {
+        let known =
+            |open: OpenChannel<'_>| (open.name.clone(), CachedChannel { row: open.row, groups: open.groups });
         cache.store(self.channels.into_values().map(known));
         self.outcomes
     }
 }
 
 /// A channel while a transaction appends to it.
-pub(super) struct Open<'a> {
+pub(super) struct OpenChannel<'a> {
     pub name: &'a ChannelName,
     pub row: ChannelRow,
     pub blocks: Vec<Block>,
@@ -58,8 +59,8 @@ pub(super) struct Open<'a> {
     pub groups: Groups,
 }
 
-impl<'a> Open<'a> {
-    pub fn new(name: &'a ChannelName, Known { row, groups }: Known) -> Self {
+impl<'a> OpenChannel<'a> {
+    pub fn new(name: &'a ChannelName, CachedChannel { row, groups }: CachedChannel) -> Self {
         let (blocks, ids, new_ids) = Default::default();
         Self { name, row, blocks, ids, new_ids, groups }
     }

@@ -11,8 +11,8 @@ use crate::contract::precondition::Precondition;
 use crate::contract::record::{Appended, NewRecord};
 use crate::error::{Result, StoreError};
 use crate::sql::read::append_notifier::AppendNotifier;
-use crate::sql::sqlite::poison::Broken;
-use crate::sql::sqlite::sync_thread::{Committed, Syncing};
+use crate::sql::sqlite::poison::Poison;
+use crate::sql::sqlite::sync_thread::{Committed, SyncThread};
 use crate::sql::sqlite::wal_checkpoint::Checkpoint;
 use crate::sql::statements::Statements;
 
@@ -31,12 +31,12 @@ pub(crate) struct Writer(mpsc::Sender<Append>);
 pub(crate) struct Work {
     pub target: Target,
     pub statements: Statements,
-    pub grown: AppendNotifier,
+    pub notifier: AppendNotifier,
     /// Only where the target may leave the sync of its commits to it.
-    pub syncing: Option<Syncing>,
+    pub sync_thread: Option<SyncThread>,
     /// Only where the log is moved by the writer.
     pub checkpoint: Option<Checkpoint>,
-    pub broken: Broken,
+    pub poison: Poison,
 }
 
 /// After how many commits in a row that speak for it the sync changes its place.
@@ -67,7 +67,7 @@ impl Work {
     async fn run(mut self, mut gathering: Gathering) {
         let (mut cache, mut streak) = (ChannelCache::default(), 0);
         while let Some(group) = gathering.next().await {
-            if let Some(why) = self.broken.reason() {
+            if let Some(why) = self.poison.reason() {
                 reject_all(group, || StoreError::unavailable(why));
                 continue;
             }
@@ -86,24 +86,24 @@ impl Work {
     }
 
     async fn answer(&self, committed: Committed) {
-        match &self.syncing {
-            Some(syncing) if self.target.hides() => syncing.answer(committed).await,
-            _ => committed.answer(&self.grown, &self.broken),
+        match &self.sync_thread {
+            Some(sync_thread) if self.target.hides() => sync_thread.answer(committed).await,
+            _ => committed.answer(&self.notifier, &self.poison),
         }
     }
 
     /// Has commits synced beside the next ones while there are next ones, else inside, which is two changes of threads
     /// less.
     async fn place_sync(&mut self, others_wait: bool, streak: &mut u32) {
-        let Some(syncing) = &self.syncing else { return };
+        let Some(sync_thread) = &self.sync_thread else { return };
         *streak = if others_wait == self.target.hides() { 0 } else { *streak + 1 };
         if *streak < STREAK {
             return;
         }
         *streak = 0;
         // Answers stay in order.
-        syncing.reach().await;
-        if let Err(error) = self.target.hide(others_wait.then(|| syncing.sync_horizon())).await {
+        sync_thread.reach().await;
+        if let Err(error) = self.target.hide(others_wait.then(|| sync_thread.sync_horizon())).await {
             tracing::warn!(%error, "the place of the sync could not be changed");
         }
     }

@@ -15,13 +15,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TRUSTED: Duration = Duration::from_secs(5);
 
 /// One connection, used by one task.
-pub(super) struct Line {
+pub(super) struct ReconnectingConnection {
     options: PgConnectOptions,
     open: Option<PgConnection>,
     used: Instant,
 }
 
-impl Line {
+impl ReconnectingConnection {
     /// Makes a line that connects when it is first used.
     pub fn new(options: PgConnectOptions) -> Self {
         Self { options, open: None, used: Instant::now() }

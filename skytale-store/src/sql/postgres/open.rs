@@ -10,7 +10,7 @@ use crate::sql::append::transaction::Target;
 use crate::sql::append::writer::{Work, Writer};
 use crate::sql::options::SqlOptions;
 use crate::sql::read::append_notifier;
-use crate::sql::sqlite::poison::Broken;
+use crate::sql::sqlite::poison::Poison;
 use crate::sql::sqlite::sync_horizon::SyncHorizon;
 use crate::sql::statements::Statements;
 use crate::sql::{SqlStore, migration};
@@ -45,14 +45,21 @@ impl SqlStore {
         let db = Database::connect(connect).await.map_err(StoreError::unavailable)?;
         migration::migrate(&db).await.map_err(StoreError::unavailable)?;
         let durability = postgres_durability(&db, options.durability).await?;
-        let grown = append_notifier::start(db.get_postgres_connection_pool().clone());
+        let notifier = append_notifier::start(db.get_postgres_connection_pool().clone());
         // Each process counts in rows of its own, so that none waits for another's.
         let (statements, meter) = (Statements::new(DbBackend::Postgres), MeterId::random());
-        let (target, broken) = (Target::Shared(db.clone(), meter), Broken::default());
-        let work = Work { target, statements, grown: grown.clone(), syncing: None, checkpoint: None, broken };
+        let (target, poison) = (Target::Shared(db.clone(), meter), Poison::default());
+        let work = Work {
+            target,
+            statements,
+            notifier: notifier.clone(),
+            sync_thread: None,
+            checkpoint: None,
+            poison,
+        };
         let writer = Some(Writer::spawn(work, options.waiting));
         let sync_horizon = SyncHorizon::default();
-        Ok(Self { db, statements, meter, writer, grown, sync_horizon, durability, _lock: None })
+        Ok(Self { db, statements, meter, writer, notifier, sync_horizon, durability, _lock: None })
     }
 }
 

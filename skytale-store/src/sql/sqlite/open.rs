@@ -6,11 +6,11 @@ use std::path::Path;
 use sea_orm::{ConnectOptions, Database, DbBackend};
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 
-use super::dedicated_connection::Held;
+use super::dedicated_connection::DedicatedConnection;
 use super::file_lock::{FileLock, beside};
-use super::poison::Broken;
+use super::poison::Poison;
 use super::sync_horizon::SyncHorizon;
-use super::sync_thread::{SyncLog, Syncing};
+use super::sync_thread::{SyncLog, SyncThread};
 use super::wal_checkpoint::{self, Checkpoint, DatabaseFile};
 use crate::contract::store::Durability;
 use crate::error::{Result, StoreError};
@@ -35,11 +35,11 @@ impl SqlStore {
         Self::open_file(path.as_ref(), options, |log| Box::new(move || log.sync_data())).await
     }
 
-    /// Opens a file whose log is synced by what `syncing` makes of it.
+    /// Opens a file whose log is synced by the function that `sync_log` makes of it.
     pub(in crate::sql) async fn open_file(
         path: &Path,
         options: SqlOptions,
-        syncing: impl FnOnce(File) -> SyncLog,
+        sync_log: impl FnOnce(File) -> SyncLog,
     ) -> Result<Self> {
         let lock = FileLock::take(path)?;
         let durability = options.durability.max(Durability::Process);
@@ -47,30 +47,30 @@ impl SqlStore {
             .await
             .map_err(StoreError::unavailable)?;
         migration::migrate(&db).await.map_err(StoreError::unavailable)?;
-        let (broken, sync_horizon, grown) =
-            (Broken::default(), SyncHorizon::default(), AppendNotifier::default());
-        let syncing = match durability {
+        let (poison, sync_horizon, notifier) =
+            (Poison::default(), SyncHorizon::default(), AppendNotifier::default());
+        let sync_thread = match durability {
             Durability::Disk => {
                 wal_checkpoint::grow_log(&db).await.map_err(StoreError::unavailable)?;
                 let log = open_existing(&beside(path, "-wal"))?;
                 log.sync_data().map_err(StoreError::unavailable)?;
                 let thread =
-                    Syncing::start(syncing(log), sync_horizon.clone(), grown.clone(), broken.clone());
+                    SyncThread::start(sync_log(log), sync_horizon.clone(), notifier.clone(), poison.clone());
                 Some(thread.map_err(StoreError::unavailable)?)
             }
             Durability::Process | Durability::Memory => None,
         };
-        let held = Held::take(&db).await.map_err(StoreError::unavailable)?;
-        let mut target = Target::Own(held, None);
-        if let Some(syncing) = &syncing {
-            target.hide(Some(syncing.sync_horizon())).await.map_err(StoreError::unavailable)?;
+        let connection = DedicatedConnection::take(&db).await.map_err(StoreError::unavailable)?;
+        let mut target = Target::Own(connection, None);
+        if let Some(sync_thread) = &sync_thread {
+            target.hide(Some(sync_thread.sync_horizon())).await.map_err(StoreError::unavailable)?;
         }
         let file = DatabaseFile::keep_open(open_existing(path)?);
-        let checkpoint = Some(Checkpoint::new(db.clone(), file, broken.clone()));
+        let checkpoint = Some(Checkpoint::new(db.clone(), file, poison.clone()));
         let (statements, meter) = (Statements::new(DbBackend::Sqlite), MeterId::SOLE);
-        let work = Work { target, statements, grown: grown.clone(), syncing, checkpoint, broken };
+        let work = Work { target, statements, notifier: notifier.clone(), sync_thread, checkpoint, poison };
         let writer = Some(Writer::spawn(work, options.waiting));
-        Ok(Self { db, statements, meter, writer, grown, sync_horizon, durability, _lock: Some(lock) })
+        Ok(Self { db, statements, meter, writer, notifier, sync_horizon, durability, _lock: Some(lock) })
     }
 
     /// Opens a SQLite file for reading only, also while another process appends to it.
@@ -83,10 +83,10 @@ impl SqlStore {
         let mut connect = sqlite_options(2);
         connect.map_sqlx_sqlite_opts(move |options| options.filename(&path).read_only(true));
         let db = Database::connect(connect).await.map_err(StoreError::unavailable)?;
-        let (statements, grown, sync_horizon) =
+        let (statements, notifier, sync_horizon) =
             (Statements::new(DbBackend::Sqlite), AppendNotifier::default(), SyncHorizon::default());
         let (meter, durability) = (MeterId::SOLE, Durability::Disk);
-        Ok(Self { db, statements, meter, writer: None, grown, sync_horizon, durability, _lock: None })
+        Ok(Self { db, statements, meter, writer: None, notifier, sync_horizon, durability, _lock: None })
     }
 }
 
