@@ -1,4 +1,4 @@
-//! Who asks: an API key or a token, checked.
+//! Authenticates the caller by an API key or a token.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The paths, in one screen, and what all of them have in common.
+//! The paths in one screen, and the layers that they share.
 
 use std::any::Any;
 

@@ -1,4 +1,4 @@
-//! Counting what is appended to a log that does not count itself.
+//! Counts usage for a log that does not count it itself.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};

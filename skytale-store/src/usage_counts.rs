@@ -1,4 +1,4 @@
-//! Counting in memory what accounts use.
+//! Counts usage of accounts in memory.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -1,4 +1,4 @@
-//! `/v1/accounts`: who pays.
+//! `/v1/accounts`: accounts and their plans.
 
 use std::time::SystemTime;
 

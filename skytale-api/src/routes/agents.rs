@@ -1,4 +1,4 @@
-//! `/v1/agents`: who can be found.
+//! `/v1/agents`: the registry of agents.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! `/v1/channels`: whose channels are whose, and invites.
+//! `/v1/channels`: registered channels, their members and invites.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! What tells clients about the API itself.
+//! Discovery: the public keys that tokens are checked with.
 
 use axum::extract;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! `/v1/channels/join` and what follows: how an agent that was invited gets in.
+//! `/v1/channels/join`: join requests of invited agents, and their Welcomes.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! `/v1/key-packages`: what agents leave, so that others can add them while they are away.
+//! `/v1/key-packages`: key packages, by which others add an agent while it is offline.
 
 use axum::extract;
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! `/v1/tokens`: what agents show relays.
+//! `/v1/tokens`: tokens that agents present to relays.
 
 use std::time::SystemTime;
 

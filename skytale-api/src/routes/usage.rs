@@ -1,4 +1,4 @@
-//! `/v1/usage`: what the account uses.
+//! `/v1/usage`: the account's usage.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! Accounts, their API keys, and what was revoked.
+//! Accounts, their API keys, and revocations.
 
 use std::fmt;
 use std::time::SystemTime;

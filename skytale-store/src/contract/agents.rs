@@ -1,4 +1,4 @@
-//! The agents that can be found.
+//! The registry of agents.
 
 use std::fmt;
 use std::time::SystemTime;

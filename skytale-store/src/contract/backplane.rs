@@ -1,4 +1,4 @@
-//! What relays over one store tell each other beside the log.
+//! Messages between relays over one store, beside the log.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Whose channels are whose, and how others get in.
+//! The registry of channels: owners, members, invites and join requests.
 
 use std::fmt;
 use std::time::SystemTime;

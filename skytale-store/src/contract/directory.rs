@@ -1,4 +1,4 @@
-//! What agents leave at the relay for each other: key packages, Welcomes, GroupInfos.
+//! The directory of key packages, and of the Welcomes and GroupInfos that commits attach.
 
 use std::fmt;
 use std::time::SystemTime;

@@ -1,4 +1,4 @@
-//! What accounts use.
+//! Usage of accounts, by day.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};

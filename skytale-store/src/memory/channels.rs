@@ -1,4 +1,4 @@
-//! Whose channels are whose, in memory.
+//! The registry of channels, their members and join requests in memory.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! A store that forgets everything when the process ends.
+//! A store in memory, for as long as the process runs.
 
 mod accounts;
 mod agents;

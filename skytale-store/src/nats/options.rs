@@ -1,4 +1,4 @@
-//! What a host says about its NATS.
+//! Options of a store in NATS.
 
 use std::path::PathBuf;
 use std::time::Duration;

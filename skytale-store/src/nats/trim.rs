@@ -1,4 +1,4 @@
-//! Dropping old records.
+//! Trims a channel, and expires old records.
 
 use std::sync::Arc;
 use std::time::SystemTime;

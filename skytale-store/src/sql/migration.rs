@@ -1,4 +1,4 @@
-//! The tables, and how they came to be. Forward only: a later version appends to the list.
+//! The tables, as a list of migrations. Forward only: a later version appends to the list.
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, TransactionTrait};
 use sea_orm_migration::prelude::*;

@@ -1,4 +1,4 @@
-//! What only shows when the sync of the log is in a test's hands.
+//! Tests of appends and reads while the sync of the log is under a test's control.
 
 use std::fs::File;
 use std::io;

@@ -1,4 +1,4 @@
-//! A block in the making: what appends come to if the channel stands where it is thought to stand.
+//! A batch of append requests, applied to the last known state of their channel.
 
 use std::collections::HashMap;
 use std::time::SystemTime;

@@ -1,4 +1,4 @@
-//! Appending: what waits for a channel becomes a block.
+//! The writer: it turns a channel's queue of append requests into blocks.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};

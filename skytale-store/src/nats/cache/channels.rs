@@ -1,4 +1,4 @@
-//! What this process knows of the channels it works with.
+//! A process's cache of the channels that it works with.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Which message ids a channel holds.
+//! An index of a channel's message ids.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Blocks: what one message of the stream holds.
+//! Blocks: the content of one message of the stream.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! What a transaction comes to in each of its channels, before it is written.
+//! The plan of a transaction: its new records in each channel, before they are written.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;

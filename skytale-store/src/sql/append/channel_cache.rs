@@ -1,4 +1,4 @@
-//! What the writer remembers of the channels in a file that it alone appends to.
+//! The writer's cache of channel rows, for a file that it alone appends to.
 
 use std::collections::HashMap;
 

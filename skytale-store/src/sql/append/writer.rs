@@ -1,4 +1,4 @@
-//! The one task that appends: it gathers what callers want and commits it in groups.
+//! The one task that appends: it collects requests and commits them in groups.
 
 use sea_orm::DbErr;
 use skytale_core::ChannelName;

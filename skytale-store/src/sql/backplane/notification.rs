@@ -1,4 +1,4 @@
-//! What one relay's notification tells the others.
+//! The format of notifications between relays.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;

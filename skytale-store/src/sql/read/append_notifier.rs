@@ -1,4 +1,4 @@
-//! Noticing that a channel has grown: by our own appends, and by those of other processes through LISTEN.
+//! Notifies followers of new records: of appends by this process, and of those by others through LISTEN.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! Whether the storage has failed in a way after which nothing more may be written.
+//! The state of a store whose disk has failed: it rejects every further write.
 
 use std::fmt::Display;
 use std::sync::{Arc, OnceLock};

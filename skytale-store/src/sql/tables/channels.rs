@@ -1,4 +1,4 @@
-//! Whose channels are whose, in a SQL database.
+//! The registry of channels, their members and join requests in a SQL database.
 
 use std::time::SystemTime;
 
