@@ -100,7 +100,9 @@ impl Backplane for MemoryBackplane {
             loop {
                 match messages.recv().await {
                     Ok(message) => return Some((message, messages)),
-                    Err(RecvError::Lagged(lost)) => tracing::warn!(lost, "messages of other relays were lost"),
+                    Err(RecvError::Lagged(lost)) => {
+                        tracing::warn!(lost, "messages of other relays were lost")
+                    }
                     Err(RecvError::Closed) => return None,
                 }
             }

@@ -156,19 +156,19 @@ impl Store for SqlStore {
     }
 
     fn follow(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
-        let (pages, growth) = (self.pages(channel, after), self.notifier.subscribe(channel.components()));
-        let batches = stream::unfold(Some((pages, growth)), |state| async move {
-            let (mut pages, mut growth) = state?;
+        let (pages, appends) = (self.pages(channel, after), self.notifier.subscribe(channel.components()));
+        let batches = stream::unfold(Some((pages, appends)), |state| async move {
+            let (mut pages, mut appends) = state?;
             loop {
                 if pages.is_at_head() {
-                    growth.wait().await;
+                    appends.wait().await;
                 }
                 match pages.next().await {
                     Ok(records) if records.is_empty() => {}
                     Ok(records) => {
                         return Some((
                             records.into_iter().map(Ok).collect::<Vec<_>>(),
-                            Some((pages, growth)),
+                            Some((pages, appends)),
                         ));
                     }
                     Err(error) => return Some((vec![Err(error)], None)),

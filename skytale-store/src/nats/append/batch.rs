@@ -9,7 +9,7 @@ use crate::contract::precondition::Precondition;
 use crate::contract::record::{AppendOutcome, Appended, MessageId, NewRecord};
 use crate::error::Result;
 use crate::nats::cache::message_ids::Index;
-use crate::nats::stream::block::{Block, BlockId, State, millis, put_record};
+use crate::nats::stream::block::{Block, BlockId, ChannelState, millis, put_record};
 
 /// What one caller wants.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ impl AppendRequest {
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     index: &'a Index,
-    base: &'a State,
-    state: State,
+    base: &'a ChannelState,
+    state: ChannelState,
     records: Vec<u8>,
     ids: Vec<(u32, MessageId)>,
     fresh: HashMap<MessageId, SequenceNumber>,
@@ -46,7 +46,7 @@ pub(super) struct Draft<'a> {
 const LONGEST_TEXT: usize = 4_096;
 
 impl<'a> Draft<'a> {
-    pub fn new(base: &'a State, index: &'a Index) -> Self {
+    pub fn new(base: &'a ChannelState, index: &'a Index) -> Self {
         let state = base.clone();
         let (records, ids, fresh, answers, depends_on_base) = Default::default();
         Self { index, base, state, records, ids, fresh, answers, depends_on_base }

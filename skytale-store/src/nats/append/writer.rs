@@ -11,9 +11,9 @@ use super::contest::{CONTESTED, Contest};
 use super::publish::Published;
 use crate::contract::record::Appended;
 use crate::error::{Result, StoreError};
-use crate::nats::cache::channels::{Channel, Memory, Waiting};
+use crate::nats::cache::channels::{Channel, Memory, QueuedAppend};
 use crate::nats::read::tail::{Feeds, Heard};
-use crate::nats::stream::block::{BlockId, State};
+use crate::nats::stream::block::{BlockId, ChannelState};
 use crate::nats::stream::{Log, Placed};
 
 /// Makes blocks of what waits.
@@ -60,7 +60,7 @@ impl Writer {
         &self,
         channel: &Arc<Channel>,
         memory: &mut Memory,
-        group: &[Waiting],
+        group: &[QueuedAppend],
     ) -> Result<Vec<Result<Appended>>> {
         let subject = &channel.subject;
         loop {
@@ -112,7 +112,7 @@ impl Writer {
         }
     }
 
-    async fn ask_tail(&self, subject: &str, memory: &mut Memory) -> Result<(u64, State)> {
+    async fn ask_tail(&self, subject: &str, memory: &mut Memory) -> Result<(u64, ChannelState)> {
         let Some(tail) = self.log.tail(subject).await? else { return Ok(Default::default()) };
         memory.index.apply(&tail);
         Ok((tail.at, tail.block.state))
@@ -159,7 +159,7 @@ impl Memory {
     }
 }
 
-fn answer(group: Vec<Waiting>, committed: Result<Vec<Result<Appended>>>) {
+fn answer(group: Vec<QueuedAppend>, committed: Result<Vec<Result<Appended>>>) {
     match committed {
         Ok(answers) => group.into_iter().zip(answers).for_each(|(waiting, answer)| waiting.answer(answer)),
         Err(error) => group.into_iter().for_each(|waiting| waiting.answer(Err(again(&error)))),

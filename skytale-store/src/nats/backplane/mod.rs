@@ -121,7 +121,7 @@ impl Backplane for NatsBackplane {
             // Of two that begin at once one stays.
             self.topics().insert(topic, listening);
         }
-        persist(self.timeout, || self.peers.settle()).await
+        persist(self.timeout, || self.peers.await_subscription()).await
     }
 
     async fn leave(&self, topic: Topic) -> Result<()> {
@@ -158,7 +158,9 @@ impl Backplane for NatsBackplane {
             loop {
                 match messages.recv().await {
                     Ok(message) => return Some((message, messages)),
-                    Err(RecvError::Lagged(lost)) => tracing::warn!(lost, "messages of other relays were lost"),
+                    Err(RecvError::Lagged(lost)) => {
+                        tracing::warn!(lost, "messages of other relays were lost")
+                    }
                     Err(RecvError::Closed) => return None,
                 }
             }

@@ -13,7 +13,7 @@ use crate::contract::record::Appended;
 use crate::error::{Result, StoreError};
 use crate::nats::append::batch::AppendRequest;
 use crate::nats::append::contest::Contest;
-use crate::nats::stream::block::State;
+use crate::nats::stream::block::ChannelState;
 
 /// A channel: who waits to append, and what is remembered.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct Channel {
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// Where the channel stands, and the place of its last block in the stream; `None` where it has to be asked for.
-    pub tail: Option<(u64, State)>,
+    pub tail: Option<(u64, ChannelState)>,
     pub index: Index,
     /// There while others append to the channel, too.
     pub contest: Option<Contest>,
@@ -38,14 +38,14 @@ pub(crate) struct Memory {
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<QueuedAppend>,
     /// Whether a task works on it.
     is_worked: bool,
 }
 
 /// A caller that waits.
 #[derive(Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct QueuedAppend {
     pub request: AppendRequest,
     pub since: Instant,
     reply: oneshot::Sender<Result<Appended>>,
@@ -64,12 +64,12 @@ impl Channel {
     pub fn push(&self, request: AppendRequest) -> (oneshot::Receiver<Result<Appended>>, bool) {
         let (reply, answer) = oneshot::channel();
         let mut queue = lock(&self.queue);
-        queue.waiting.push_back(Waiting { request, since: Instant::now(), reply });
+        queue.waiting.push_back(QueuedAppend { request, since: Instant::now(), reply });
         (answer, !std::mem::replace(&mut queue.is_worked, true))
     }
 
     /// Takes callers whose records fit into one block; `None` ends the task that works on the queue.
-    pub fn take(&self, most_bytes: usize) -> Option<Vec<Waiting>> {
+    pub fn take(&self, most_bytes: usize) -> Option<Vec<QueuedAppend>> {
         let mut queue = lock(&self.queue);
         let mut group = Vec::new();
         let (mut records, mut bytes) = (0, 0);
@@ -86,7 +86,7 @@ impl Channel {
     }
 }
 
-impl Waiting {
+impl QueuedAppend {
     pub fn answer(self, appended: Result<Appended>) {
         let _ = self.reply.send(appended);
     }

@@ -129,11 +129,11 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nats::stream::block::{Block, State};
+    use crate::nats::stream::block::{Block, ChannelState};
 
     /// Makes a block of one record, whose id is its number.
     fn placed(at: u64, previous: u64, number: u8) -> Placed {
-        let state = State { last: SequenceNumber(number.into()), ..State::default() };
+        let state = ChannelState { last: SequenceNumber(number.into()), ..ChannelState::default() };
         let ids = vec![(0, MessageId([number; 16]))];
         Placed {
             at,

@@ -24,7 +24,7 @@ pub(crate) struct Block {
     /// The channel's block before, as its sequence in the stream; 0 for none.
     pub previous: u64,
     pub count: u32,
-    pub state: State,
+    pub state: ChannelState,
     /// The message ids, each with its record's place in the block, ascending.
     pub ids: Vec<(u32, MessageId)>,
     /// As [`put_record`] writes them.
@@ -33,7 +33,7 @@ pub(crate) struct Block {
 
 /// Where a channel stands; each block says it, so that the last one tells all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct State {
+pub(crate) struct ChannelState {
     pub last: SequenceNumber,
     pub floor: SequenceNumber,
     /// Milliseconds since 1970; those of the last record.
@@ -110,7 +110,7 @@ impl Block {
         bytes.try_copy_to_slice(&mut id).map_err(|_| DAMAGED)?;
         let previous = take_u64(&mut bytes)?;
         let count = bytes.try_get_u32().map_err(|_| DAMAGED)?;
-        let state = State::decode(&mut bytes)?;
+        let state = ChannelState::decode(&mut bytes)?;
         let (_, ids) = decode_ids(headers)?;
         let is_sound = u64::from(count) <= state.last.0
             && ids.is_sorted_by(|(one, _), (other, _)| one < other)
@@ -161,7 +161,7 @@ fn numbered(
     ids.iter().map(move |(place, id)| (*id, SequenceNumber(first.0.saturating_add(u64::from(*place)))))
 }
 
-impl State {
+impl ChannelState {
     fn encode(&self, bytes: &mut Vec<u8>) {
         for number in [self.last.0, self.floor.0, self.time] {
             bytes.put_u64(number);
@@ -242,7 +242,7 @@ mod tests {
         put_record(&mut records, Dialect::Slim3, b"two");
         let mut groups = Groups::default();
         groups.set(&GroupId::new(&b"group"[..]).expect("short"), Epoch(7), SequenceNumber(5));
-        let state = State {
+        let state = ChannelState {
             last: SequenceNumber(6),
             floor: SequenceNumber(2),
             time: 9,

@@ -46,7 +46,7 @@ impl Writer {
     /// Starts the task; at most `waiting` appends wait for it.
     pub fn spawn(work: Work, waiting: usize) -> Self {
         let (sender, receiver) = mpsc::channel(waiting.max(1));
-        tokio::spawn(work.run(Gathering { receiver, held: None }));
+        tokio::spawn(work.run(RequestQueue { receiver, postponed: None }));
         Self(sender)
     }
 
@@ -64,9 +64,9 @@ impl Writer {
 }
 
 impl Work {
-    async fn run(mut self, mut gathering: Gathering) {
+    async fn run(mut self, mut queue: RequestQueue) {
         let (mut cache, mut streak) = (ChannelCache::default(), 0);
-        while let Some(group) = gathering.next().await {
+        while let Some(group) = queue.next().await {
             if let Some(why) = self.poison.reason() {
                 reject_all(group, || StoreError::unavailable(why));
                 continue;
@@ -76,7 +76,7 @@ impl Work {
                 cache.clear();
             }
             let bytes = group.iter().map(|append| append.size().1).sum();
-            let others_wait = gathering.has_more();
+            let others_wait = queue.has_more();
             self.answer(Committed { group, outcome }).await;
             if let Some(checkpoint) = &mut self.checkpoint {
                 checkpoint.committed(bytes).await;
@@ -138,20 +138,20 @@ fn is_contention(error: &DbErr) -> bool {
 }
 
 /// Takes what waits, up to the bounds of one transaction.
-struct Gathering {
+struct RequestQueue {
     receiver: mpsc::Receiver<Append>,
-    held: Option<Append>,
+    postponed: Option<Append>,
 }
 
-impl Gathering {
+impl RequestQueue {
     /// Tells whether somebody waits already.
     fn has_more(&self) -> bool {
-        self.held.is_some() || !self.receiver.is_empty()
+        self.postponed.is_some() || !self.receiver.is_empty()
     }
 
     async fn next(&mut self) -> Option<Vec<Append>> {
-        let first = match self.held.take() {
-            Some(held) => held,
+        let first = match self.postponed.take() {
+            Some(append) => append,
             None => self.receiver.recv().await?,
         };
         let (mut records, mut bytes) = first.size();
@@ -159,7 +159,7 @@ impl Gathering {
         while let Ok(append) = self.receiver.try_recv() {
             let (more_records, more_bytes) = append.size();
             if records + more_records > GROUP_RECORDS || bytes + more_bytes > GROUP_BYTES {
-                self.held = Some(append);
+                self.postponed = Some(append);
                 break;
             }
             records += more_records;

@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 use crate::error::{Result, StoreError};
 
 /// How long one piece of work may take before the connection counts as broken.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WORK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After how long without work a connection is tried before it is trusted.
 const TRUSTED: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ impl ReconnectingConnection {
         &mut self,
         work: impl for<'a> FnOnce(&'a mut PgConnection) -> BoxFuture<'a, sqlx::Result<T>>,
     ) -> Result<T> {
-        let done = tokio::time::timeout(PATIENCE, async {
+        let done = tokio::time::timeout(WORK_TIMEOUT, async {
             let mut connection = self.connection().await?;
             let done = work(&mut connection).await?;
             Ok::<_, sqlx::Error>((connection, done))

@@ -29,7 +29,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// How often a connection on which nothing needs to come is tried, and how long whatever is asked on it may take.
 const PULSE: Duration = Duration::from_secs(20);
-const PATIENCE: Duration = Duration::from_secs(10);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The callers' end of the task, which ends with it.
 #[derive(Debug)]
@@ -169,7 +169,7 @@ impl Receiving {
                 TopicChange::Leave => listener.unlisten(&bucket).await,
             }
         };
-        let changed = timeout(PATIENCE, changing).await;
+        let changed = timeout(CONNECTION_TIMEOUT, changing).await;
         changed.map_err(StoreError::unavailable)?.map_err(StoreError::unavailable)
     }
 
@@ -252,13 +252,13 @@ async fn connect(options: &PgConnectOptions, topics: &Topics) -> Result<PgListen
         }
         Ok::<_, sqlx::Error>(listener)
     };
-    let connected = timeout(PATIENCE, connect).await;
+    let connected = timeout(CONNECTION_TIMEOUT, connect).await;
     connected.map_err(StoreError::unavailable)?.map_err(StoreError::unavailable)
 }
 
 /// Makes sure that a connection is alive.
 async fn answers(listener: &mut PgListener) -> Result<()> {
-    let answered = timeout(PATIENCE, listener.execute("SELECT 1")).await;
+    let answered = timeout(CONNECTION_TIMEOUT, listener.execute("SELECT 1")).await;
     answered.map_err(StoreError::unavailable)?.map_err(StoreError::unavailable).map(drop)
 }
 
