@@ -44,7 +44,7 @@ pub struct Agent {
     pub updated_at: SystemTime,
 }
 
-/// Which agents to list.
+/// A filter for the list of agents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentQuery {
     /// Only those that can do this.

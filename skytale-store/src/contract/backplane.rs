@@ -11,7 +11,7 @@ use crate::error::Result;
 
 /// One relay's line to the others over the same store: for frames that are not archived.
 ///
-/// What is archived needs no backplane: relays follow the log. The contract, which `conformance::backplane` (behind the
+/// Archived records need no backplane: relays follow the log. The contract, which `conformance::backplane` (behind the
 /// feature `conformance`) runs against an implementation:
 ///
 /// - **Interest.** A message reaches those that listened to its topic when it was sent, and nobody else; nothing is kept.
@@ -56,7 +56,7 @@ pub trait Backplane: fmt::Debug + Send + Sync + 'static {
     fn received(&self) -> BoxStream<'static, BackplaneMessage>;
 }
 
-/// What a message is about: a channel's subscribers in one dialect, or those of one instance.
+/// The subscribers of a message: those of a channel in one dialect, or those of one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Topic {
     /// The channel's components.
@@ -67,7 +67,7 @@ pub struct Topic {
     pub instance: Option<u128>,
 }
 
-/// How many of the relays that listen a message reaches.
+/// The relays that a message reaches, of those that listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// Every one.
@@ -76,7 +76,7 @@ pub enum Delivery {
     AnyOne,
 }
 
-/// What another relay sent.
+/// A message from another relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackplaneMessage {
     /// What it was sent to.

@@ -75,7 +75,7 @@ pub trait KeyPackageDirectory: fmt::Debug + Send + Sync + 'static {
     async fn expire_deposits(&self, before: SystemTime) -> Result<u64>;
 }
 
-/// How many GroupInfos of a channel's accepted commits are kept; those of refused commits go at once.
+/// The most GroupInfos kept of a channel's accepted commits; those of rejected commits are dropped at once.
 pub const MAX_GROUP_INFOS: usize = 4;
 
 /// A key package that was claimed.
@@ -89,7 +89,7 @@ pub struct ClaimedKeyPackage {
     pub left: u32,
 }
 
-/// What a commit brings with it.
+/// The Welcomes and the GroupInfo of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitAttachments {
     /// The channel of the commit.

@@ -41,7 +41,7 @@ pub struct GroupEpoch {
     pub epoch: Epoch,
 }
 
-/// What must hold for an append. Each channel keeps one current epoch per group.
+/// A condition that an append requires. Each channel keeps one current epoch per group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Precondition {
     /// Nothing.
@@ -63,7 +63,7 @@ pub enum Precondition {
     AdvanceSole(GroupEpoch),
 }
 
-/// Why a precondition does not hold.
+/// The reason why a precondition does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreconditionFailed {
     /// The group is at another epoch, this one.

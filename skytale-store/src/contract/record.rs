@@ -57,7 +57,7 @@ pub struct Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(pub [u8; 16]);
 
-/// What became of one record of an append.
+/// The outcome for one record of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppendOutcome {
     /// It was appended under this number.
@@ -75,5 +75,5 @@ impl AppendOutcome {
     }
 }
 
-/// What became of the records of an append, in their order.
+/// The outcomes for the records of an append, in their order.
 pub type Appended = Vec<AppendOutcome>;

@@ -74,7 +74,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// What a returned append survives.
+/// The failures that a returned append survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Durability {
     /// Nothing: it lives as long as the process.
@@ -95,7 +95,7 @@ impl fmt::Display for Durability {
     }
 }
 
-/// Where a channel stands.
+/// The last number and the floor of a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// The last number given; 0 where none was.

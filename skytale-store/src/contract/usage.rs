@@ -34,7 +34,7 @@ impl Day {
     }
 }
 
-/// What was used on a day.
+/// An account's usage on a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DayUsage {
     /// The day.

@@ -1,6 +1,6 @@
 //! Capacity of a channel in memory.
 
-/// How much one channel of a [`MemoryStore`](super::MemoryStore) keeps; the oldest records make room for new ones.
+/// The capacity of each channel of a [`MemoryStore`](super::MemoryStore); the oldest records are evicted first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryCapacity {
     /// The most records. Default: 65,536.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::contract::store::Durability;
 
-/// How a [`NatsStore`](super::NatsStore) connects, and what it asks of the servers.
+/// Options of a [`NatsStore`](super::NatsStore).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NatsOptions {

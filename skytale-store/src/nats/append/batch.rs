@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::nats::cache::message_ids::Index;
 use crate::nats::stream::block::{Block, BlockId, ChannelState, millis, put_record};
 
-/// What one caller wants.
+/// The records that one caller appends to one channel.
 #[derive(Debug)]
 pub(crate) struct AppendRequest {
     pub records: Vec<NewRecord>,

@@ -26,7 +26,7 @@ pub(crate) struct Channel {
     used: AtomicU64,
 }
 
-/// What is remembered of a channel. It may be behind: the servers decide.
+/// The cached state of a channel. It may be stale: the servers decide.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// Where the channel stands, and the place of its last block in the stream; `None` where it has to be asked for.

@@ -18,7 +18,7 @@ use crate::usage_counts::Amounts;
 /// The most blocks that one statement inserts.
 pub(super) const BLOCKS: usize = 64;
 
-/// What a group comes to, before it is written.
+/// The plan of one group of appends, before it is written.
 pub(super) struct BatchPlan<'a> {
     pub channels: BTreeMap<[u64; 3], OpenChannel<'a>>,
     pub used: Amounts,

@@ -18,7 +18,7 @@ use crate::sql::sqlite::sync_horizon::SyncHorizon;
 use crate::sql::statements::{Statements, key};
 use crate::usage_counts::Amounts;
 
-/// Where a group is committed.
+/// The database that a group is committed to.
 #[derive(Debug)]
 pub(crate) enum Target {
     /// A database that other processes append to as well.

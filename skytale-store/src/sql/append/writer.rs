@@ -27,7 +27,7 @@ const TRIES: usize = 5;
 #[derive(Debug)]
 pub(crate) struct Writer(mpsc::Sender<Append>);
 
-/// What the task works with.
+/// The state of the task.
 pub(crate) struct Work {
     pub target: Target,
     pub statements: Statements,

@@ -15,7 +15,7 @@ pub(super) struct Notice {
     pub content: Content,
 }
 
-/// Which message of which backplane; no two have the same, so that PostgreSQL takes no two for one.
+/// The sender and number of a message; no two have the same, so that PostgreSQL takes no two for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct MessageKey {
     pub sender: i64,

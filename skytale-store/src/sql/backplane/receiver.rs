@@ -262,7 +262,7 @@ async fn answers(listener: &mut PgListener) -> Result<()> {
     answered.map_err(StoreError::unavailable)?.map_err(StoreError::unavailable).map(drop)
 }
 
-/// What notifications tell that are worked on together.
+/// Notices that are handled together.
 #[derive(Default)]
 struct NoticeBatch {
     notices: Vec<Notice>,
@@ -290,7 +290,7 @@ impl NoticeBatch {
     }
 }
 
-/// What is listened to.
+/// The topics that this process listens to.
 #[derive(Default)]
 struct Topics {
     all: HashSet<Topic>,

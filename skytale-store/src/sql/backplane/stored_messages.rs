@@ -29,7 +29,7 @@ const TAKE: &str = "WITH free AS MATERIALIZED (SELECT sender, number FROM parcel
 /// For how long a message can be fetched.
 const SWEEP: &str = "DELETE FROM parcels WHERE sent_at < now() - interval '1 minute'";
 
-/// What is sent at once.
+/// Messages and notifications of one transaction.
 #[derive(Default)]
 pub(super) struct MessageBatch {
     pub numbers: Vec<i64>,
