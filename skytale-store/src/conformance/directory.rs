@@ -121,7 +121,7 @@ pub async fn attachments_are_kept_once_until_they_are_resolved(directory: &Arc<d
     }
     let welcomes = || async { directory.welcomes(&first, 0, 10).await.expect("welcomes") };
     assert_eq!(welcomes().await.iter().map(|deposit| deposit.accepted).collect::<Vec<_>>(), [None]);
-    directory.resolve(&room, id(1), Some(SequenceNumber(7))).await.expect("settle");
+    directory.resolve(&room, id(1), Some(SequenceNumber(7))).await.expect("resolve");
     let kept = welcomes().await;
     assert_eq!((kept[0].accepted, &kept[0].channel), (Some(SequenceNumber(7)), &room));
     directory.drop_welcome(&first, id(1)).await.expect("drop");
@@ -139,7 +139,7 @@ pub async fn old_group_infos_go_but_for_the_newest(directory: &Arc<dyn KeyPackag
         directory.deposit(attachments(room, commit, &[])).await.expect("deposit");
     }
     for (room, commit) in [(&room, 1), (&room, 2), (&other, 3)] {
-        directory.resolve(room, id(commit), Some(SequenceNumber(commit.into()))).await.expect("settle");
+        directory.resolve(room, id(commit), Some(SequenceNumber(commit.into()))).await.expect("resolve");
     }
     let left = async |room| {
         let infos = directory.group_infos(room).await.expect("infos");
@@ -158,7 +158,7 @@ pub async fn a_refused_bundle_is_forgotten(directory: &Arc<dyn KeyPackageDirecto
     let (room, agent) = (channel(), channel());
     directory.deposit(attachments(&room, 1, &[&agent])).await.expect("deposit");
     directory.deposit(attachments(&room, 2, &[&agent])).await.expect("deposit");
-    directory.resolve(&room, id(1), None).await.expect("settle");
+    directory.resolve(&room, id(1), None).await.expect("resolve");
     let left = directory.welcomes(&agent, 0, 10).await.expect("welcomes");
     assert_eq!(left.iter().map(|deposit| deposit.commit).collect::<Vec<_>>(), [id(2)]);
     assert_eq!(directory.group_infos(&room).await.expect("infos").len(), 1);
@@ -169,7 +169,7 @@ pub async fn group_infos_are_listed_newest_first(directory: &Arc<dyn KeyPackageD
     let room = channel();
     for commit in 0..MAX_GROUP_INFOS as u8 + 3 {
         directory.deposit(attachments(&room, commit, &[])).await.expect("deposit");
-        directory.resolve(&room, id(commit), Some(SequenceNumber(commit.into()))).await.expect("settle");
+        directory.resolve(&room, id(commit), Some(SequenceNumber(commit.into()))).await.expect("resolve");
     }
     let infos = directory.group_infos(&room).await.expect("infos");
     let expected: Vec<_> = (3..MAX_GROUP_INFOS as u8 + 3).rev().map(id).collect();
@@ -188,9 +188,9 @@ pub async fn commits_that_lose_push_no_group_info_out(directory: &Arc<dyn KeyPac
         usize::from(rivals),
         "none is decided"
     );
-    directory.resolve(&room, id(0), Some(SequenceNumber(1))).await.expect("settle");
+    directory.resolve(&room, id(0), Some(SequenceNumber(1))).await.expect("resolve");
     for commit in 1..rivals {
-        directory.resolve(&room, id(commit), None).await.expect("settle");
+        directory.resolve(&room, id(commit), None).await.expect("resolve");
     }
     let infos = directory.group_infos(&room).await.expect("infos");
     assert_eq!(infos.iter().map(|deposit| deposit.commit).collect::<Vec<_>>(), [id(0)]);
