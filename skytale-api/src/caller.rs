@@ -1,4 +1,4 @@
-//! Who asks: an API key or a token, checked.
+//! Authenticates the caller by an API key or a token.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use skytale_core::{ChannelName, Claims};
 use skytale_store::{ApiKey, Revoked};
 use tokio::time::Instant;
 
-use crate::api::{Inner, State};
 use crate::error::{Problem, Result};
 use crate::key::{self, Key};
 use crate::limiter::Left;
+use crate::state::{Inner, State};
 
 /// An account that asks, by one of its keys.
 #[derive(Clone, Debug)]

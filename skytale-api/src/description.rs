@@ -1,4 +1,4 @@
-//! What the OpenAPI description says of the API as a whole.
+//! The OpenAPI description of the API as a whole.
 
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};

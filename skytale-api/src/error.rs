@@ -1,4 +1,4 @@
-//! What a caller is told that got no answer: RFC 9457 problems.
+//! Errors of the API: RFC 9457 problems.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

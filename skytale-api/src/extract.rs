@@ -1,4 +1,4 @@
-//! What a request brings, read or refused with a problem.
+//! Reads the parts of a request, or rejects it with a problem.
 
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};

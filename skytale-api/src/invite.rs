@@ -1,4 +1,4 @@
-//! Invites as they are shown once: `skt_inv_` and a secret.
+//! Invites in the form in which they are shown once: `skt_inv_` and a secret.
 
 use rand::distr::{Alphanumeric, SampleString};
 use sha2::{Digest, Sha256};

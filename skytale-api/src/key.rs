@@ -1,4 +1,4 @@
-//! API keys as they are shown once: `sk_live_`, the id, the secret, a checksum.
+//! API keys in the form in which they are shown once: `sk_live_`, the id, the secret, a checksum.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Checking key packages, so that one that nobody can use does not get in anybody's way.
+//! Validates key packages, so that no agent is offered one that it cannot use.
 
 use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::{

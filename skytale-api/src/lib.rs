@@ -9,15 +9,18 @@ mod invite;
 mod key;
 mod key_package;
 mod limiter;
+mod rate_limits;
 mod rfc3339;
 mod router;
 mod routes;
+mod state;
 mod token_issuer;
 
-pub use api::{Api, ApiError, RateLimits};
+pub use api::{Api, ApiError};
 pub use error::Problem;
 pub use key_package::{UnusableKeyPackage, check_key_package};
 pub use limiter::Rate;
+pub use rate_limits::RateLimits;
 pub use token_issuer::{MIN_SECRET, TokenIssuer, TokenIssuerError};
 
 /// Returns the OpenAPI 3.1 description of the API, as it is served at `/openapi.json`.

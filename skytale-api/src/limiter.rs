@@ -1,4 +1,4 @@
-//! How often callers may ask.
+//! Limits the rate of calls, by caller.
 
 use std::hash::Hash;
 use std::num::NonZeroU32;

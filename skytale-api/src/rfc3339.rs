@@ -1,4 +1,4 @@
-//! Times, as JSON has them.
+//! Times in JSON: RFC 3339.
 
 use std::time::SystemTime;
 

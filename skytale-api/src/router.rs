@@ -1,4 +1,4 @@
-//! The paths, in one screen, and what all of them have in common.
+//! The paths in one screen, and the layers that they share.
 
 use std::any::Any;
 
@@ -9,16 +9,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{HeaderName, HeaderValue};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{Api, State};
 use crate::caller::RateLeft;
 use crate::description::Description;
 use crate::error::Problem;
 use crate::routes::{accounts, agents, channels, discovery, joins, key_packages, keys, tokens, usage};
+use crate::state::State;
 
 /// The header that an answer and the log have in common.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -48,7 +49,7 @@ fn paths() -> OpenApiRouter<State> {
         .routes(routes!(discovery::key_set))
 }
 
-pub(crate) fn make(api: Api) -> Router {
+pub(crate) fn make(state: State, cors: Option<CorsLayer>, body_bytes: usize) -> Router {
     let (router, description) = paths().split_for_parts();
     let written = description.to_json().unwrap_or_default();
     let json = [(http::header::CONTENT_TYPE, "application/json")];
@@ -63,12 +64,12 @@ pub(crate) fn make(api: Api) -> Router {
         .fallback(async || Problem::not_found("there is no such path: /openapi.json lists all paths"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(middleware::from_fn(rate_headers))
-        .layer(DefaultBodyLimit::max(api.body_bytes))
+        .layer(DefaultBodyLimit::max(body_bytes))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
-        .with_state(api.state);
-    match api.cors {
+        .with_state(state);
+    match cors {
         Some(cors) => router.layer(cors),
         None => router,
     }

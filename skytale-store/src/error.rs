@@ -1,4 +1,4 @@
-//! What a caller of a store can get wrong, or have go wrong.
+//! Errors of a store: those of the caller, and those of the storage.
 
 use skytale_core::{Epoch, SequenceNumber};
 use thiserror::Error;

@@ -23,10 +23,9 @@ pub use contract::channels::{
 pub use contract::directory::{
     Attachment, ClaimedKeyPackage, CommitAttachments, KeyPackageDirectory, MAX_GROUP_INFOS,
 };
-pub use contract::store::{
-    AppendOutcome, Appended, Durability, GroupEpoch, GroupId, Head, MessageId, NewRecord, Precondition,
-    PreconditionFailed, Record, Store,
-};
+pub use contract::precondition::{GroupEpoch, GroupId, Precondition, PreconditionFailed};
+pub use contract::record::{AppendOutcome, Appended, MessageId, NewRecord, Record};
+pub use contract::store::{Durability, Head, Store};
 pub use contract::usage::{Day, DayUsage, Usage, Used};
 pub use error::{BoxError, Result, StoreError};
 pub use memory::{MemoryBackplane, MemoryCapacity, MemoryStore};

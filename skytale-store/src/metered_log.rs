@@ -1,4 +1,4 @@
-//! Counting what is appended to a log that does not count itself.
+//! Counts usage for a log that does not count it itself.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use skytale_core::{ChannelName, SequenceNumber};
 
-use crate::contract::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
+use crate::contract::precondition::Precondition;
+use crate::contract::record::{Appended, MessageId, NewRecord, Record};
+use crate::contract::store::{Durability, Head, Store};
 use crate::contract::usage::{Day, DayUsage, Usage, Used};
 use crate::error::Result;
 use crate::usage_counts::{Countable, Meters};

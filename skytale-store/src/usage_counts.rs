@@ -1,20 +1,20 @@
-//! Counting in memory what accounts use.
+//! Counts usage of accounts in memory.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::contract::store::{AppendOutcome, NewRecord};
+use crate::contract::record::{AppendOutcome, NewRecord};
 use crate::contract::usage::{Day, DayUsage, Used};
 
-/// What each account used on each day.
+/// The usage of each account on each day.
 pub(crate) type Amounts = BTreeMap<(Arc<str>, Day), Used>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Meters(Mutex<Amounts>);
 
-/// Whom each record counts for, and its size; empty where no record counts.
+/// The account that each record counts for, and its size; empty where no record counts.
 pub(crate) struct Countable(Vec<(Option<Arc<str>>, u64)>);
 
 impl Countable {

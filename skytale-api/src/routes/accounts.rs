@@ -1,4 +1,4 @@
-//! `/v1/accounts`: who pays.
+//! `/v1/accounts`: accounts and their plans.
 
 use std::time::SystemTime;
 
@@ -11,12 +11,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::keys;
-use crate::api::State;
 use crate::caller::{self, Caller};
 use crate::error::{Problem, Result};
 use crate::extract::{Body, text};
 use crate::key::{Key, Purpose};
 use crate::rfc3339;
+use crate::state::State;
 
 /// The plan that accounts begin with.
 const FIRST_PLAN: &str = "free";

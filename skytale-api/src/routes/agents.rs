@@ -1,4 +1,4 @@
-//! `/v1/agents`: who can be found.
+//! `/v1/agents`: the registry of agents.
 
 use std::time::SystemTime;
 
@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 use skytale_store::{Agent, AgentQuery};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::State;
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
 use crate::extract::{Body, Query, Segment, text};
 use crate::rfc3339;
+use crate::state::State;
 
 /// The longest texts, in bytes, and the most of what an agent can do.
 const DID: usize = 256;

@@ -1,4 +1,4 @@
-//! `/v1/channels`: whose channels are whose, and invites.
+//! `/v1/channels`: registered channels, their members and invites.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,10 +10,10 @@ use skytale_store::{ChannelEntry, Invite, Member, Revocation, Revoked, Role};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::api::State;
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
 use crate::extract::{Body, Query, channel};
+use crate::state::State;
 use crate::{invite, rfc3339};
 
 /// The most entries of one page.

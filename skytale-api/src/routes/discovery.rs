@@ -1,12 +1,12 @@
-//! What tells clients about the API itself.
+//! Discovery: the public keys that tokens are checked with.
 
 use axum::extract;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::api::State;
 use crate::extract::Body;
+use crate::state::State;
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct KeySet {

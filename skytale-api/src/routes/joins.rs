@@ -1,4 +1,4 @@
-//! `/v1/channels/join` and what follows: how an agent that was invited gets in.
+//! `/v1/channels/join`: join requests of invited agents, and their Welcomes.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,11 +14,11 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::channels::role;
-use crate::api::State;
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
 use crate::extract::{Body, Query, Segment, base64, channel, text, to_base64};
 use crate::key_package::check_key_package;
+use crate::state::State;
 use crate::{invite, rfc3339};
 
 /// How long a request belongs to whoever was told of it.

@@ -1,4 +1,4 @@
-//! `/v1/key-packages`: what agents leave, so that others can add them while they are away.
+//! `/v1/key-packages`: key packages, by which others add an agent while it is offline.
 
 use axum::extract;
 use bytes::Bytes;
@@ -8,11 +8,11 @@ use skytale_store::Role;
 use utoipa::{IntoParams, ToSchema};
 
 use super::channels::role;
-use crate::api::State;
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
 use crate::extract::{Body, Query, base64, channel, to_base64};
 use crate::key_package::check_key_package;
+use crate::state::State;
 
 /// How many key packages of an agent are kept, and at how many more are asked for.
 const STOCK: u32 = 100;

@@ -9,12 +9,12 @@ use skytale_core::claims::Grant;
 use skytale_store::{ApiKey, Revocation, Revoked};
 use utoipa::ToSchema;
 
-use crate::api::State;
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
 use crate::extract::{Body, Object, Segment, text};
 use crate::key::{Key, Purpose};
 use crate::rfc3339;
+use crate::state::State;
 
 /// What a key is called that was not given a name.
 pub(super) const DEFAULT_NAME: &str = "default";

@@ -1,4 +1,4 @@
-//! What each path does.
+//! The handlers, one module for each path.
 
 pub(crate) mod accounts;
 pub(crate) mod agents;

@@ -1,4 +1,4 @@
-//! `/v1/tokens`: what agents show relays.
+//! `/v1/tokens`: tokens that agents present to relays.
 
 use std::time::SystemTime;
 
@@ -10,10 +10,10 @@ use skytale_store::{Day, Revocation, Revoked, Used};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::State;
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
 use crate::extract::{Body, Segment};
+use crate::state::State;
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Token {

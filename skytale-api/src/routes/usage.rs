@@ -1,4 +1,4 @@
-//! `/v1/usage`: what the account uses.
+//! `/v1/usage`: the account's usage.
 
 use std::time::SystemTime;
 
@@ -8,10 +8,10 @@ use skytale_store::{Day, DayUsage, Used};
 use time::{Date, Duration, Month, OffsetDateTime};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::State;
 use crate::caller::Caller;
 use crate::error::{Problem, Result};
 use crate::extract::{Body, Query};
+use crate::state::State;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -58,7 +58,7 @@ impl Native<'_> {
         let lost = matches!(decided, Err(StoreError::Conflict { .. } | StoreError::OtherGroup));
         let number = decided.as_ref().ok().map(|outcome| outcome.sequence());
         if brings && (lost || number.is_some()) {
-            directory.settle(&channel, commit, number).await?;
+            directory.resolve(&channel, commit, number).await?;
         }
         match decided {
             Ok(outcome) => {

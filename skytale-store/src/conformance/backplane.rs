@@ -11,17 +11,17 @@ use skytale_core::Dialect;
 use super::channel;
 use crate::contract::backplane::{Backplane, BackplaneMessage, Delivery, Topic};
 
-/// How long a parcel may take.
+/// How long a message may take.
 const SOON: Duration = Duration::from_secs(10);
 
 /// Runs every check, between three relays' ends of one backplane.
 pub async fn backplane(ends: &[Arc<dyn Backplane>; 3]) {
-    parcels_reach_all_that_listen_but_the_sender(ends).await;
+    messages_reach_all_that_listen_but_the_sender(ends).await;
     one_of_several_is_reached(ends).await;
     topics_are_independent(ends).await;
     nothing_comes_after_leaving(ends).await;
-    parcels_keep_their_order(ends).await;
-    large_parcels_arrive(ends).await;
+    messages_keep_their_order(ends).await;
+    large_messages_arrive(ends).await;
 }
 
 fn topic() -> Topic {
@@ -37,25 +37,25 @@ async fn listen(ends: &[Arc<dyn Backplane>], topic: Topic) -> Vec<BoxStream<'sta
     received
 }
 
-async fn send(end: &Arc<dyn Backplane>, topic: Topic, reach: Delivery, body: impl Into<Bytes>) {
-    end.send(topic, reach, body.into()).await.expect("send");
+async fn send(end: &Arc<dyn Backplane>, topic: Topic, delivery: Delivery, body: impl Into<Bytes>) {
+    end.send(topic, delivery, body.into()).await.expect("send");
 }
 
-/// Returns the next parcel of a topic; other checks' parcels may still be on their way.
+/// Returns the next message of a topic; other checks' messages may still be on their way.
 async fn next(received: &mut BoxStream<'static, BackplaneMessage>, topic: Topic) -> Bytes {
     let next = async {
         loop {
-            let parcel = received.next().await.expect("open");
-            if parcel.topic == topic {
-                return parcel.body;
+            let message = received.next().await.expect("open");
+            if message.topic == topic {
+                return message.body;
             }
         }
     };
-    tokio::time::timeout(SOON, next).await.expect("a parcel in time")
+    tokio::time::timeout(SOON, next).await.expect("a message in time")
 }
 
-/// Parcels reach every other relay that listens, once, and not the one that sent them.
-pub async fn parcels_reach_all_that_listen_but_the_sender(ends: &[Arc<dyn Backplane>; 3]) {
+/// Messages reach every other relay that listens, once, and not the one that sent them.
+pub async fn messages_reach_all_that_listen_but_the_sender(ends: &[Arc<dyn Backplane>; 3]) {
     let topic = topic();
     let mut received = listen(ends, topic).await;
     send(&ends[0], topic, Delivery::All, "first").await;
@@ -67,7 +67,7 @@ pub async fn parcels_reach_all_that_listen_but_the_sender(ends: &[Arc<dyn Backpl
     assert_eq!(both, ["first", "second"], "each once");
 }
 
-/// A parcel for any one reaches one relay of those that listen, and never the sender.
+/// A message for any one reaches one relay of those that listen, and never the sender.
 pub async fn one_of_several_is_reached(ends: &[Arc<dyn Backplane>; 3]) {
     let topic = topic();
     let mut received = listen(ends, topic).await;
@@ -104,11 +104,11 @@ pub async fn topics_are_independent(ends: &[Arc<dyn Backplane>; 3]) {
         send(&ends[0], other, Delivery::AnyOne, "other").await;
     }
     send(&ends[0], topic, Delivery::All, "mine").await;
-    // Other checks' parcels may still be on their way.
+    // Other checks' messages may still be on their way.
     let mut of_channel =
-        received.remove(0).filter(|parcel| std::future::ready(parcel.topic.channel == topic.channel));
-    let parcel = tokio::time::timeout(SOON, of_channel.next()).await.expect("in time").expect("open");
-    assert_eq!((parcel.topic, &parcel.body[..]), (topic, &b"mine"[..]));
+        received.remove(0).filter(|message| std::future::ready(message.topic.channel == topic.channel));
+    let message = tokio::time::timeout(SOON, of_channel.next()).await.expect("in time").expect("open");
+    assert_eq!((message.topic, &message.body[..]), (topic, &b"mine"[..]));
 }
 
 /// A relay that has left a topic receives nothing of it, and everything again once it listens again.
@@ -127,7 +127,7 @@ pub async fn nothing_comes_after_leaving(ends: &[Arc<dyn Backplane>; 3]) {
 }
 
 /// What one relay sends arrives in its order.
-pub async fn parcels_keep_their_order(ends: &[Arc<dyn Backplane>; 3]) {
+pub async fn messages_keep_their_order(ends: &[Arc<dyn Backplane>; 3]) {
     let topic = topic();
     let mut received = listen(&ends[1..2], topic).await;
     for number in 0..500_u32 {
@@ -138,15 +138,15 @@ pub async fn parcels_keep_their_order(ends: &[Arc<dyn Backplane>; 3]) {
     }
 }
 
-/// A parcel as large as the largest frame arrives whole, in its place.
-pub async fn large_parcels_arrive(ends: &[Arc<dyn Backplane>; 3]) {
+/// A message as large as the largest frame arrives whole, in its place.
+pub async fn large_messages_arrive(ends: &[Arc<dyn Backplane>; 3]) {
     let topic = topic();
     let mut received = listen(&ends[1..2], topic).await;
     for size in [10, 8_000, 100_000, 4 * 1024 * 1024 + 100, 20] {
         let body: Vec<u8> = (0..size).map(|place: usize| (place % 251) as u8).collect();
-        for reach in [Delivery::All, Delivery::AnyOne] {
-            send(&ends[0], topic, reach, body.clone()).await;
-            assert!(next(&mut received[0], topic).await == body, "{size} bytes to {reach:?}");
+        for delivery in [Delivery::All, Delivery::AnyOne] {
+            send(&ends[0], topic, delivery, body.clone()).await;
+            assert!(next(&mut received[0], topic).await == body, "{size} bytes to {delivery:?}");
         }
     }
 }

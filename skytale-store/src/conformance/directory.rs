@@ -17,7 +17,7 @@ pub async fn directory(directory: &Arc<dyn KeyPackageDirectory>) {
     the_last_resort_is_given_again(directory).await;
     dropped_key_packages_are_not_given(directory).await;
     welcomes_are_listed_from_a_place_on(directory).await;
-    a_bundle_is_kept_once_until_it_is_settled(directory).await;
+    attachments_are_kept_once_until_they_are_resolved(directory).await;
     old_group_infos_go_but_for_the_newest(directory).await;
     a_refused_bundle_is_forgotten(directory).await;
     group_infos_are_listed_newest_first(directory).await;
@@ -94,7 +94,7 @@ pub async fn dropped_key_packages_are_not_given(directory: &Arc<dyn KeyPackageDi
 pub async fn welcomes_are_listed_from_a_place_on(directory: &Arc<dyn KeyPackageDirectory>) {
     let (room, agent) = (channel(), channel());
     for commit in 0..5 {
-        directory.deposit(bundle(&room, commit, &[&agent])).await.expect("deposit");
+        directory.deposit(attachments(&room, commit, &[&agent])).await.expect("deposit");
     }
     for (skip, expected) in [(0, &[0, 1][..]), (2, &[2, 3]), (4, &[4]), (5, &[])] {
         let page = directory.welcomes(&agent, skip, 2).await.expect("welcomes");
@@ -103,7 +103,7 @@ pub async fn welcomes_are_listed_from_a_place_on(directory: &Arc<dyn KeyPackageD
     }
 }
 
-fn bundle(channel: &ChannelName, commit: u8, agents: &[&ChannelName]) -> CommitAttachments {
+fn attachments(channel: &ChannelName, commit: u8, agents: &[&ChannelName]) -> CommitAttachments {
     let welcome = |agent: &&ChannelName| ((*agent).clone(), Bytes::from(vec![commit; 10]));
     CommitAttachments {
         channel: channel.clone(),
@@ -114,14 +114,14 @@ fn bundle(channel: &ChannelName, commit: u8, agents: &[&ChannelName]) -> CommitA
 }
 
 /// A deposit that is repeated is kept once, tells whether its commit was accepted, and goes when it is dropped.
-pub async fn a_bundle_is_kept_once_until_it_is_settled(directory: &Arc<dyn KeyPackageDirectory>) {
+pub async fn attachments_are_kept_once_until_they_are_resolved(directory: &Arc<dyn KeyPackageDirectory>) {
     let (room, first, second) = (channel(), channel(), channel());
     for _ in 0..2 {
-        directory.deposit(bundle(&room, 1, &[&first, &second])).await.expect("deposit");
+        directory.deposit(attachments(&room, 1, &[&first, &second])).await.expect("deposit");
     }
     let welcomes = || async { directory.welcomes(&first, 0, 10).await.expect("welcomes") };
     assert_eq!(welcomes().await.iter().map(|deposit| deposit.accepted).collect::<Vec<_>>(), [None]);
-    directory.settle(&room, id(1), Some(SequenceNumber(7))).await.expect("settle");
+    directory.resolve(&room, id(1), Some(SequenceNumber(7))).await.expect("resolve");
     let kept = welcomes().await;
     assert_eq!((kept[0].accepted, &kept[0].channel), (Some(SequenceNumber(7)), &room));
     directory.drop_welcome(&first, id(1)).await.expect("drop");
@@ -136,10 +136,10 @@ pub async fn a_bundle_is_kept_once_until_it_is_settled(directory: &Arc<dyn KeyPa
 pub async fn old_group_infos_go_but_for_the_newest(directory: &Arc<dyn KeyPackageDirectory>) {
     let (room, other) = (channel(), channel());
     for (room, commit) in [(&room, 1), (&room, 2), (&other, 3), (&room, 4)] {
-        directory.deposit(bundle(room, commit, &[])).await.expect("deposit");
+        directory.deposit(attachments(room, commit, &[])).await.expect("deposit");
     }
     for (room, commit) in [(&room, 1), (&room, 2), (&other, 3)] {
-        directory.settle(room, id(commit), Some(SequenceNumber(commit.into()))).await.expect("settle");
+        directory.resolve(room, id(commit), Some(SequenceNumber(commit.into()))).await.expect("resolve");
     }
     let left = async |room| {
         let infos = directory.group_infos(room).await.expect("infos");
@@ -156,9 +156,9 @@ pub async fn old_group_infos_go_but_for_the_newest(directory: &Arc<dyn KeyPackag
 /// What a refused commit would have brought is gone; another commit's is not.
 pub async fn a_refused_bundle_is_forgotten(directory: &Arc<dyn KeyPackageDirectory>) {
     let (room, agent) = (channel(), channel());
-    directory.deposit(bundle(&room, 1, &[&agent])).await.expect("deposit");
-    directory.deposit(bundle(&room, 2, &[&agent])).await.expect("deposit");
-    directory.settle(&room, id(1), None).await.expect("settle");
+    directory.deposit(attachments(&room, 1, &[&agent])).await.expect("deposit");
+    directory.deposit(attachments(&room, 2, &[&agent])).await.expect("deposit");
+    directory.resolve(&room, id(1), None).await.expect("resolve");
     let left = directory.welcomes(&agent, 0, 10).await.expect("welcomes");
     assert_eq!(left.iter().map(|deposit| deposit.commit).collect::<Vec<_>>(), [id(2)]);
     assert_eq!(directory.group_infos(&room).await.expect("infos").len(), 1);
@@ -168,8 +168,8 @@ pub async fn a_refused_bundle_is_forgotten(directory: &Arc<dyn KeyPackageDirecto
 pub async fn group_infos_are_listed_newest_first(directory: &Arc<dyn KeyPackageDirectory>) {
     let room = channel();
     for commit in 0..MAX_GROUP_INFOS as u8 + 3 {
-        directory.deposit(bundle(&room, commit, &[])).await.expect("deposit");
-        directory.settle(&room, id(commit), Some(SequenceNumber(commit.into()))).await.expect("settle");
+        directory.deposit(attachments(&room, commit, &[])).await.expect("deposit");
+        directory.resolve(&room, id(commit), Some(SequenceNumber(commit.into()))).await.expect("resolve");
     }
     let infos = directory.group_infos(&room).await.expect("infos");
     let expected: Vec<_> = (3..MAX_GROUP_INFOS as u8 + 3).rev().map(id).collect();
@@ -181,16 +181,16 @@ pub async fn commits_that_lose_push_no_group_info_out(directory: &Arc<dyn KeyPac
     let room = channel();
     let rivals = MAX_GROUP_INFOS as u8 * 3;
     for commit in 0..rivals {
-        directory.deposit(bundle(&room, commit, &[])).await.expect("deposit");
+        directory.deposit(attachments(&room, commit, &[])).await.expect("deposit");
     }
     assert_eq!(
         directory.group_infos(&room).await.expect("infos").len(),
         usize::from(rivals),
         "none is decided"
     );
-    directory.settle(&room, id(0), Some(SequenceNumber(1))).await.expect("settle");
+    directory.resolve(&room, id(0), Some(SequenceNumber(1))).await.expect("resolve");
     for commit in 1..rivals {
-        directory.settle(&room, id(commit), None).await.expect("settle");
+        directory.resolve(&room, id(commit), None).await.expect("resolve");
     }
     let infos = directory.group_infos(&room).await.expect("infos");
     assert_eq!(infos.iter().map(|deposit| deposit.commit).collect::<Vec<_>>(), [id(0)]);

@@ -8,7 +8,9 @@ use futures::{StreamExt, TryStreamExt};
 use skytale_core::{ChannelName, Dialect, Epoch, SequenceNumber};
 
 use super::{channel, id};
-use crate::contract::store::{AppendOutcome, GroupEpoch, GroupId, NewRecord, Precondition, Record, Store};
+use crate::contract::precondition::{GroupEpoch, GroupId, Precondition};
+use crate::contract::record::{AppendOutcome, NewRecord, Record};
+use crate::contract::store::Store;
 use crate::error::StoreError;
 
 /// Runs every check.

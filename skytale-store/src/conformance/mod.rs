@@ -24,7 +24,7 @@ pub use directory::*;
 pub use log::*;
 pub use usage::*;
 
-use crate::contract::store::MessageId;
+use crate::contract::record::MessageId;
 
 /// Makes a channel that no other check uses.
 fn channel() -> ChannelName {

@@ -6,7 +6,9 @@ use std::time::SystemTime;
 use skytale_core::Dialect;
 
 use super::{channel, id, unique};
-use crate::contract::store::{NewRecord, Precondition, Store};
+use crate::contract::precondition::Precondition;
+use crate::contract::record::NewRecord;
+use crate::contract::store::Store;
 use crate::contract::usage::{Day, DayUsage, Usage, Used};
 
 /// Runs every check of [`Usage`]; both arguments are the same storage.

@@ -1,4 +1,4 @@
-//! Accounts, their API keys, and what was revoked.
+//! Accounts, their API keys, and revocations.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -59,7 +59,7 @@ pub trait Accounts: fmt::Debug + Send + Sync + 'static {
     async fn forget_revocations(&self, before: SystemTime) -> Result<u64>;
 }
 
-/// Who pays.
+/// An account, which owns API keys and channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// Its id.
@@ -112,7 +112,7 @@ pub struct Revocation {
     pub at: SystemTime,
 }
 
-/// What tokens that are revoked together have in common.
+/// The subject of a revocation: tokens of one account, one key or one id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Revoked {
     /// The account, by its id.

@@ -1,4 +1,4 @@
-//! The agents that can be found.
+//! The registry of agents.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -44,7 +44,7 @@ pub struct Agent {
     pub updated_at: SystemTime,
 }
 
-/// Which agents to list.
+/// A filter for the list of agents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentQuery {
     /// Only those that can do this.

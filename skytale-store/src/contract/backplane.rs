@@ -1,4 +1,4 @@
-//! What relays over one store tell each other beside the log.
+//! Messages between relays over one store, beside the log.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use crate::error::Result;
 
 /// One relay's line to the others over the same store: for frames that are not archived.
 ///
-/// What is archived needs no backplane: relays follow the log. The contract, which `conformance::backplane` (behind the
+/// Archived records need no backplane: relays follow the log. The contract, which `conformance::backplane` (behind the
 /// feature `conformance`) runs against an implementation:
 ///
-/// - **Interest.** A parcel reaches those that listened to its topic when it was sent, and nobody else; nothing is kept.
-/// - **Reach.** [`Delivery::All`] reaches every other relay that listens, [`Delivery::AnyOne`] exactly one of them.
+/// - **Interest.** A message reaches those that listened to its topic when it was sent, and nobody else; nothing is kept.
+/// - **Delivery.** [`Delivery::All`] reaches every other relay that listens, [`Delivery::AnyOne`] exactly one of them.
 /// - **No echo.** A relay never receives what it sent itself.
-/// - **Order.** What one relay sends to one topic with one reach arrives in that order, each parcel at most once.
-/// - **No waiting.** A receiver that does not read loses parcels, and keeps neither senders nor other receivers waiting.
+/// - **Order.** What one relay sends to one topic with one delivery arrives in that order, each message at most once.
+/// - **No waiting.** A receiver that does not read loses messages, and keeps neither senders nor other receivers waiting.
 #[async_trait]
 pub trait Backplane: fmt::Debug + Send + Sync + 'static {
     /// Listens to a topic: what others send to it once this has returned is received.
@@ -31,14 +31,14 @@ pub trait Backplane: fmt::Debug + Send + Sync + 'static {
     /// Listens to a topic no more; nothing happens if it did not.
     async fn leave(&self, topic: Topic) -> Result<()>;
 
-    /// Sends a parcel of any size to those that listen to a topic. It may leave this process later; [`flush`](Self::flush)
+    /// Sends a message of any size to those that listen to a topic. It may leave this process later; [`flush`](Self::flush)
     /// waits for that.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unavailable`](crate::error::StoreError::Unavailable) where the engine cannot be reached, in which case the
-    /// parcel, or one that was sent before and waited, may or may not arrive.
-    async fn send(&self, topic: Topic, reach: Delivery, body: Bytes) -> Result<()>;
+    /// message, or one that was sent before and waited, may or may not arrive.
+    async fn send(&self, topic: Topic, delivery: Delivery, body: Bytes) -> Result<()>;
 
     /// Waits until what was sent before has left this process: what it sends last needs it. Default: it has, once
     /// [`send`](Self::send) returns.
@@ -52,11 +52,11 @@ pub trait Backplane: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Streams what others send to the topics that are listened to, until the backplane is closed. Of several streams of
-    /// one backplane each receives every parcel.
+    /// one backplane each receives every message.
     fn received(&self) -> BoxStream<'static, BackplaneMessage>;
 }
 
-/// What a parcel is about: a channel's subscribers in one dialect, or those of one instance.
+/// The subscribers of a message: those of a channel in one dialect, or those of one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Topic {
     /// The channel's components.
@@ -67,7 +67,7 @@ pub struct Topic {
     pub instance: Option<u128>,
 }
 
-/// How many of the relays that listen a parcel reaches.
+/// The relays that a message reaches, of those that listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// Every one.
@@ -76,7 +76,7 @@ pub enum Delivery {
     AnyOne,
 }
 
-/// What another relay sent.
+/// A message from another relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackplaneMessage {
     /// What it was sent to.

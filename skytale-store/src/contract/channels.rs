@@ -1,4 +1,4 @@
-//! Whose channels are whose, and how others get in.
+//! The registry of channels: owners, members, invites and join requests.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -74,7 +74,7 @@ pub struct ChannelEntry {
     pub created_at: SystemTime,
 }
 
-/// What an account is to a channel.
+/// The role of an account in a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// It registered the channel.
@@ -107,7 +107,7 @@ pub struct Invite {
     pub expires_at: SystemTime,
 }
 
-/// What somebody who wants to join a channel brings.
+/// A request to join a channel, with the invite that permits it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewJoinRequest {
     /// The id that the request gets; the same for the same account, invite and key package, so that a repetition is

@@ -1,4 +1,4 @@
-//! What agents leave at the relay for each other: key packages, Welcomes, GroupInfos.
+//! The directory of key packages, and of the Welcomes and GroupInfos that commits attach.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use skytale_core::{ChannelName, SequenceNumber};
 
-use super::store::MessageId;
+use super::record::MessageId;
 use crate::error::Result;
 
 /// Key packages by agent, and what commits bring with them.
@@ -18,10 +18,10 @@ use crate::error::Result;
 ///   time. The one of last resort is given when there is no other, any number of times. One with the same bytes as one
 ///   that is held of the agent is not held twice, so that an upload whose answer was lost can be repeated, until some of
 ///   it is claimed.
-/// - **Bundles.** A [`CommitAttachments`] is deposited before its commit is decided, so that no accepted commit lacks it. Whether
-///   its commit was accepted is noted by [`settle`](Directory::settle), and until then is for the caller to find out
+/// - **Attachments.** A [`CommitAttachments`] is deposited before its commit is decided, so that no accepted commit lacks it. Whether
+///   its commit was accepted is noted by [`resolve`](KeyPackageDirectory::resolve), and until then is for the caller to find out
 ///   ([`Store::find`](super::store::Store::find)). A deposit that is repeated is kept once. No deposit makes room for another
-///   one before its own commit is settled, so that those who lose take nothing away.
+///   one before its own commit is resolved, so that those who lose take nothing away.
 #[async_trait]
 pub trait KeyPackageDirectory: fmt::Debug + Send + Sync + 'static {
     /// Adds the key packages of an agent that are not held of it, replaces the one of last resort if there is a new one,
@@ -50,10 +50,10 @@ pub trait KeyPackageDirectory: fmt::Debug + Send + Sync + 'static {
     async fn last_resort(&self, agent: &ChannelName) -> Result<Option<Bytes>>;
 
     /// Keeps what a commit brings.
-    async fn deposit(&self, bundle: CommitAttachments) -> Result<()>;
+    async fn deposit(&self, attachments: CommitAttachments) -> Result<()>;
 
     /// Notes that a commit was accepted under a number, or, with `None`, forgets what it would have brought.
-    async fn settle(
+    async fn resolve(
         &self,
         channel: &ChannelName,
         commit: MessageId,
@@ -67,7 +67,7 @@ pub trait KeyPackageDirectory: fmt::Debug + Send + Sync + 'static {
     async fn drop_welcome(&self, agent: &ChannelName, commit: MessageId) -> Result<()>;
 
     /// Returns a channel's GroupInfos, newest first: the last [`MAX_GROUP_INFOS`] of commits that are known to be accepted,
-    /// and among them those of commits that are not settled.
+    /// and among them those of commits that are not resolved.
     async fn group_infos(&self, channel: &ChannelName) -> Result<Vec<Attachment>>;
 
     /// Drops the Welcomes that were deposited before a time and never fetched, and the GroupInfos of before it that a newer
@@ -75,7 +75,7 @@ pub trait KeyPackageDirectory: fmt::Debug + Send + Sync + 'static {
     async fn expire_deposits(&self, before: SystemTime) -> Result<u64>;
 }
 
-/// How many GroupInfos of a channel's accepted commits are kept; those of refused commits go at once.
+/// The most GroupInfos kept of a channel's accepted commits; those of rejected commits are dropped at once.
 pub const MAX_GROUP_INFOS: usize = 4;
 
 /// A key package that was claimed.
@@ -89,7 +89,7 @@ pub struct ClaimedKeyPackage {
     pub left: u32,
 }
 
-/// What a commit brings with it.
+/// The Welcomes and the GroupInfo of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitAttachments {
     /// The channel of the commit.

@@ -5,5 +5,7 @@ pub(crate) mod agents;
 pub(crate) mod backplane;
 pub(crate) mod channels;
 pub(crate) mod directory;
+pub(crate) mod precondition;
+pub(crate) mod record;
 pub(crate) mod store;
 pub(crate) mod usage;

@@ -1,4 +1,4 @@
-//! What accounts use.
+//! Usage of accounts, by day.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,9 +10,9 @@ use crate::error::Result;
 /// Tells what accounts used, by day.
 ///
 /// Messages are counted by [`Store::append`](super::store::Store::append), in the same step that makes them durable: each that
-/// was archived counts once for the account of its [`NewRecord`](super::store::NewRecord), whatever is killed when; one that was
+/// was archived counts once for the account of its [`NewRecord`](super::record::NewRecord), whatever is killed when; one that was
 /// refused, or appended before, does not count. A log that does not count is wrapped in a
-/// [`MeteredLog`](crate::metered_log::CountedStore).
+/// [`MeteredLog`](crate::metered_log::MeteredLog).
 #[async_trait]
 pub trait Usage: fmt::Debug + Send + Sync + 'static {
     /// Adds an amount to what an account used on a day: a token that was issued, or messages of a log that does not count
@@ -34,7 +34,7 @@ impl Day {
     }
 }
 
-/// What was used on a day.
+/// An account's usage on a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DayUsage {
     /// The day.

@@ -11,7 +11,7 @@ use crate::contract::accounts::{Account, Accounts, ApiKey, Revocation, Revoked};
 use crate::error::Result;
 
 #[derive(Debug, Default)]
-pub(super) struct Book(Mutex<Content>);
+pub(super) struct AccountTable(Mutex<Content>);
 
 /// What is open and not revoked; the rest is forgotten.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ struct Content {
     revocations: HashMap<Revoked, SystemTime>,
 }
 
-impl Book {
+impl AccountTable {
     fn lock(&self) -> MutexGuard<'_, Content> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

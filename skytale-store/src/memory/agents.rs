@@ -11,9 +11,9 @@ use crate::error::Result;
 
 /// Agents by DID, each with whether it is active.
 #[derive(Debug, Default)]
-pub(super) struct Book(Mutex<BTreeMap<String, (Agent, bool)>>);
+pub(super) struct AgentTable(Mutex<BTreeMap<String, (Agent, bool)>>);
 
-impl Book {
+impl AgentTable {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (Agent, bool)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -33,10 +33,10 @@ struct Hub {
 #[derive(Debug)]
 struct Line {
     topics: Mutex<HashSet<Topic>>,
-    parcels: broadcast::Sender<BackplaneMessage>,
+    messages: broadcast::Sender<BackplaneMessage>,
 }
 
-/// How many parcels wait for a relay that does not read.
+/// How many messages wait for a relay that does not read.
 const WAITING: usize = 4_096;
 
 impl Default for MemoryBackplane {
@@ -52,7 +52,7 @@ impl MemoryBackplane {
     }
 
     fn over(hub: Arc<Hub>) -> Self {
-        let line = Arc::new(Line { topics: Mutex::default(), parcels: broadcast::Sender::new(WAITING) });
+        let line = Arc::new(Line { topics: Mutex::default(), messages: broadcast::Sender::new(WAITING) });
         lock(&hub.lines).push(line.clone());
         Self { line, hub }
     }
@@ -76,36 +76,38 @@ impl Backplane for MemoryBackplane {
         Ok(())
     }
 
-    async fn send(&self, topic: Topic, reach: Delivery, body: Bytes) -> Result<()> {
+    async fn send(&self, topic: Topic, delivery: Delivery, body: Bytes) -> Result<()> {
         let lines = lock(&self.hub.lines);
         let listening: Vec<_> = lines
             .iter()
             .filter(|line| !Arc::ptr_eq(line, &self.line) && lock(&line.topics).contains(&topic))
             .collect();
         let turn = self.hub.turn.fetch_add(1, Ordering::Relaxed);
-        let chosen = match reach {
+        let chosen = match delivery {
             Delivery::All => &listening[..],
             Delivery::AnyOne if listening.is_empty() => &[],
             Delivery::AnyOne => &listening[turn % listening.len()..][..1],
         };
         for line in chosen {
-            let _ = line.parcels.send(BackplaneMessage { topic, body: body.clone() });
+            let _ = line.messages.send(BackplaneMessage { topic, body: body.clone() });
         }
         Ok(())
     }
 
     fn received(&self) -> BoxStream<'static, BackplaneMessage> {
-        let parcels = self.line.parcels.subscribe();
-        let next = |mut parcels: broadcast::Receiver<BackplaneMessage>| async move {
+        let messages = self.line.messages.subscribe();
+        let next = |mut messages: broadcast::Receiver<BackplaneMessage>| async move {
             loop {
-                match parcels.recv().await {
-                    Ok(parcel) => return Some((parcel, parcels)),
-                    Err(RecvError::Lagged(lost)) => tracing::warn!(lost, "parcels of other relays were lost"),
+                match messages.recv().await {
+                    Ok(message) => return Some((message, messages)),
+                    Err(RecvError::Lagged(lost)) => {
+                        tracing::warn!(lost, "messages of other relays were lost")
+                    }
                     Err(RecvError::Closed) => return None,
                 }
             }
         };
-        stream::unfold(parcels, next).boxed()
+        stream::unfold(messages, next).boxed()
     }
 }
 

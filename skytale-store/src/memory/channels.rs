@@ -1,4 +1,4 @@
-//! Whose channels are whose, in memory.
+//! The registry of channels, their members and join requests in memory.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,35 +15,35 @@ use crate::contract::channels::{
 use crate::error::Result;
 
 #[derive(Debug, Default)]
-pub(super) struct Book(Mutex<Content>);
+pub(super) struct ChannelTable(Mutex<Content>);
 
 #[derive(Debug, Default)]
 struct Content {
-    channels: HashMap<ChannelName, Room>,
+    channels: HashMap<ChannelName, RegisteredChannel>,
     invites: HashMap<[u8; 32], Invite>,
     /// In the order they came.
-    requests: Vec<Asked>,
+    requests: Vec<LeasedRequest>,
 }
 
 #[derive(Debug)]
-struct Room {
+struct RegisteredChannel {
     entry: ChannelEntry,
     members: Vec<(String, SystemTime)>,
 }
 
 #[derive(Debug)]
-struct Asked {
+struct LeasedRequest {
     request: JoinRequest,
     leased_until: Option<SystemTime>,
 }
 
-impl Book {
+impl ChannelTable {
     fn lock(&self) -> MutexGuard<'_, Content> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Room {
+impl RegisteredChannel {
     fn role(&self, account: &str) -> Option<Role> {
         if self.entry.owner == account {
             return Some(Role::Owner);
@@ -55,23 +55,25 @@ impl Room {
 #[async_trait]
 impl ChannelRegistry for MemoryStore {
     async fn register_channel(&self, channel: ChannelEntry) -> Result<ChannelEntry> {
-        let mut content = self.rooms.lock();
-        let room = content.channels.entry(channel.name.clone());
-        Ok(room.or_insert(Room { entry: channel, members: Vec::new() }).entry.clone())
+        let mut content = self.channels.lock();
+        let registered = content.channels.entry(channel.name.clone());
+        Ok(registered.or_insert(RegisteredChannel { entry: channel, members: Vec::new() }).entry.clone())
     }
 
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelEntry>> {
-        Ok(self.rooms.lock().channels.get(name).map(|room| room.entry.clone()))
+        Ok(self.channels.lock().channels.get(name).map(|channel| channel.entry.clone()))
     }
 
     async fn role(&self, channel: &ChannelName, account: &str) -> Result<Option<Role>> {
-        Ok(self.rooms.lock().channels.get(channel).and_then(|room| room.role(account)))
+        Ok(self.channels.lock().channels.get(channel).and_then(|channel| channel.role(account)))
     }
 
     async fn channels_of(&self, account: &str, after: &str, most: u32) -> Result<Vec<(ChannelEntry, Role)>> {
-        let content = self.rooms.lock();
-        let mine =
-            content.channels.values().filter_map(|room| Some((room.entry.clone(), room.role(account)?)));
+        let content = self.channels.lock();
+        let mine = content
+            .channels
+            .values()
+            .filter_map(|channel| Some((channel.entry.clone(), channel.role(account)?)));
         let mut mine: Vec<_> = mine.filter(|(entry, _)| entry.name.to_string().as_str() > after).collect();
         mine.sort_by_key(|(entry, _)| entry.name.to_string());
         mine.truncate(most as usize);
@@ -79,30 +81,30 @@ impl ChannelRegistry for MemoryStore {
     }
 
     async fn members(&self, channel: &ChannelName) -> Result<Vec<Member>> {
-        let content = self.rooms.lock();
-        let Some(room) = content.channels.get(channel) else { return Ok(Vec::new()) };
-        let owner = (&room.entry.owner, Role::Owner, room.entry.created_at);
-        let members = room.members.iter().map(|(account, since)| (account, Role::Member, *since));
+        let content = self.channels.lock();
+        let Some(channel) = content.channels.get(channel) else { return Ok(Vec::new()) };
+        let owner = (&channel.entry.owner, Role::Owner, channel.entry.created_at);
+        let members = channel.members.iter().map(|(account, since)| (account, Role::Member, *since));
         let all = std::iter::once(owner).chain(members);
         Ok(all.map(|(account, role, since)| Member { account: account.clone(), role, since }).collect())
     }
 
     async fn remove_member(&self, channel: &ChannelName, account: &str) -> Result<bool> {
-        let mut content = self.rooms.lock();
-        let Some(room) = content.channels.get_mut(channel) else { return Ok(false) };
-        let count = room.members.len();
-        room.members.retain(|(member, _)| member != account);
-        Ok(room.members.len() < count)
+        let mut content = self.channels.lock();
+        let Some(channel) = content.channels.get_mut(channel) else { return Ok(false) };
+        let count = channel.members.len();
+        channel.members.retain(|(member, _)| member != account);
+        Ok(channel.members.len() < count)
     }
 
     async fn add_invite(&self, invite: Invite) -> Result<()> {
-        self.rooms.lock().invites.insert(invite.digest, invite);
+        self.channels.lock().invites.insert(invite.digest, invite);
         Ok(())
     }
 
     async fn join(&self, wanted: NewJoinRequest) -> Result<bool> {
-        let mut content = self.rooms.lock();
-        if content.requests.iter().any(|asked| asked.request.id == wanted.id) {
+        let mut content = self.channels.lock();
+        if content.requests.iter().any(|leased| leased.request.id == wanted.id) {
             return Ok(true);
         }
         let Some(invite) = content.invites.get_mut(&wanted.invite) else { return Ok(false) };
@@ -110,15 +112,15 @@ impl ChannelRegistry for MemoryStore {
             return Ok(false);
         }
         invite.uses -= 1;
-        if let Some(room) = content.channels.get_mut(&wanted.channel)
-            && room.role(&wanted.account).is_none()
+        if let Some(channel) = content.channels.get_mut(&wanted.channel)
+            && channel.role(&wanted.account).is_none()
         {
-            room.members.push((wanted.account.clone(), wanted.at));
+            channel.members.push((wanted.account.clone(), wanted.at));
         }
         let NewJoinRequest { id, channel, account, identity, key_package, at, .. } = wanted;
         let request =
             JoinRequest { id, channel, account, identity, key_package, created_at: at, welcome: None };
-        content.requests.push(Asked { request, leased_until: None });
+        content.requests.push(LeasedRequest { request, leased_until: None });
         Ok(true)
     }
 
@@ -129,44 +131,44 @@ impl ChannelRegistry for MemoryStore {
         until: SystemTime,
         most: u32,
     ) -> Result<Vec<JoinRequest>> {
-        let mut content = self.rooms.lock();
-        let free = content.requests.iter_mut().filter(|asked| {
-            asked.request.channel == *channel
-                && asked.request.welcome.is_none()
-                && asked.leased_until.is_none_or(|leased| leased <= now)
+        let mut content = self.channels.lock();
+        let free = content.requests.iter_mut().filter(|leased| {
+            leased.request.channel == *channel
+                && leased.request.welcome.is_none()
+                && leased.leased_until.is_none_or(|until| until <= now)
         });
         Ok(free
             .take(most as usize)
-            .map(|asked| {
-                asked.leased_until = Some(until);
-                asked.request.clone()
+            .map(|leased| {
+                leased.leased_until = Some(until);
+                leased.request.clone()
             })
             .collect())
     }
 
     async fn request(&self, id: &str) -> Result<Option<JoinRequest>> {
-        let content = self.rooms.lock();
-        let found = content.requests.iter().find(|asked| asked.request.id == id);
-        Ok(found.map(|asked| asked.request.clone()))
+        let content = self.channels.lock();
+        let found = content.requests.iter().find(|leased| leased.request.id == id);
+        Ok(found.map(|leased| leased.request.clone()))
     }
 
     async fn answer_request(&self, id: &str, welcome: Bytes) -> Result<Option<Bytes>> {
-        let mut content = self.rooms.lock();
-        let found = content.requests.iter_mut().find(|asked| asked.request.id == id);
-        Ok(found.map(|asked| asked.request.welcome.get_or_insert(welcome).clone()))
+        let mut content = self.channels.lock();
+        let found = content.requests.iter_mut().find(|leased| leased.request.id == id);
+        Ok(found.map(|leased| leased.request.welcome.get_or_insert(welcome).clone()))
     }
 
     async fn drop_request(&self, id: &str) -> Result<bool> {
-        let mut content = self.rooms.lock();
+        let mut content = self.channels.lock();
         let count = content.requests.len();
-        content.requests.retain(|asked| asked.request.id != id);
+        content.requests.retain(|leased| leased.request.id != id);
         Ok(content.requests.len() < count)
     }
 
     async fn expire_requests(&self, before: SystemTime) -> Result<u64> {
-        let mut content = self.rooms.lock();
+        let mut content = self.channels.lock();
         let count = content.requests.len() + content.invites.len();
-        content.requests.retain(|asked| asked.request.created_at >= before);
+        content.requests.retain(|leased| leased.request.created_at >= before);
         content.invites.retain(|_, invite| invite.expires_at >= before);
         Ok((count - content.requests.len() - content.invites.len()) as u64)
     }

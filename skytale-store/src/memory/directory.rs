@@ -1,4 +1,4 @@
-//! Key packages and deposits in memory.
+//! Key packages and attachments in memory.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use super::MemoryStore;
 use crate::contract::directory::{
     Attachment, ClaimedKeyPackage, CommitAttachments, KeyPackageDirectory, MAX_GROUP_INFOS,
 };
-use crate::contract::store::MessageId;
+use crate::contract::record::MessageId;
 use crate::error::Result;
 
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) struct DirectoryTable(Mutex<Content>);
 #[derive(Debug, Default)]
 struct Content {
     key_packages: HashMap<ChannelName, Packages>,
-    deposits: Vec<Kept>,
+    attachments: Vec<StoredAttachment>,
 }
 
 #[derive(Debug, Default)]
@@ -32,10 +32,10 @@ struct Packages {
 
 /// A deposit; without an agent it is a GroupInfo.
 #[derive(Debug)]
-struct Kept {
+struct StoredAttachment {
     agent: Option<ChannelName>,
     at: SystemTime,
-    deposit: Attachment,
+    attachment: Attachment,
 }
 
 impl DirectoryTable {
@@ -45,34 +45,34 @@ impl DirectoryTable {
 }
 
 impl Content {
-    fn keep(&mut self, agent: Option<ChannelName>, bundle: &CommitAttachments, body: Bytes) {
-        let (channel, commit) = (bundle.channel.clone(), bundle.commit);
-        let known = |kept: &Kept| kept.agent == agent && kept.is_of(&channel, commit);
-        if !self.deposits.iter().any(known) {
-            let deposit = Attachment { channel, commit, accepted: None, body };
-            self.deposits.push(Kept { agent, at: SystemTime::now(), deposit });
+    fn keep(&mut self, agent: Option<ChannelName>, attachments: &CommitAttachments, body: Bytes) {
+        let (channel, commit) = (attachments.channel.clone(), attachments.commit);
+        let known = |kept: &StoredAttachment| kept.agent == agent && kept.is_of(&channel, commit);
+        if !self.attachments.iter().any(known) {
+            let attachment = Attachment { channel, commit, accepted: None, body };
+            self.attachments.push(StoredAttachment { agent, at: SystemTime::now(), attachment });
         }
     }
 
     /// Drops the GroupInfos of a channel that are older than the last ones of accepted commits.
     fn prune(&mut self, channel: &ChannelName) {
-        let is_info = |kept: &Kept| kept.agent.is_none() && kept.deposit.channel == *channel;
-        let accepted = |kept: &&Kept| is_info(kept) && kept.deposit.accepted.is_some();
-        let Some(oldest) = self.deposits.iter().rev().filter(accepted).nth(MAX_GROUP_INFOS - 1) else {
+        let is_info = |kept: &StoredAttachment| kept.agent.is_none() && kept.attachment.channel == *channel;
+        let accepted = |kept: &&StoredAttachment| is_info(kept) && kept.attachment.accepted.is_some();
+        let Some(oldest) = self.attachments.iter().rev().filter(accepted).nth(MAX_GROUP_INFOS - 1) else {
             return;
         };
-        let oldest = oldest.deposit.commit;
+        let oldest = oldest.attachment.commit;
         let mut reached = false;
-        self.deposits.retain(|kept| {
-            reached |= is_info(kept) && kept.deposit.commit == oldest;
+        self.attachments.retain(|kept| {
+            reached |= is_info(kept) && kept.attachment.commit == oldest;
             reached || !is_info(kept)
         });
     }
 }
 
-impl Kept {
+impl StoredAttachment {
     fn is_of(&self, channel: &ChannelName, commit: MessageId) -> bool {
-        self.deposit.channel == *channel && self.deposit.commit == commit
+        self.attachment.channel == *channel && self.attachment.commit == commit
     }
 }
 
@@ -84,7 +84,7 @@ impl KeyPackageDirectory for MemoryStore {
         key_packages: Vec<Bytes>,
         last_resort: Option<Bytes>,
     ) -> Result<u32> {
-        let mut content = self.shelves.lock();
+        let mut content = self.directory.lock();
         let packages = content.key_packages.entry(agent.clone()).or_default();
         for key_package in key_packages {
             if !packages.single_use.contains(&key_package) {
@@ -98,7 +98,7 @@ impl KeyPackageDirectory for MemoryStore {
     }
 
     async fn unheld_key_packages(&self, agent: &ChannelName, key_packages: Vec<Bytes>) -> Result<Vec<Bytes>> {
-        let content = self.shelves.lock();
+        let content = self.directory.lock();
         let held = content.key_packages.get(agent).map(|packages| &packages.single_use);
         let is_held = |key_package: &Bytes| held.is_some_and(|held| held.contains(key_package));
         let mut seen = HashSet::new();
@@ -106,17 +106,17 @@ impl KeyPackageDirectory for MemoryStore {
     }
 
     async fn count_key_packages(&self, agent: &ChannelName) -> Result<u32> {
-        let content = self.shelves.lock();
+        let content = self.directory.lock();
         Ok(content.key_packages.get(agent).map_or(0, |packages| packages.single_use.len() as u32))
     }
 
     async fn drop_key_packages(&self, agent: &ChannelName) -> Result<()> {
-        self.shelves.lock().key_packages.remove(agent);
+        self.directory.lock().key_packages.remove(agent);
         Ok(())
     }
 
     async fn claim_key_package(&self, agent: &ChannelName) -> Result<Option<ClaimedKeyPackage>> {
-        let mut content = self.shelves.lock();
+        let mut content = self.directory.lock();
         let Some(packages) = content.key_packages.get_mut(agent) else { return Ok(None) };
         let single_use = packages.single_use.pop_front();
         let left = packages.single_use.len() as u32;
@@ -126,70 +126,74 @@ impl KeyPackageDirectory for MemoryStore {
     }
 
     async fn last_resort(&self, agent: &ChannelName) -> Result<Option<Bytes>> {
-        let content = self.shelves.lock();
+        let content = self.directory.lock();
         Ok(content.key_packages.get(agent).and_then(|packages| packages.last_resort.clone()))
     }
 
-    async fn deposit(&self, bundle: CommitAttachments) -> Result<()> {
-        let mut content = self.shelves.lock();
-        for (agent, welcome) in &bundle.welcomes {
-            content.keep(Some(agent.clone()), &bundle, welcome.clone());
+    async fn deposit(&self, attachments: CommitAttachments) -> Result<()> {
+        let mut content = self.directory.lock();
+        for (agent, welcome) in &attachments.welcomes {
+            content.keep(Some(agent.clone()), &attachments, welcome.clone());
         }
-        if let Some(group_info) = &bundle.group_info {
-            content.keep(None, &bundle, group_info.clone());
+        if let Some(group_info) = &attachments.group_info {
+            content.keep(None, &attachments, group_info.clone());
         }
         Ok(())
     }
 
-    async fn settle(
+    async fn resolve(
         &self,
         channel: &ChannelName,
         commit: MessageId,
         accepted: Option<SequenceNumber>,
     ) -> Result<()> {
-        let mut content = self.shelves.lock();
+        let mut content = self.directory.lock();
         if accepted.is_none() {
-            content.deposits.retain(|kept| !kept.is_of(channel, commit));
+            content.attachments.retain(|kept| !kept.is_of(channel, commit));
         }
-        for kept in content.deposits.iter_mut().filter(|kept| kept.is_of(channel, commit)) {
-            kept.deposit.accepted = accepted;
+        for kept in content.attachments.iter_mut().filter(|kept| kept.is_of(channel, commit)) {
+            kept.attachment.accepted = accepted;
         }
         content.prune(channel);
         Ok(())
     }
 
     async fn welcomes(&self, agent: &ChannelName, skip: u32, most: u32) -> Result<Vec<Attachment>> {
-        let content = self.shelves.lock();
-        let for_agent = content.deposits.iter().filter(|kept| kept.agent.as_ref() == Some(agent));
-        Ok(for_agent.skip(skip as usize).take(most as usize).map(|kept| kept.deposit.clone()).collect())
+        let content = self.directory.lock();
+        let for_agent = content.attachments.iter().filter(|kept| kept.agent.as_ref() == Some(agent));
+        Ok(for_agent.skip(skip as usize).take(most as usize).map(|kept| kept.attachment.clone()).collect())
     }
 
     async fn drop_welcome(&self, agent: &ChannelName, commit: MessageId) -> Result<()> {
-        let for_agent = |kept: &Kept| kept.agent.as_ref() == Some(agent) && kept.deposit.commit == commit;
-        self.shelves.lock().deposits.retain(|kept| !for_agent(kept));
+        let for_agent =
+            |kept: &StoredAttachment| kept.agent.as_ref() == Some(agent) && kept.attachment.commit == commit;
+        self.directory.lock().attachments.retain(|kept| !for_agent(kept));
         Ok(())
     }
 
     async fn group_infos(&self, channel: &ChannelName) -> Result<Vec<Attachment>> {
-        let content = self.shelves.lock();
-        let infos = content.deposits.iter().rev().filter(|kept| kept.agent.is_none());
-        Ok(infos.filter(|kept| kept.deposit.channel == *channel).map(|kept| kept.deposit.clone()).collect())
+        let content = self.directory.lock();
+        let infos = content.attachments.iter().rev().filter(|kept| kept.agent.is_none());
+        Ok(infos
+            .filter(|kept| kept.attachment.channel == *channel)
+            .map(|kept| kept.attachment.clone())
+            .collect())
     }
 
     async fn expire_deposits(&self, before: SystemTime) -> Result<u64> {
-        let mut content = self.shelves.lock();
-        let count = content.deposits.len();
+        let mut content = self.directory.lock();
+        let count = content.attachments.len();
         // From the newest on: where an accepted commit's GroupInfo came, the older ones of its channel may go.
         let mut followed = HashSet::new();
-        let mut left: Vec<_> = std::mem::take(&mut content.deposits).into_iter().rev().collect();
+        let mut left: Vec<_> = std::mem::take(&mut content.attachments).into_iter().rev().collect();
         left.retain(|kept| {
-            let may_go = kept.agent.is_some() || followed.contains(&kept.deposit.channel);
-            if kept.agent.is_none() && kept.deposit.accepted.is_some() {
-                followed.insert(kept.deposit.channel.clone());
+            let may_go = kept.agent.is_some() || followed.contains(&kept.attachment.channel);
+            if kept.agent.is_none() && kept.attachment.accepted.is_some() {
+                followed.insert(kept.attachment.channel.clone());
             }
             kept.at >= before || !may_go
         });
-        content.deposits.extend(left.into_iter().rev());
-        Ok((count - content.deposits.len()) as u64)
+        content.attachments.extend(left.into_iter().rev());
+        Ok((count - content.attachments.len()) as u64)
     }
 }

@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skytale_core::{Epoch, SequenceNumber};
 
-use super::MemoryCapacity;
-use crate::contract::store::{
-    AppendOutcome, Appended, GroupId, Head, MessageId, NewRecord, Precondition, PreconditionFailed, Record,
-};
+use super::capacity::MemoryCapacity;
+use crate::contract::precondition::{GroupId, Precondition, PreconditionFailed};
+use crate::contract::record::{AppendOutcome, Appended, MessageId, NewRecord, Record};
+use crate::contract::store::Head;
 use crate::error::{Result, StoreError};
 
 /// Records, epochs and message ids of one channel.

@@ -1,8 +1,9 @@
-//! A store that forgets everything when the process ends.
+//! A store in memory, for as long as the process runs.
 
 mod accounts;
 mod agents;
 pub(crate) mod backplane;
+mod capacity;
 mod channels;
 mod directory;
 mod log;
@@ -19,26 +20,14 @@ use futures::stream::{self, BoxStream};
 use skytale_core::{ChannelName, SequenceNumber};
 use tokio::sync::watch;
 
-use crate::contract::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
+use crate::contract::precondition::Precondition;
+use crate::contract::record::{Appended, MessageId, NewRecord, Record};
+use crate::contract::store::{Durability, Head, Store};
 use crate::error::Result;
 use crate::usage_counts::{Countable, Meters};
 pub use backplane::MemoryBackplane;
+pub use capacity::MemoryCapacity;
 use log::Log;
-
-/// How much one channel of a [`MemoryStore`] keeps; the oldest records make room for new ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryCapacity {
-    /// The most records. Default: 65,536.
-    pub records: usize,
-    /// The most bytes of bodies. Default: 64 MiB.
-    pub bytes: usize,
-}
-
-impl Default for MemoryCapacity {
-    fn default() -> Self {
-        Self { records: 65_536, bytes: 64 * 1024 * 1024 }
-    }
-}
 
 /// A [`Store`] in memory, bounded per channel.
 ///
@@ -48,10 +37,10 @@ pub struct MemoryStore {
     shards: [RwLock<HashMap<ChannelName, Arc<Channel>>>; SHARDS],
     hasher: std::hash::RandomState,
     capacity: MemoryCapacity,
-    shelves: directory::DirectoryTable,
-    accounts: accounts::Book,
-    agents: agents::Book,
-    rooms: channels::Book,
+    directory: directory::DirectoryTable,
+    accounts: accounts::AccountTable,
+    agents: agents::AgentTable,
+    channels: channels::ChannelTable,
     meters: Meters,
 }
 
@@ -63,7 +52,7 @@ const PAGE: usize = 256;
 #[derive(Debug)]
 struct Channel {
     log: Mutex<Log>,
-    grown: watch::Sender<()>,
+    appends: watch::Sender<()>,
 }
 
 impl Default for MemoryStore {
@@ -79,10 +68,10 @@ impl MemoryStore {
             shards: Default::default(),
             hasher: std::hash::RandomState::new(),
             capacity: MemoryCapacity::default(),
-            shelves: Default::default(),
+            directory: Default::default(),
             accounts: Default::default(),
             agents: Default::default(),
-            rooms: Default::default(),
+            channels: Default::default(),
             meters: Default::default(),
         }
     }
@@ -120,7 +109,7 @@ impl MemoryStore {
 
 impl Channel {
     fn new() -> Arc<Self> {
-        Arc::new(Self { log: Mutex::default(), grown: watch::Sender::new(()) })
+        Arc::new(Self { log: Mutex::default(), appends: watch::Sender::new(()) })
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -144,8 +133,8 @@ impl Store for MemoryStore {
         let countable = Countable::of(&records);
         let appended = channel.log().append(records, &precondition, self.capacity)?;
         self.meters.count(countable, &appended);
-        if channel.grown.receiver_count() > 0 {
-            channel.grown.send_replace(());
+        if channel.appends.receiver_count() > 0 {
+            channel.appends.send_replace(());
         }
         Ok(appended)
     }
@@ -169,17 +158,18 @@ impl Store for MemoryStore {
 
     fn follow(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
         let channel = self.channel(channel);
-        let grown = channel.grown.subscribe();
-        let pages = stream::unfold((Some(after), grown, channel), |(after, mut grown, channel)| async move {
-            let after = after?;
-            loop {
-                grown.borrow_and_update();
-                if let Some((items, next)) = next_page(channel.page(after), after) {
-                    return Some((items, (next, grown, channel)));
+        let appends = channel.appends.subscribe();
+        let pages =
+            stream::unfold((Some(after), appends, channel), |(after, mut appends, channel)| async move {
+                let after = after?;
+                loop {
+                    appends.borrow_and_update();
+                    if let Some((items, next)) = next_page(channel.page(after), after) {
+                        return Some((items, (next, appends, channel)));
+                    }
+                    appends.changed().await.ok()?;
                 }
-                grown.changed().await.ok()?;
-            }
-        });
+            });
         pages.flat_map(stream::iter).boxed()
     }
 

@@ -1,4 +1,4 @@
-//! Where the servers are, and who asks.
+//! The servers' addresses and the credentials in their URLs.
 
 use async_nats::{ConnectOptions, ServerAddr};
 

@@ -23,7 +23,9 @@ use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use skytale_core::{ChannelName, SequenceNumber};
 
-use crate::contract::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
+use crate::contract::precondition::Precondition;
+use crate::contract::record::{Appended, MessageId, NewRecord, Record};
+use crate::contract::store::{Durability, Head, Store};
 use crate::error::{Result, StoreError};
 use crate::nats::append::batch::AppendRequest;
 use crate::nats::append::writer::Writer;
@@ -47,7 +49,7 @@ use stream::Log;
 /// record, and no other limits than those of size: a full stream refuses appends with [`StoreError::Full`], and loses nothing.
 /// An append has at most 2,048 message ids.
 ///
-/// The store keeps no [`Usage`](crate::contract::usage::Usage): where that is wanted, a [`MeteredLog`](crate::metered_log::CountedStore) wraps it.
+/// The store keeps no [`Usage`](crate::contract::usage::Usage): where that is wanted, a [`MeteredLog`](crate::metered_log::MeteredLog) wraps it.
 #[derive(Debug)]
 pub struct NatsStore {
     log: Log,
@@ -108,8 +110,8 @@ impl Store for NatsStore {
             return Err(StoreError::Invalid { what: "an append has at most 2,048 message ids" });
         }
         let text = channel.text().map(Into::into);
-        let wish = AppendRequest { records, precondition, text, trim: None };
-        self.writer.append(&self.channel(channel.components()), wish).await
+        let request = AppendRequest { records, precondition, text, trim: None };
+        self.writer.append(&self.channel(channel.components()), request).await
     }
 
     async fn find(&self, channel: &ChannelName, id: MessageId) -> Result<Option<SequenceNumber>> {

@@ -1,11 +1,11 @@
-//! What a host says about its NATS.
+//! Options of a store in NATS.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::contract::store::Durability;
 
-/// How a [`NatsStore`](super::NatsStore) connects, and what it asks of the servers.
+/// Options of a [`NatsStore`](super::NatsStore).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NatsOptions {

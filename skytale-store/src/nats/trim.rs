@@ -1,4 +1,4 @@
-//! Dropping old records.
+//! Trims a channel, and expires old records.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,7 +7,8 @@ use skytale_core::SequenceNumber;
 
 use super::NatsStore;
 use super::stream::{Log, Placed};
-use crate::contract::store::{Head, Precondition};
+use crate::contract::precondition::Precondition;
+use crate::contract::store::Head;
 use crate::error::{Result, StoreError};
 use crate::nats::append::batch::AppendRequest;
 use crate::nats::cache::channels::Channel;
@@ -24,8 +25,8 @@ impl NatsStore {
         self.purge(&channel.subject, tail, through).await?;
         if through > floor {
             let (records, precondition, text) = (Vec::new(), Precondition::Any, None);
-            let wish = AppendRequest { records, precondition, text, trim: Some(through) };
-            self.writer.append(channel, wish).await?;
+            let request = AppendRequest { records, precondition, text, trim: Some(through) };
+            self.writer.append(channel, request).await?;
         }
         if through < last {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The tables, and how they came to be. Forward only: a later version appends to the list.
+//! The tables, as a list of migrations. Forward only: a later version appends to the list.
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, TransactionTrait};
 use sea_orm_migration::prelude::*;
@@ -30,10 +30,10 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(ChannelLog),
-            Box::new(Shelves),
-            Box::new(Ledger),
+            Box::new(DirectoryTables),
+            Box::new(AccountTables),
             Box::new(OwnIndices),
-            Box::new(Parcels),
+            Box::new(MessageTable),
             Box::new(Checksums),
         ]
     }
@@ -84,16 +84,16 @@ fn advance_on_postgres() -> String {
     )
 }
 
-struct Shelves;
+struct DirectoryTables;
 
-impl MigrationName for Shelves {
+impl MigrationName for DirectoryTables {
     fn name(&self) -> &str {
         "m0002_directory"
     }
 }
 
 #[async_trait::async_trait]
-impl MigrationTrait for Shelves {
+impl MigrationTrait for DirectoryTables {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager.create_table(key_packages()).await?;
         manager.create_table(deposits()).await?;
@@ -174,16 +174,16 @@ fn epochs() -> TableCreateStatement {
         .to_owned()
 }
 
-struct Ledger;
+struct AccountTables;
 
-impl MigrationName for Ledger {
+impl MigrationName for AccountTables {
     fn name(&self) -> &str {
         "m0003_ledger"
     }
 }
 
 #[async_trait::async_trait]
-impl MigrationTrait for Ledger {
+impl MigrationTrait for AccountTables {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in [
             accounts(),
@@ -228,27 +228,28 @@ impl MigrationTrait for OwnIndices {
     }
 }
 
-struct Parcels;
+struct MessageTable;
 
-impl MigrationName for Parcels {
+impl MigrationName for MessageTable {
     fn name(&self) -> &str {
         "m0005_parcels"
     }
 }
 
 #[async_trait::async_trait]
-impl MigrationTrait for Parcels {
+impl MigrationTrait for MessageTable {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         if manager.get_database_backend() != DbBackend::Postgres {
             return Ok(());
         }
-        manager
-            .get_connection()
-            .execute_unprepared(crate::sql::backplane::stored_messages::CREATE)
-            .await
-            .map(drop)
+        manager.get_connection().execute_unprepared(CREATE_PARCELS).await.map(drop)
     }
 }
+
+/// Makes the table of messages between relays. What a crash of the server empties was lost anyway; ciphertext does not shrink.
+const CREATE_PARCELS: &str = "CREATE UNLOGGED TABLE parcels (sender bigint NOT NULL, number bigint NOT NULL, \
+    sent_at timestamptz NOT NULL DEFAULT now(), body bytea NOT NULL, PRIMARY KEY (sender, number)); \
+    ALTER TABLE parcels ALTER COLUMN body SET STORAGE EXTERNAL";
 
 struct Checksums;
 

@@ -2,10 +2,11 @@
 
 mod append;
 pub(crate) mod backplane;
-pub(crate) mod connect;
 mod migration;
+mod options;
 mod postgres;
 mod read;
+mod rows;
 mod sqlite;
 mod statements;
 mod tables;
@@ -13,28 +14,27 @@ mod tables;
 mod tests;
 mod usage;
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, QueryResult, Statement, TransactionTrait, TryGetable, Value,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement, TransactionTrait, Value};
 use skytale_core::{ChannelName, SequenceNumber};
 
-use crate::contract::store::{Appended, Durability, Head, MessageId, NewRecord, Precondition, Record, Store};
+use crate::contract::precondition::Precondition;
+use crate::contract::record::{Appended, MessageId, NewRecord, Record};
+use crate::contract::store::{Durability, Head, Store};
 use crate::error::{Result, StoreError};
+use crate::sql::append::meter::MeterId;
 use crate::sql::append::writer::Writer;
 use crate::sql::read::append_notifier::AppendNotifier;
 use crate::sql::read::pages::ChannelRow;
+use crate::sql::sqlite::file_lock::FileLock;
 use crate::sql::sqlite::sync_horizon::SyncHorizon;
 pub use backplane::PgBackplane;
-use connect::FileLock;
-pub use connect::SqlOptions;
+pub use options::SqlOptions;
 use statements::Statements;
-use usage::MeterId;
 
 /// A [`Store`] in a SQL database.
 ///
@@ -47,7 +47,7 @@ pub struct SqlStore {
     statements: Statements,
     meter: MeterId,
     writer: Option<Writer>,
-    grown: AppendNotifier,
+    notifier: AppendNotifier,
     sync_horizon: SyncHorizon,
     durability: Durability,
     _lock: Option<FileLock>,
@@ -156,19 +156,19 @@ impl Store for SqlStore {
     }
 
     fn follow(&self, channel: &ChannelName, after: SequenceNumber) -> BoxStream<'static, Result<Record>> {
-        let (pages, growth) = (self.pages(channel, after), self.grown.subscribe(channel.components()));
-        let batches = stream::unfold(Some((pages, growth)), |state| async move {
-            let (mut pages, mut growth) = state?;
+        let (pages, appends) = (self.pages(channel, after), self.notifier.subscribe(channel.components()));
+        let batches = stream::unfold(Some((pages, appends)), |state| async move {
+            let (mut pages, mut appends) = state?;
             loop {
                 if pages.is_at_head() {
-                    growth.wait().await;
+                    appends.wait().await;
                 }
                 match pages.next().await {
                     Ok(records) if records.is_empty() => {}
                     Ok(records) => {
                         return Some((
                             records.into_iter().map(Ok).collect::<Vec<_>>(),
-                            Some((pages, growth)),
+                            Some((pages, appends)),
                         ));
                     }
                     Err(error) => return Some((vec![Err(error)], None)),
@@ -223,31 +223,4 @@ impl Store for SqlStore {
     fn preserves_append_order(&self) -> bool {
         true
     }
-}
-
-/// Keeps a cause that several callers are told.
-#[derive(Clone, Debug)]
-struct Shared(Arc<sea_orm::DbErr>);
-
-impl std::fmt::Display for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Shared {}
-
-/// Reads a column of a row.
-fn column<T: TryGetable>(row: &QueryResult, name: &str) -> Result<T> {
-    row.try_get("", name).map_err(StoreError::unavailable)
-}
-
-/// Reads a column that holds a time.
-fn time_column(row: &QueryResult, name: &str) -> Result<SystemTime> {
-    column(row, name).map(statements::time)
-}
-
-/// Reads a column that may hold a time.
-fn optional_time(row: &QueryResult, name: &str) -> Result<Option<SystemTime>> {
-    Ok(column::<Option<i64>>(row, name)?.map(statements::time))
 }

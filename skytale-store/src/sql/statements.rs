@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sea_orm::{DbBackend, Statement, Value};
 use skytale_core::{ChannelName, SequenceNumber};
 
-use crate::contract::store::MessageId;
+use crate::contract::record::MessageId;
 
 /// Makes statements for one kind of database.
 #[derive(Clone, Copy, Debug)]

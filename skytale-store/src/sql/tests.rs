@@ -1,4 +1,4 @@
-//! What only shows when the sync of the log is in a test's hands.
+//! Tests of appends and reads while the sync of the log is under a test's control.
 
 use std::fs::File;
 use std::io;
@@ -10,12 +10,12 @@ use futures::{StreamExt, TryStreamExt};
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement, Value};
 use skytale_core::{ChannelName, Dialect, Epoch, SequenceNumber};
 
-use super::connect::SqlOptions;
+use super::options::SqlOptions;
 use super::statements::key;
 use super::{SqlStore, migration};
-use crate::contract::store::{
-    AppendOutcome, GroupEpoch, GroupId, Head, MessageId, NewRecord, Precondition, Store,
-};
+use crate::contract::precondition::{GroupEpoch, GroupId, Precondition};
+use crate::contract::record::{AppendOutcome, MessageId, NewRecord};
+use crate::contract::store::{Head, Store};
 use crate::error::StoreError;
 use crate::sql::append::block::Block;
 use crate::sql::sqlite::sync_thread::SyncLog;

@@ -1,16 +1,17 @@
-//! A block in the making: what appends come to if the channel stands where it is thought to stand.
+//! A batch of append requests, applied to the last known state of their channel.
 
 use std::collections::HashMap;
 use std::time::SystemTime;
 
 use skytale_core::SequenceNumber;
 
-use crate::contract::store::{AppendOutcome, Appended, MessageId, NewRecord, Precondition};
+use crate::contract::precondition::Precondition;
+use crate::contract::record::{AppendOutcome, Appended, MessageId, NewRecord};
 use crate::error::Result;
 use crate::nats::cache::message_ids::Index;
-use crate::nats::stream::block::{Block, BlockId, State, millis, put_record};
+use crate::nats::stream::block::{Block, BlockId, ChannelState, millis, put_record};
 
-/// What one caller wants.
+/// The records that one caller appends to one channel.
 #[derive(Debug)]
 pub(crate) struct AppendRequest {
     pub records: Vec<NewRecord>,
@@ -31,8 +32,8 @@ impl AppendRequest {
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     index: &'a Index,
-    base: &'a State,
-    state: State,
+    base: &'a ChannelState,
+    state: ChannelState,
     records: Vec<u8>,
     ids: Vec<(u32, MessageId)>,
     fresh: HashMap<MessageId, SequenceNumber>,
@@ -45,15 +46,15 @@ pub(super) struct Draft<'a> {
 const LONGEST_TEXT: usize = 4_096;
 
 impl<'a> Draft<'a> {
-    pub fn new(base: &'a State, index: &'a Index) -> Self {
+    pub fn new(base: &'a ChannelState, index: &'a Index) -> Self {
         let state = base.clone();
         let (records, ids, fresh, answers, depends_on_base) = Default::default();
         Self { index, base, state, records, ids, fresh, answers, depends_on_base }
     }
 
-    pub fn add(&mut self, wish: &AppendRequest) {
-        let answer = self.decide(wish);
-        self.depends_on_base |= answer.is_err() || wish.records.is_empty();
+    pub fn add(&mut self, request: &AppendRequest) {
+        let answer = self.decide(request);
+        self.depends_on_base |= answer.is_err() || request.records.is_empty();
         self.answers.push(answer);
     }
 
@@ -71,19 +72,21 @@ impl<'a> Draft<'a> {
         (Block { id, previous, count, state, ids, records }, self.answers)
     }
 
-    fn decide(&mut self, wish: &AppendRequest) -> Result<Appended> {
-        if !wish.records.is_empty() && wish.records.iter().all(|record| self.repetition(record).is_some()) {
-            return Ok(wish.records.iter().filter_map(|record| self.repetition(record)).collect());
+    fn decide(&mut self, request: &AppendRequest) -> Result<Appended> {
+        if !request.records.is_empty()
+            && request.records.iter().all(|record| self.repetition(record).is_some())
+        {
+            return Ok(request.records.iter().filter_map(|record| self.repetition(record)).collect());
         }
-        let advanced = self.state.groups.decide(&wish.precondition, self.state.last)?;
-        let appended: Appended = wish.records.iter().map(|record| self.push(record)).collect();
-        if let (Some(epoch), Some(group)) = (advanced, wish.precondition.group()) {
+        let advanced = self.state.groups.decide(&request.precondition, self.state.last)?;
+        let appended: Appended = request.records.iter().map(|record| self.push(record)).collect();
+        if let (Some(epoch), Some(group)) = (advanced, request.precondition.group()) {
             self.state.groups.set(group, epoch, self.state.last);
         }
-        if let Some(through) = wish.trim {
+        if let Some(through) = request.trim {
             self.state.floor = self.state.floor.max(through.min(self.state.last));
         }
-        let text = wish.text.as_ref().filter(|text| text.len() <= LONGEST_TEXT);
+        let text = request.text.as_ref().filter(|text| text.len() <= LONGEST_TEXT);
         self.state.text = self.state.text.take().or_else(|| text.cloned());
         Ok(appended)
     }

@@ -13,7 +13,7 @@ use crate::nats::stream::block::Block;
 use crate::nats::stream::retry::{PAUSE, TRY};
 use crate::nats::stream::{Log, Placed};
 
-/// What became of a block.
+/// The outcome of publishing a block.
 pub(crate) enum Published {
     /// It is the channel's next block, at this place in the stream.
     Kept(u64),
@@ -21,7 +21,7 @@ pub(crate) enum Published {
     Lost(Placed),
 }
 
-/// What one try came to.
+/// The outcome of one attempt.
 enum Tried {
     Kept(u64),
     /// The channel has gone on since, perhaps by this very block.

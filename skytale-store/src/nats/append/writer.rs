@@ -1,19 +1,19 @@
-//! Appending: what waits for a channel becomes a block.
+//! The writer: it turns a channel's queue of append requests into blocks.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::batch::{AppendRequest, Draft};
+use super::contest::{CONTESTED, Contest};
 use super::publish::Published;
-use crate::contract::store::Appended;
+use crate::contract::record::Appended;
 use crate::error::{Result, StoreError};
-use crate::nats::cache::channels::{Channel, Memory, Waiting};
-use crate::nats::read::tail::{Feed, Feeds, Heard};
-use crate::nats::stream::block::{BlockId, State};
+use crate::nats::cache::channels::{Channel, Memory, QueuedAppend};
+use crate::nats::read::tail::{Feeds, Heard};
+use crate::nats::stream::block::{BlockId, ChannelState};
 use crate::nats::stream::{Log, Placed};
 
 /// Makes blocks of what waits.
@@ -25,28 +25,14 @@ pub(crate) struct Writer {
     block_bytes: usize,
 }
 
-/// Hearing of other writers' blocks while there are some, so as to be as fast as they are.
-#[derive(Debug)]
-pub(crate) struct Contest {
-    feed: Feed,
-    /// When a block was lost last.
-    lost: Instant,
-}
-
-/// How long a channel is believed to have other writers.
-const CONTESTED: Duration = Duration::from_secs(5);
-
-/// How long to wait for the next block of the writer that was faster; it comes when that begins another one.
-const NEXT_TURN: Duration = Duration::from_millis(10);
-
 impl Writer {
     pub fn new(log: Log, feeds: Feeds, block_bytes: usize) -> Self {
         Self { log, feeds, ids: Arc::default(), block_bytes }
     }
 
     /// Appends after all that was appended to the channel before this is first polled.
-    pub async fn append(&self, channel: &Arc<Channel>, wish: AppendRequest) -> Result<Appended> {
-        let (answer, starts) = channel.push(wish);
+    pub async fn append(&self, channel: &Arc<Channel>, request: AppendRequest) -> Result<Appended> {
+        let (answer, starts) = channel.push(request);
         if starts {
             tokio::spawn(self.clone().work(channel.clone()));
         }
@@ -74,7 +60,7 @@ impl Writer {
         &self,
         channel: &Arc<Channel>,
         memory: &mut Memory,
-        group: &[Waiting],
+        group: &[QueuedAppend],
     ) -> Result<Vec<Result<Appended>>> {
         let subject = &channel.subject;
         loop {
@@ -84,11 +70,11 @@ impl Writer {
             }
             memory.hear();
             let (place, base) = memory.tail.take().unwrap_or_default();
-            if group.iter().any(|waiting| waiting.wish.has_ids()) {
+            if group.iter().any(|waiting| waiting.request.has_ids()) {
                 memory.index.catch_up(&self.log, subject, place, base.floor).await?;
             }
             let mut draft = Draft::new(&base, &memory.index);
-            group.iter().for_each(|waiting| draft.add(&waiting.wish));
+            group.iter().for_each(|waiting| draft.add(&waiting.request));
             if draft.is_empty() {
                 if is_remembered && draft.depends_on_base {
                     continue;
@@ -116,18 +102,17 @@ impl Writer {
         let lost = Instant::now();
         let Some(contest) = &mut memory.contest else {
             let feed = self.feeds.join(&self.log, &channel.subject);
-            (memory.contest, memory.tail) = (Some(Contest { feed, lost }), None);
+            (memory.contest, memory.tail) = (Some(Contest::new(feed, lost)), None);
             tokio::spawn(end_contest(Arc::downgrade(channel)));
             return;
         };
-        contest.lost = lost;
-        let heard = tokio::time::timeout(NEXT_TURN, contest.feed.heard()).await;
-        if !heard.is_ok_and(|heard| memory.take(heard)) {
+        let heard = contest.lose(lost).await;
+        if !heard.is_some_and(|heard| memory.take(heard)) {
             memory.tail = None;
         }
     }
 
-    async fn ask_tail(&self, subject: &str, memory: &mut Memory) -> Result<(u64, State)> {
+    async fn ask_tail(&self, subject: &str, memory: &mut Memory) -> Result<(u64, ChannelState)> {
         let Some(tail) = self.log.tail(subject).await? else { return Ok(Default::default()) };
         memory.index.apply(&tail);
         Ok((tail.at, tail.block.state))
@@ -140,7 +125,7 @@ async fn end_contest(channel: Weak<Channel>) {
         tokio::time::sleep(CONTESTED).await;
         let Some(channel) = channel.upgrade() else { return };
         let mut memory = channel.memory.lock().await;
-        if memory.contest.as_ref().is_none_or(|contest| contest.lost.elapsed() >= CONTESTED) {
+        if memory.contest.as_ref().is_none_or(|contest| contest.is_over()) {
             memory.contest = None;
             return;
         }
@@ -155,7 +140,7 @@ impl Memory {
 
     /// Takes in what was heard of other writers' blocks.
     fn hear(&mut self) {
-        while let Some(heard) = self.contest.as_mut().and_then(|contest| contest.feed.heard_already()) {
+        while let Some(heard) = self.contest.as_mut().and_then(|contest| contest.heard_already()) {
             self.take(heard);
         }
     }
@@ -174,7 +159,7 @@ impl Memory {
     }
 }
 
-fn answer(group: Vec<Waiting>, committed: Result<Vec<Result<Appended>>>) {
+fn answer(group: Vec<QueuedAppend>, committed: Result<Vec<Result<Appended>>>) {
     match committed {
         Ok(answers) => group.into_iter().zip(answers).for_each(|(waiting, answer)| waiting.answer(answer)),
         Err(error) => group.into_iter().for_each(|waiting| waiting.answer(Err(again(&error)))),

@@ -1,20 +1,20 @@
-//! Parcels in parts that the servers take.
+//! Messages in parts that the servers take.
 
 use std::collections::VecDeque;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// One part of a parcel, or the offer of one that is in parts.
+/// One part of a message, or the offer of one that is in parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Chunk {
     /// A piece of the body.
-    Piece { parcel: ParcelId, index: u16, count: u16, body: Bytes },
+    Piece { message: MessageKey, index: u16, count: u16, body: Bytes },
     /// Whoever gets it asks for the pieces.
-    Offer { parcel: ParcelId },
+    Offer { message: MessageKey },
 }
 
-/// A sender, and which of its parcels.
-pub(super) type ParcelId = (u64, u64);
+/// A sender, and which of its messages.
+pub(super) type MessageKey = (u64, u64);
 
 const PIECE: u8 = 1;
 const OFFER: u8 = 2;
@@ -22,27 +22,27 @@ const OFFER: u8 = 2;
 /// The bytes of a piece beside the body.
 pub(super) const OVERHEAD: usize = 1 + 8 + 8 + 2 + 2;
 
-/// The largest parcel, in bytes.
+/// The largest message, in bytes.
 pub(super) const LARGEST: usize = 64 * 1024 * 1024;
 
-impl Part {
+impl Chunk {
     /// Cuts a body into pieces; `None` where there would be too many.
-    pub fn pieces(parcel: ParcelId, mut body: Bytes, most: usize) -> Option<Vec<Self>> {
+    pub fn pieces(message: MessageKey, mut body: Bytes, most: usize) -> Option<Vec<Self>> {
         let most = most.max(1);
         let count = u16::try_from(body.len().div_ceil(most).max(1)).ok()?;
-        let cut = |index| Self::Piece { parcel, index, count, body: body.split_to(most.min(body.len())) };
+        let cut = |index| Self::Piece { message, index, count, body: body.split_to(most.min(body.len())) };
         Some((0..count).map(cut).collect())
     }
 
     pub fn encode(&self) -> Bytes {
-        let (kind, parcel) = match self {
-            Self::Piece { parcel, .. } => (PIECE, parcel),
-            Self::Offer { parcel } => (OFFER, parcel),
+        let (kind, message) = match self {
+            Self::Piece { message, .. } => (PIECE, message),
+            Self::Offer { message } => (OFFER, message),
         };
         let mut bytes = BytesMut::new();
         bytes.put_u8(kind);
-        bytes.put_u64(parcel.0);
-        bytes.put_u64(parcel.1);
+        bytes.put_u64(message.0);
+        bytes.put_u64(message.1);
         if let Self::Piece { index, count, body, .. } = self {
             bytes.reserve(4 + body.len());
             bytes.put_u16(*index);
@@ -54,13 +54,13 @@ impl Part {
 
     pub fn decode(mut bytes: Bytes) -> Option<Self> {
         let kind = bytes.try_get_u8().ok()?;
-        let parcel = (bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?);
+        let message = (bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?);
         match kind {
             PIECE => {
                 let (index, count) = (bytes.try_get_u16().ok()?, bytes.try_get_u16().ok()?);
-                (index < count).then_some(Self::Piece { parcel, index, count, body: bytes })
+                (index < count).then_some(Self::Piece { message, index, count, body: bytes })
             }
-            OFFER => Some(Self::Offer { parcel }),
+            OFFER => Some(Self::Offer { message }),
             _ => None,
         }
     }
@@ -72,27 +72,27 @@ pub(super) struct Assembly(VecDeque<Partial>);
 
 #[derive(Debug)]
 struct Partial {
-    parcel: ParcelId,
+    message: MessageKey,
     count: u16,
     pieces: Vec<Bytes>,
     bytes: usize,
 }
 
-/// How many parcels may be incomplete at once; the oldest one gives way.
+/// How many messages may be incomplete at once; the oldest one gives way.
 const INCOMPLETE: usize = 16;
 
 impl Assembly {
-    /// Adds a piece and returns the body that is complete now. Pieces of one parcel come in their order, or the parcel is
+    /// Adds a piece and returns the body that is complete now. Pieces of one message come in their order, or the message is
     /// lost.
-    pub fn add(&mut self, part: Part) -> Option<Bytes> {
-        let Part::Piece { parcel, index, count, body } = part else { return None };
+    pub fn add(&mut self, part: Chunk) -> Option<Bytes> {
+        let Chunk::Piece { message, index, count, body } = part else { return None };
         if count == 1 {
             return Some(body);
         }
         if index == 0 {
-            self.0.push_back(Partial { parcel, count, pieces: Vec::new(), bytes: 0 });
+            self.0.push_back(Partial { message, count, pieces: Vec::new(), bytes: 0 });
         }
-        let place = self.0.iter().position(|partial| partial.parcel == parcel)?;
+        let place = self.0.iter().position(|partial| partial.message == message)?;
         let partial = &mut self.0[place];
         if partial.count != count || partial.pieces.len() != usize::from(index) {
             self.0.remove(place);
@@ -102,7 +102,7 @@ impl Assembly {
         partial.pieces.push(body);
         let is_complete = partial.pieces.len() == usize::from(count);
         self.make_room();
-        let place = self.0.iter().position(|partial| is_complete && partial.parcel == parcel)?;
+        let place = self.0.iter().position(|partial| is_complete && partial.message == message)?;
         let whole = self.0.remove(place)?;
         Some(whole.pieces.concat().into())
     }
@@ -120,25 +120,25 @@ impl Assembly {
 mod tests {
     use super::*;
 
-    fn pieces(parcel: ParcelId, body: &'static [u8]) -> Vec<Part> {
-        Part::pieces(parcel, Bytes::from_static(body), 3).expect("few")
+    fn pieces(message: MessageKey, body: &'static [u8]) -> Vec<Chunk> {
+        Chunk::pieces(message, Bytes::from_static(body), 3).expect("few")
     }
 
     #[test]
     fn parts_read_back_and_cut_ones_do_not() {
-        let offer = Part::Offer { parcel: (1, 2) };
-        assert_eq!(Part::decode(offer.encode()), Some(offer));
+        let offer = Chunk::Offer { message: (1, 2) };
+        assert_eq!(Chunk::decode(offer.encode()), Some(offer));
         for piece in pieces((1, 2), b"seven b") {
             let bytes = piece.encode();
-            assert_eq!(Part::decode(bytes.clone()), Some(piece));
+            assert_eq!(Chunk::decode(bytes.clone()), Some(piece));
             for end in 0..OVERHEAD {
-                assert_eq!(Part::decode(bytes.slice(..end)), None, "cut at {end}");
+                assert_eq!(Chunk::decode(bytes.slice(..end)), None, "cut at {end}");
             }
         }
     }
 
     #[test]
-    fn interleaved_parcels_are_put_together() {
+    fn interleaved_messages_are_put_together() {
         let mut assembly = Assembly::default();
         let (one, other) = (pieces((1, 1), b"abcdefg"), pieces((2, 1), b"hijklmn"));
         let whole: Vec<_> = one
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_piece_loses_its_parcel_and_no_other() {
+    fn a_missing_piece_loses_its_message_and_no_other() {
         let mut assembly = Assembly::default();
         let mut broken = pieces((1, 1), b"abcdefg");
         broken.remove(1);

@@ -24,12 +24,12 @@ use crate::contract::backplane::{Backplane, BackplaneMessage, Delivery, Topic};
 use crate::error::{Result, StoreError};
 use crate::nats::stream::retry::{TRY, persist};
 use crate::nats::stream::subjects::Subjects;
-use chunk::{Assembly, LARGEST, OVERHEAD, ParcelId, Part};
+use chunk::{Assembly, Chunk, LARGEST, MessageKey, OVERHEAD};
 use peers::Peers;
 
 /// A [`Backplane`] on core NATS, on the connection of a [`NatsStore`](super::NatsStore).
 ///
-/// Servers pass parcels on to the relays that listen, and keep nothing. A parcel has at most 64 MiB; what is larger than
+/// Servers pass messages on to the relays that listen, and keep nothing. A message has at most 64 MiB; what is larger than
 /// a message of the servers travels in parts.
 #[derive(Debug)]
 pub struct NatsBackplane {
@@ -40,7 +40,7 @@ pub struct NatsBackplane {
     id: u64,
     sent: AtomicU64,
     topics: Mutex<HashMap<Topic, Listening>>,
-    parcels: broadcast::Sender<BackplaneMessage>,
+    messages: broadcast::Sender<BackplaneMessage>,
     peers: Peers,
 }
 
@@ -48,17 +48,17 @@ pub struct NatsBackplane {
 #[derive(Debug)]
 struct Listening([AbortHandle; 2]);
 
-/// How many parcels wait for a relay that does not read.
+/// How many messages wait for a relay that does not read.
 const WAITING: usize = 4_096;
 
 /// The largest part, in bytes; smaller where the servers say so.
 const PART: usize = 512 * 1024;
 
-/// The group of which a parcel for any one reaches one member.
+/// The group of which a message for any one reaches one member.
 const GROUP: &str = "relays";
 
-/// How long the next piece of an accepted parcel may take.
-const PIECE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the next piece of an accepted message may take.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl NatsBackplane {
     pub(super) async fn join(log: &Log) -> Result<Self> {
@@ -66,30 +66,30 @@ impl NatsBackplane {
         let id = RandomState::new().build_hasher().finish();
         let peers = Peers::join(client.clone(), subjects.clone(), id).await?;
         let (topics, sent) = Default::default();
-        let parcels = broadcast::Sender::new(WAITING);
-        Ok(Self { client, subjects, timeout, id, sent, topics, parcels, peers })
+        let messages = broadcast::Sender::new(WAITING);
+        Ok(Self { client, subjects, timeout, id, sent, topics, messages, peers })
     }
 
     async fn start(&self, topic: Topic) -> Result<Listening> {
-        let to_all = self.subjects.parcels(topic, Delivery::All);
-        let to_one = self.subjects.parcels(topic, Delivery::AnyOne);
+        let to_all = self.subjects.messages(topic, Delivery::All);
+        let to_one = self.subjects.messages(topic, Delivery::AnyOne);
         let to_all = self.client.subscribe(to_all).await.map_err(StoreError::unavailable)?;
         let to_one =
             self.client.queue_subscribe(to_one, GROUP.to_owned()).await.map_err(StoreError::unavailable)?;
-        let receiving = |messages| {
-            let receiving = Receiving { client: self.client.clone(), topic, parcels: self.parcels.clone() };
-            tokio::spawn(receiving.run(messages)).abort_handle()
+        let receiving = |subscriber| {
+            let receiving = Receiving { client: self.client.clone(), topic, messages: self.messages.clone() };
+            tokio::spawn(receiving.run(subscriber)).abort_handle()
         };
         Ok(Listening([receiving(to_all), receiving(to_one)]))
     }
 
-    async fn publish(&self, subject: String, part: &Part) -> Result<()> {
+    async fn publish(&self, subject: String, part: &Chunk) -> Result<()> {
         self.client.publish(subject, part.encode()).await.map_err(StoreError::unavailable)
     }
 
     /// Has one listener ask for the pieces, and sends them to it: a group would scatter them.
-    async fn offer(&self, subject: String, parcel: ParcelId, pieces: Vec<Part>) -> Result<()> {
-        let body = Part::Offer { parcel }.encode();
+    async fn offer(&self, subject: String, message: MessageKey, pieces: Vec<Chunk>) -> Result<()> {
+        let body = Chunk::Offer { message }.encode();
         let ask = || async {
             let offer = Request::new().payload(body.clone()).timeout(Some(TRY));
             match self.client.send_request(subject.clone(), offer).await {
@@ -121,7 +121,7 @@ impl Backplane for NatsBackplane {
             // Of two that begin at once one stays.
             self.topics().insert(topic, listening);
         }
-        persist(self.timeout, || self.peers.settle()).await
+        persist(self.timeout, || self.peers.await_subscription()).await
     }
 
     async fn leave(&self, topic: Topic) -> Result<()> {
@@ -129,18 +129,18 @@ impl Backplane for NatsBackplane {
         Ok(())
     }
 
-    async fn send(&self, topic: Topic, reach: Delivery, body: Bytes) -> Result<()> {
+    async fn send(&self, topic: Topic, delivery: Delivery, body: Bytes) -> Result<()> {
         if body.len() > LARGEST {
-            return Err(StoreError::Invalid { what: "a parcel has at most 64 MiB" });
+            return Err(StoreError::Invalid { what: "a message has at most 64 MiB" });
         }
         let most = PART.min(self.client.max_payload()).saturating_sub(OVERHEAD);
-        let parcel = (self.id, self.sent.fetch_add(1, Ordering::Relaxed));
+        let message = (self.id, self.sent.fetch_add(1, Ordering::Relaxed));
         let too_many =
-            StoreError::Invalid { what: "the parcel needs more than 65,535 messages of the NATS servers" };
-        let pieces = Part::pieces(parcel, body, most).ok_or(too_many)?;
-        let subject = self.subjects.parcels(topic, reach);
-        if reach == Delivery::AnyOne && pieces.len() > 1 {
-            return self.offer(subject, parcel, pieces).await;
+            StoreError::Invalid { what: "the message needs more than 65,535 messages of the NATS servers" };
+        let pieces = Chunk::pieces(message, body, most).ok_or(too_many)?;
+        let subject = self.subjects.messages(topic, delivery);
+        if delivery == Delivery::AnyOne && pieces.len() > 1 {
+            return self.offer(subject, message, pieces).await;
         }
         for piece in &pieces {
             self.publish(subject.clone(), piece).await?;
@@ -153,17 +153,19 @@ impl Backplane for NatsBackplane {
     }
 
     fn received(&self) -> BoxStream<'static, BackplaneMessage> {
-        let parcels = self.parcels.subscribe();
-        let next = |mut parcels: broadcast::Receiver<BackplaneMessage>| async move {
+        let messages = self.messages.subscribe();
+        let next = |mut messages: broadcast::Receiver<BackplaneMessage>| async move {
             loop {
-                match parcels.recv().await {
-                    Ok(parcel) => return Some((parcel, parcels)),
-                    Err(RecvError::Lagged(lost)) => tracing::warn!(lost, "parcels of other relays were lost"),
+                match messages.recv().await {
+                    Ok(message) => return Some((message, messages)),
+                    Err(RecvError::Lagged(lost)) => {
+                        tracing::warn!(lost, "messages of other relays were lost")
+                    }
                     Err(RecvError::Closed) => return None,
                 }
             }
         };
-        stream::unfold(parcels, next).boxed()
+        stream::unfold(messages, next).boxed()
     }
 }
 
@@ -173,38 +175,38 @@ impl Drop for Listening {
     }
 }
 
-/// What receives one topic's parcels of one reach.
+/// What receives one topic's messages of one delivery.
 struct Receiving {
     client: Client,
     topic: Topic,
-    parcels: broadcast::Sender<BackplaneMessage>,
+    messages: broadcast::Sender<BackplaneMessage>,
 }
 
 impl Receiving {
-    async fn run(self, mut messages: Subscriber) {
+    async fn run(self, mut subscriber: Subscriber) {
         let mut assembly = Assembly::default();
-        while let Some(message) = messages.next().await {
-            let body = match Part::decode(message.payload.clone()) {
-                Some(Part::Offer { parcel }) => self.accept(message, parcel).await,
+        while let Some(received) = subscriber.next().await {
+            let body = match Chunk::decode(received.payload.clone()) {
+                Some(Chunk::Offer { message }) => self.accept(received, message).await,
                 Some(piece) => assembly.add(piece),
                 None => None,
             };
             if let Some(body) = body {
-                let _ = self.parcels.send(BackplaneMessage { topic: self.topic, body });
+                let _ = self.messages.send(BackplaneMessage { topic: self.topic, body });
             }
         }
     }
 
-    /// Asks for the pieces of a parcel and waits for them, so that it arrives in its place.
-    async fn accept(&self, offer: Message, parcel: ParcelId) -> Option<Bytes> {
+    /// Asks for the pieces of a message and waits for them, so that it arrives in its place.
+    async fn accept(&self, offer: Message, message: MessageKey) -> Option<Bytes> {
         let inbox = self.client.new_inbox();
         let mut pieces = self.client.subscribe(inbox.clone()).await.ok()?;
         self.client.publish(offer.reply?, inbox.into()).await.ok()?;
         let mut assembly = Assembly::default();
         loop {
-            let piece = tokio::time::timeout(PIECE_PATIENCE, pieces.next()).await.ok()??;
-            let piece = Part::decode(piece.payload)?;
-            let is_last = matches!(&piece, Part::Piece { parcel: of, index, count, .. } if *of != parcel || index + 1 == *count);
+            let piece = tokio::time::timeout(CHUNK_TIMEOUT, pieces.next()).await.ok()??;
+            let piece = Chunk::decode(piece.payload)?;
+            let is_last = matches!(&piece, Chunk::Piece { message: of, index, count, .. } if *of != message || index + 1 == *count);
             let body = assembly.add(piece);
             if is_last || body.is_some() {
                 return body;

@@ -1,4 +1,4 @@
-//! The other relays, asked so as to be sure that what they send from now on arrives.
+//! The other relays at the same servers: their answers show that a subscription is known everywhere.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,33 +23,33 @@ pub(super) struct Peers {
     client: Client,
     subjects: Subjects,
     id: u64,
-    known: Known,
+    known: KnownPeers,
     answering: AbortHandle,
 }
 
-type Known = Arc<Mutex<HashSet<u64>>>;
+type KnownPeers = Arc<Mutex<HashSet<u64>>>;
 
 /// How long a known relay may take to answer before it is believed to be gone.
-const PATIENCE: Duration = Duration::from_millis(500);
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long unknown relays may take.
-const FIRST_PATIENCE: Duration = Duration::from_millis(200);
+const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_millis(200);
 
 impl Peers {
     pub async fn join(client: Client, subjects: Subjects, id: u64) -> Result<Self> {
         let questions = client.subscribe(subjects.relays()).await.map_err(StoreError::unavailable)?;
-        let known = Known::default();
+        let known = KnownPeers::default();
         let answering = tokio::spawn(answer(client.clone(), questions, id, known.clone())).abort_handle();
         let peers = Self { client, subjects, id, known, answering };
-        peers.ask(FIRST_PATIENCE).await?;
+        peers.ask(FIRST_ANSWER_TIMEOUT).await?;
         Ok(peers)
     }
 
     /// Waits until what was subscribed to is known to all servers that relays are at.
-    pub async fn settle(&self) -> Result<(), BoxError> {
+    pub async fn await_subscription(&self) -> Result<(), BoxError> {
         self.reach_server().await?;
         if self.client.server_info().cluster.is_some() {
-            self.ask(PATIENCE).await?;
+            self.ask(ANSWER_TIMEOUT).await?;
         }
         Ok(())
     }
@@ -98,7 +98,7 @@ impl Drop for Peers {
     }
 }
 
-async fn answer(client: Client, mut questions: Subscriber, id: u64, known: Known) {
+async fn answer(client: Client, mut questions: Subscriber, id: u64, known: KnownPeers) {
     while let Some(question) = questions.next().await {
         if let Some(peer) = id_of(&question.payload) {
             lock(&known).insert(peer);

@@ -1,4 +1,4 @@
-//! What this process knows of the channels it works with.
+//! A process's cache of the channels that it works with.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -9,11 +9,11 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::message_ids::Index;
-use crate::contract::store::Appended;
+use crate::contract::record::Appended;
 use crate::error::{Result, StoreError};
 use crate::nats::append::batch::AppendRequest;
-use crate::nats::append::writer::Contest;
-use crate::nats::stream::block::State;
+use crate::nats::append::contest::Contest;
+use crate::nats::stream::block::ChannelState;
 
 /// A channel: who waits to append, and what is remembered.
 #[derive(Debug)]
@@ -26,11 +26,11 @@ pub(crate) struct Channel {
     used: AtomicU64,
 }
 
-/// What is remembered of a channel. It may be behind: the servers decide.
+/// The cached state of a channel. It may be stale: the servers decide.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// Where the channel stands, and the place of its last block in the stream; `None` where it has to be asked for.
-    pub tail: Option<(u64, State)>,
+    pub tail: Option<(u64, ChannelState)>,
     pub index: Index,
     /// There while others append to the channel, too.
     pub contest: Option<Contest>,
@@ -38,15 +38,15 @@ pub(crate) struct Memory {
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<QueuedAppend>,
     /// Whether a task works on it.
     is_worked: bool,
 }
 
 /// A caller that waits.
 #[derive(Debug)]
-pub(crate) struct Waiting {
-    pub wish: AppendRequest,
+pub(crate) struct QueuedAppend {
+    pub request: AppendRequest,
     pub since: Instant,
     reply: oneshot::Sender<Result<Appended>>,
 }
@@ -61,20 +61,20 @@ impl Channel {
     }
 
     /// Adds a caller, and tells whether a task has to be started that works on the queue.
-    pub fn push(&self, wish: AppendRequest) -> (oneshot::Receiver<Result<Appended>>, bool) {
+    pub fn push(&self, request: AppendRequest) -> (oneshot::Receiver<Result<Appended>>, bool) {
         let (reply, answer) = oneshot::channel();
         let mut queue = lock(&self.queue);
-        queue.waiting.push_back(Waiting { wish, since: Instant::now(), reply });
+        queue.waiting.push_back(QueuedAppend { request, since: Instant::now(), reply });
         (answer, !std::mem::replace(&mut queue.is_worked, true))
     }
 
     /// Takes callers whose records fit into one block; `None` ends the task that works on the queue.
-    pub fn take(&self, most_bytes: usize) -> Option<Vec<Waiting>> {
+    pub fn take(&self, most_bytes: usize) -> Option<Vec<QueuedAppend>> {
         let mut queue = lock(&self.queue);
         let mut group = Vec::new();
         let (mut records, mut bytes) = (0, 0);
         while let Some(next) = queue.waiting.front() {
-            records += next.wish.records.len();
+            records += next.request.records.len();
             bytes += next.size();
             if !group.is_empty() && (records > RECORDS || bytes > most_bytes) {
                 break;
@@ -86,7 +86,7 @@ impl Channel {
     }
 }
 
-impl Waiting {
+impl QueuedAppend {
     pub fn answer(self, appended: Result<Appended>) {
         let _ = self.reply.send(appended);
     }
@@ -101,7 +101,7 @@ impl Waiting {
     }
 
     fn size(&self) -> usize {
-        self.wish.records.iter().map(|record| record.body.len() + 8).sum()
+        self.request.records.iter().map(|record| record.body.len() + 8).sum()
     }
 }
 

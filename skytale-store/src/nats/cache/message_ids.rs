@@ -1,4 +1,4 @@
-//! Which message ids a channel holds.
+//! An index of a channel's message ids.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use async_nats::jetstream::consumer::pull::OrderedConfig;
 use futures::StreamExt;
 use skytale_core::SequenceNumber;
 
-use crate::contract::store::MessageId;
+use crate::contract::record::MessageId;
 use crate::error::{Result, StoreError};
 use crate::nats::read::pages::Pages;
 use crate::nats::stream::block::ids_of;
@@ -129,11 +129,11 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nats::stream::block::{Block, State};
+    use crate::nats::stream::block::{Block, ChannelState};
 
     /// Makes a block of one record, whose id is its number.
     fn placed(at: u64, previous: u64, number: u8) -> Placed {
-        let state = State { last: SequenceNumber(number.into()), ..State::default() };
+        let state = ChannelState { last: SequenceNumber(number.into()), ..ChannelState::default() };
         let ids = vec![(0, MessageId([number; 16]))];
         Placed {
             at,

@@ -1,4 +1,4 @@
-//! State of channels that a process keeps so that it need not ask the servers again.
+//! Caches of channel state, so that a process need not ask the servers again.
 
 pub(crate) mod channels;
 pub(crate) mod message_ids;

@@ -1,4 +1,4 @@
-//! Which channels there are.
+//! Lists the channels of the stream.
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};

@@ -8,7 +8,7 @@ use skytale_core::SequenceNumber;
 
 use super::pages::Pages;
 use super::tail::{Feed, Feeds, Heard};
-use crate::contract::store::Record;
+use crate::contract::record::Record;
 use crate::error::{Result, StoreError};
 use crate::nats::stream::retry::PAUSE;
 use crate::nats::stream::{Log, Placed};

@@ -1,4 +1,4 @@
-//! Hearing of a channel's new blocks.
+//! Delivers a channel's new blocks to its followers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! Blocks: what one message of the stream holds.
+//! Blocks: the content of one message of the stream.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,9 +9,10 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::{Buf, BufMut, Bytes};
 use skytale_core::{Dialect, SequenceNumber};
 
+use super::codec::{DAMAGED, take_u64};
 use super::group_epochs::Groups;
 use crate::checksum::checksum;
-use crate::contract::store::{MessageId, Record};
+use crate::contract::record::{MessageId, Record};
 use crate::error::{Result, StoreError};
 
 /// Consecutive records of a channel, and where the channel stands after them. A block without records moves the floor or
@@ -23,7 +24,7 @@ pub(crate) struct Block {
     /// The channel's block before, as its sequence in the stream; 0 for none.
     pub previous: u64,
     pub count: u32,
-    pub state: State,
+    pub state: ChannelState,
     /// The message ids, each with its record's place in the block, ascending.
     pub ids: Vec<(u32, MessageId)>,
     /// As [`put_record`] writes them.
@@ -32,7 +33,7 @@ pub(crate) struct Block {
 
 /// Where a channel stands; each block says it, so that the last one tells all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct State {
+pub(crate) struct ChannelState {
     pub last: SequenceNumber,
     pub floor: SequenceNumber,
     /// Milliseconds since 1970; those of the last record.
@@ -42,8 +43,6 @@ pub(crate) struct State {
 }
 
 pub(crate) type BlockId = [u8; 16];
-
-pub(super) const DAMAGED: StoreError = StoreError::Corrupt { what: "a block of records" };
 
 /// The header that has the message ids: a consumer can read it without the records.
 const IDS: &str = "Skytale-Ids";
@@ -111,7 +110,7 @@ impl Block {
         bytes.try_copy_to_slice(&mut id).map_err(|_| DAMAGED)?;
         let previous = take_u64(&mut bytes)?;
         let count = bytes.try_get_u32().map_err(|_| DAMAGED)?;
-        let state = State::decode(&mut bytes)?;
+        let state = ChannelState::decode(&mut bytes)?;
         let (_, ids) = decode_ids(headers)?;
         let is_sound = u64::from(count) <= state.last.0
             && ids.is_sorted_by(|(one, _), (other, _)| one < other)
@@ -162,7 +161,7 @@ fn numbered(
     ids.iter().map(move |(place, id)| (*id, SequenceNumber(first.0.saturating_add(u64::from(*place)))))
 }
 
-impl State {
+impl ChannelState {
     fn encode(&self, bytes: &mut Vec<u8>) {
         for number in [self.last.0, self.floor.0, self.time] {
             bytes.put_u64(number);
@@ -203,10 +202,6 @@ fn take_record(bytes: &mut Bytes) -> Option<(Dialect, Bytes)> {
     (length <= bytes.len()).then(|| (dialect, bytes.split_to(length)))
 }
 
-fn take_u64(bytes: &mut Bytes) -> Result<u64> {
-    bytes.try_get_u64().map_err(|_| DAMAGED)
-}
-
 fn decode_ids(headers: Option<&HeaderMap>) -> Result<(SequenceNumber, Vec<(u32, MessageId)>)> {
     let Some(text) = headers.and_then(|headers| headers.get(IDS)) else { return Ok(Default::default()) };
     let mut bytes = Bytes::from(STANDARD_NO_PAD.decode(text.as_str()).map_err(|_| DAMAGED)?);
@@ -238,7 +233,7 @@ const LAST_TIME: u64 = 253_402_300_800_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::store::{GroupEpoch, GroupId, Precondition};
+    use crate::contract::precondition::{GroupEpoch, GroupId, Precondition};
     use skytale_core::Epoch;
 
     fn block() -> Block {
@@ -247,7 +242,7 @@ mod tests {
         put_record(&mut records, Dialect::Slim3, b"two");
         let mut groups = Groups::default();
         groups.set(&GroupId::new(&b"group"[..]).expect("short"), Epoch(7), SequenceNumber(5));
-        let state = State {
+        let state = ChannelState {
             last: SequenceNumber(6),
             floor: SequenceNumber(2),
             time: 9,

@@ -3,8 +3,8 @@
 use bytes::{Buf, BufMut, Bytes};
 use skytale_core::{Epoch, SequenceNumber};
 
-use super::block::DAMAGED;
-use crate::contract::store::{GroupId, Precondition, PreconditionFailed};
+use super::codec::DAMAGED;
+use crate::contract::precondition::{GroupId, Precondition, PreconditionFailed};
 use crate::error::{Result, StoreError};
 
 /// The groups of one channel with their epochs.

@@ -1,6 +1,7 @@
 //! The stream that holds every channel's blocks.
 
 pub(crate) mod block;
+mod codec;
 mod group_epochs;
 pub(crate) mod retry;
 pub(crate) mod subjects;

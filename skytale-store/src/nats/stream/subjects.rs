@@ -55,9 +55,9 @@ impl Subjects {
         (channel.len() == 48).then_some([component(0)?, component(1)?, component(2)?])
     }
 
-    /// Returns the subject of parcels.
-    pub fn parcels(&self, topic: Topic, reach: Delivery) -> String {
-        match reach {
+    /// Returns the subject of messages.
+    pub fn messages(&self, topic: Topic, delivery: Delivery) -> String {
+        match delivery {
             Delivery::All => format!("{}.all.{topic}", self.0),
             Delivery::AnyOne => format!("{}.one.{topic}", self.0),
         }

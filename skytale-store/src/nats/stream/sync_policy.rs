@@ -1,4 +1,4 @@
-//! When the servers sync what they have acknowledged.
+//! The policy by which the servers sync what they have acknowledged.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a transaction comes to in each of its channels, before it is written.
+//! The plan of a transaction: its new records in each channel, before they are written.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
 use super::block::Block;
-use super::channel_cache::{ChannelCache, Group, Groups, Known};
-use crate::contract::store::{AppendOutcome, Appended, MessageId, NewRecord, Precondition};
+use super::channel_cache::{CachedChannel, ChannelCache, Group, Groups};
+use crate::contract::precondition::Precondition;
+use crate::contract::record::{AppendOutcome, Appended, MessageId, NewRecord};
 use crate::error::Result;
 use crate::sql::read::pages::ChannelRow;
 use crate::sql::sqlite::sync_horizon::SyncHorizon;
@@ -17,9 +18,9 @@ use crate::usage_counts::Amounts;
 /// The most blocks that one statement inserts.
 pub(super) const BLOCKS: usize = 64;
 
-/// What a group comes to, before it is written.
+/// The plan of one group of appends, before it is written.
 pub(super) struct BatchPlan<'a> {
-    pub channels: BTreeMap<[u64; 3], Open<'a>>,
+    pub channels: BTreeMap<[u64; 3], OpenChannel<'a>>,
     pub used: Amounts,
     pub outcomes: Vec<Result<Appended>>,
 }
@@ -40,15 +41,16 @@ impl BatchPlan<'_> {
         }
     }
 
-    pub fn settle(self, cache: &mut ChannelCache) -> Vec<Result<Appended>> {
-        let known = |open: Open<'_>| (open.name.clone(), Known { row: open.row, groups: open.groups });
+    pub fn store_in(self, cache: &mut ChannelCache) -> Vec<Result<Appended>> {
+        let known =
+            |open: OpenChannel<'_>| (open.name.clone(), CachedChannel { row: open.row, groups: open.groups });
         cache.store(self.channels.into_values().map(known));
         self.outcomes
     }
 }
 
 /// A channel while a transaction appends to it.
-pub(super) struct Open<'a> {
+pub(super) struct OpenChannel<'a> {
     pub name: &'a ChannelName,
     pub row: ChannelRow,
     pub blocks: Vec<Block>,
@@ -57,8 +59,8 @@ pub(super) struct Open<'a> {
     pub groups: Groups,
 }
 
-impl<'a> Open<'a> {
-    pub fn new(name: &'a ChannelName, Known { row, groups }: Known) -> Self {
+impl<'a> OpenChannel<'a> {
+    pub fn new(name: &'a ChannelName, CachedChannel { row, groups }: CachedChannel) -> Self {
         let (blocks, ids, new_ids) = Default::default();
         Self { name, row, blocks, ids, new_ids, groups }
     }

@@ -8,7 +8,7 @@ use sea_orm::{DbErr, QueryResult};
 use skytale_core::{Dialect, SequenceNumber};
 
 use crate::checksum::checksum;
-use crate::contract::store::{MessageId, NewRecord, Record};
+use crate::contract::record::{MessageId, NewRecord, Record};
 use crate::error::{Result, StoreError};
 use crate::sql::statements::time;
 

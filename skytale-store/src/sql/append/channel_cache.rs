@@ -1,20 +1,20 @@
-//! What the writer remembers of the channels in a file that it alone appends to.
+//! The writer's cache of channel rows, for a file that it alone appends to.
 
 use std::collections::HashMap;
 
 use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
-use super::writer::Append;
-use crate::contract::store::{GroupId, Precondition};
+use super::request::Append;
+use crate::contract::precondition::{GroupId, Precondition};
 use crate::sql::read::pages::ChannelRow;
 
 /// The rows of channels that only this process appends to; SQLite alone, whose file has one owner.
 #[derive(Debug, Default)]
-pub(crate) struct ChannelCache(HashMap<ChannelName, Known>);
+pub(crate) struct ChannelCache(HashMap<ChannelName, CachedChannel>);
 
 /// A channel's row, and what is known of its groups.
 #[derive(Clone, Debug)]
-pub(crate) struct Known {
+pub(crate) struct CachedChannel {
     pub row: ChannelRow,
     pub groups: Groups,
 }
@@ -47,7 +47,7 @@ impl ChannelCache {
         self.0.clear();
     }
 
-    pub fn get(&self, name: &ChannelName) -> Option<&Known> {
+    pub fn get(&self, name: &ChannelName) -> Option<&CachedChannel> {
         self.0.get(name)
     }
 
@@ -57,11 +57,13 @@ impl ChannelCache {
         no_ids && append.precondition == Precondition::Any && self.0.contains_key(&append.channel)
     }
 
-    pub fn store(&mut self, channels: impl ExactSizeIterator<Item = (ChannelName, Known)>) {
+    pub fn store(&mut self, channels: impl ExactSizeIterator<Item = (ChannelName, CachedChannel)>) {
         if self.0.len() + channels.len() > CACHED_CHANNELS {
             self.0.clear();
         }
-        self.0.extend(channels.map(|(name, known)| (name, Known { groups: known.groups.if_few(), ..known })));
+        self.0.extend(
+            channels.map(|(name, known)| (name, CachedChannel { groups: known.groups.if_few(), ..known })),
+        );
     }
 }
 
@@ -76,7 +78,7 @@ mod tests {
     use super::*;
     use crate::contract::store::Head;
 
-    fn known(groups: usize) -> Known {
+    fn known(groups: usize) -> CachedChannel {
         let row = ChannelRow {
             id: 1,
             components: [1, 2, 3],
@@ -86,7 +88,7 @@ mod tests {
         };
         let group = Group { epoch: Epoch(1), winner: SequenceNumber(1), changed: false };
         let id = |number: usize| GroupId::new(number.to_be_bytes().to_vec()).expect("short");
-        Known {
+        CachedChannel {
             row,
             groups: Groups { known: (0..groups).map(|number| (id(number), group)).collect(), complete: true },
         }

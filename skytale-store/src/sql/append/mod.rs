@@ -4,5 +4,7 @@ mod batch_plan;
 pub(crate) mod block;
 pub(crate) mod block_statements;
 mod channel_cache;
+pub(crate) mod meter;
+pub(crate) mod request;
 pub(crate) mod transaction;
 pub(crate) mod writer;

@@ -5,25 +5,26 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, TransactionTrait};
 use skytale_core::{ChannelName, Epoch, SequenceNumber};
 
-use super::batch_plan::{BLOCKS, BatchPlan, Open};
-use super::channel_cache::{ChannelCache, Group, Groups, Known};
-use super::writer::Append;
-use crate::contract::store::{Appended, GroupId, MessageId, NewRecord, Precondition, PreconditionFailed};
+use super::batch_plan::{BLOCKS, BatchPlan, OpenChannel};
+use super::channel_cache::{CachedChannel, ChannelCache, Group, Groups};
+use super::meter::{self, MeterId};
+use super::request::Append;
+use crate::contract::precondition::{GroupId, Precondition, PreconditionFailed};
+use crate::contract::record::{Appended, MessageId, NewRecord};
 use crate::error::{Result, StoreError};
 use crate::sql::read::pages::ChannelRow;
-use crate::sql::sqlite::dedicated_connection::Held;
+use crate::sql::sqlite::dedicated_connection::DedicatedConnection;
 use crate::sql::sqlite::sync_horizon::SyncHorizon;
 use crate::sql::statements::{Statements, key};
-use crate::sql::usage::{self, MeterId};
 use crate::usage_counts::Amounts;
 
-/// Where a group is committed.
+/// The database that a group is committed to.
 #[derive(Debug)]
 pub(crate) enum Target {
     /// A database that other processes append to as well.
     Shared(DatabaseConnection, MeterId),
     /// The connection that alone appends to a file; what it commits is hidden where the commit leaves the sync to others.
-    Own(Held, Option<SyncHorizon>),
+    Own(DedicatedConnection, Option<SyncHorizon>),
 }
 
 impl Target {
@@ -34,8 +35,8 @@ impl Target {
 
     /// Has commits leave the sync to others, and hidden until then, or sync by themselves.
     pub async fn hide(&mut self, sync_horizon: Option<SyncHorizon>) -> Result<(), DbErr> {
-        let Self::Own(held, hidden) = self else { return Ok(()) };
-        held.set_synchronous(if sync_horizon.is_some() { "NORMAL" } else { "FULL" }).await?;
+        let Self::Own(connection, hidden) = self else { return Ok(()) };
+        connection.set_synchronous(if sync_horizon.is_some() { "NORMAL" } else { "FULL" }).await?;
         *hidden = sync_horizon;
         Ok(())
     }
@@ -56,8 +57,8 @@ impl Target {
                 transaction.commit().await?;
                 Ok(plan.outcomes)
             }
-            Self::Own(held, sync_horizon) => {
-                commit_own(held, sync_horizon.as_ref(), statements, cache, group).await
+            Self::Own(connection, sync_horizon) => {
+                commit_own(connection, sync_horizon.as_ref(), statements, cache, group).await
             }
         }
     }
@@ -65,25 +66,25 @@ impl Target {
 
 /// Commits with what is remembered of the file; what needs one statement needs no more than that.
 async fn commit_own(
-    held: &Held,
+    connection: &DedicatedConnection,
     sync_horizon: Option<&SyncHorizon>,
     statements: &Statements,
     cache: &mut ChannelCache,
     group: &[Append],
 ) -> Result<Vec<Result<Appended>>, DbErr> {
-    let work = Work { connection: held, statements, meter: MeterId::SOLE };
+    let work = Work { connection, statements, meter: MeterId::SOLE };
     let mut planned = None;
     if group.iter().all(|append| cache.suffices_for(append)) {
         let mut plan = work.plan(cache, group).await?;
         if plan.is_one_statement() {
             plan.hide_from(sync_horizon);
             work.write(&mut plan).await?;
-            return Ok(plan.settle(cache));
+            return Ok(plan.store_in(cache));
         }
         planned = Some(plan);
     }
     let known = &*cache;
-    let plan = held.transaction(async {
+    let plan = connection.transaction(async {
         let mut plan = match planned {
             Some(plan) => plan,
             None => work.plan(known, group).await?,
@@ -92,7 +93,7 @@ async fn commit_own(
         work.write(&mut plan).await?;
         Ok(plan)
     });
-    Ok(plan.await?.settle(cache))
+    Ok(plan.await?.store_in(cache))
 }
 
 /// The most channels that one statement locks.
@@ -112,7 +113,7 @@ impl<C: ConnectionTrait> Work<'_, C> {
         for append in group {
             let channel = channels.get_mut(&append.channel.components()).expect("opened above");
             let outcome = self.append(channel, append).await?;
-            usage::count(&mut used, append, &outcome);
+            meter::count(&mut used, append, &outcome);
             outcomes.push(outcome);
         }
         Ok(BatchPlan { channels, used, outcomes })
@@ -123,7 +124,7 @@ impl<C: ConnectionTrait> Work<'_, C> {
         &self,
         cache: &ChannelCache,
         group: &'g [Append],
-    ) -> Result<BTreeMap<[u64; 3], Open<'g>>, DbErr> {
+    ) -> Result<BTreeMap<[u64; 3], OpenChannel<'g>>, DbErr> {
         let names: BTreeMap<_, _> =
             group.iter().map(|append| (append.channel.components(), &append.channel)).collect();
         let unknown: Vec<_> = names.values().copied().filter(|name| cache.get(name).is_none()).collect();
@@ -135,10 +136,10 @@ impl<C: ConnectionTrait> Work<'_, C> {
                 None => {
                     let row = rows.remove(&components);
                     let lost = || DbErr::RecordNotFound("a channel that was just created".into());
-                    Known { row: row.ok_or_else(lost)?, groups: Groups::default() }
+                    CachedChannel { row: row.ok_or_else(lost)?, groups: Groups::default() }
                 }
             };
-            channels.insert(components, Open::new(name, known));
+            channels.insert(components, OpenChannel::new(name, known));
         }
         Ok(channels)
     }
@@ -187,7 +188,11 @@ impl<C: ConnectionTrait> Work<'_, C> {
         Ok(rows)
     }
 
-    async fn append(&self, channel: &mut Open<'_>, append: &Append) -> Result<Result<Appended>, DbErr> {
+    async fn append(
+        &self,
+        channel: &mut OpenChannel<'_>,
+        append: &Append,
+    ) -> Result<Result<Appended>, DbErr> {
         let repeated = |record: &NewRecord| record.message_id.is_some_and(|id| channel.ids.contains_key(&id));
         if !append.records.is_empty() && append.records.iter().all(repeated) {
             return Ok(Ok(append.records.iter().map(|record| channel.push(record)).collect()));
@@ -205,7 +210,7 @@ impl<C: ConnectionTrait> Work<'_, C> {
     /// Finds which of a group's message ids its channels hold already.
     async fn load_repetitions(
         &self,
-        channels: &mut BTreeMap<[u64; 3], Open<'_>>,
+        channels: &mut BTreeMap<[u64; 3], OpenChannel<'_>>,
         group: &[Append],
     ) -> Result<(), DbErr> {
         let mut ids = BTreeMap::<_, Vec<MessageId>>::new();
@@ -223,7 +228,7 @@ impl<C: ConnectionTrait> Work<'_, C> {
         Ok(())
     }
 
-    async fn load_ids(&self, channel: &mut Open<'_>, ids: &[MessageId]) -> Result<(), DbErr> {
+    async fn load_ids(&self, channel: &mut OpenChannel<'_>, ids: &[MessageId]) -> Result<(), DbErr> {
         for row in self.connection.query_all_raw(self.statements.find_messages(channel.row.id, ids)).await? {
             let (id, sequence): (Vec<u8>, i64) =
                 (row.try_get("", "message_id")?, row.try_get("", "sequence")?);
@@ -236,7 +241,7 @@ impl<C: ConnectionTrait> Work<'_, C> {
 
     async fn decide(
         &self,
-        channel: &mut Open<'_>,
+        channel: &mut OpenChannel<'_>,
         precondition: &Precondition,
     ) -> Result<Result<Option<Epoch>>, DbErr> {
         let Some(group) = precondition.group() else { return Ok(Ok(None)) };
@@ -254,7 +259,12 @@ impl<C: ConnectionTrait> Work<'_, C> {
         }))
     }
 
-    async fn load_groups(&self, channel: &mut Open<'_>, id: &GroupId, sole: bool) -> Result<(), DbErr> {
+    async fn load_groups(
+        &self,
+        channel: &mut OpenChannel<'_>,
+        id: &GroupId,
+        sole: bool,
+    ) -> Result<(), DbErr> {
         let suffices = channel.groups.known.contains_key(id) && !sole;
         if channel.groups.complete || suffices {
             return Ok(());
@@ -293,7 +303,7 @@ impl<C: ConnectionTrait> Work<'_, C> {
         Ok(())
     }
 
-    async fn write_blocks(&self, channels: &mut BTreeMap<[u64; 3], Open<'_>>) -> Result<(), DbErr> {
+    async fn write_blocks(&self, channels: &mut BTreeMap<[u64; 3], OpenChannel<'_>>) -> Result<(), DbErr> {
         let mut blocks = Vec::new();
         for channel in channels.values_mut() {
             let ChannelRow { id, last_appended_at, .. } = channel.row;

@@ -1,26 +1,20 @@
-//! The one task that appends: it gathers what callers want and commits it in groups.
+//! The one task that appends: it collects requests and commits them in groups.
 
 use sea_orm::DbErr;
 use skytale_core::ChannelName;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::channel_cache::ChannelCache;
+use super::request::{Append, reject_all};
 use super::transaction::Target;
-use crate::contract::store::{Appended, NewRecord, Precondition};
+use crate::contract::precondition::Precondition;
+use crate::contract::record::{Appended, NewRecord};
 use crate::error::{Result, StoreError};
 use crate::sql::read::append_notifier::AppendNotifier;
-use crate::sql::sqlite::poison::Broken;
-use crate::sql::sqlite::sync_thread::{Committed, Syncing, refuse};
+use crate::sql::sqlite::poison::Poison;
+use crate::sql::sqlite::sync_thread::{Committed, SyncThread};
 use crate::sql::sqlite::wal_checkpoint::Checkpoint;
 use crate::sql::statements::Statements;
-
-/// What one caller wants appended.
-pub(crate) struct Append {
-    pub channel: ChannelName,
-    pub records: Vec<NewRecord>,
-    pub precondition: Precondition,
-    reply: oneshot::Sender<Result<Appended>>,
-}
 
 /// The most records and bytes of one transaction.
 const GROUP_RECORDS: usize = 1024;
@@ -33,16 +27,16 @@ const TRIES: usize = 5;
 #[derive(Debug)]
 pub(crate) struct Writer(mpsc::Sender<Append>);
 
-/// What the task works with.
+/// The state of the task.
 pub(crate) struct Work {
     pub target: Target,
     pub statements: Statements,
-    pub grown: AppendNotifier,
+    pub notifier: AppendNotifier,
     /// Only where the target may leave the sync of its commits to it.
-    pub syncing: Option<Syncing>,
+    pub sync_thread: Option<SyncThread>,
     /// Only where the log is moved by the writer.
     pub checkpoint: Option<Checkpoint>,
-    pub broken: Broken,
+    pub poison: Poison,
 }
 
 /// After how many commits in a row that speak for it the sync changes its place.
@@ -52,7 +46,7 @@ impl Writer {
     /// Starts the task; at most `waiting` appends wait for it.
     pub fn spawn(work: Work, waiting: usize) -> Self {
         let (sender, receiver) = mpsc::channel(waiting.max(1));
-        tokio::spawn(work.run(Gathering { receiver, held: None }));
+        tokio::spawn(work.run(RequestQueue { receiver, postponed: None }));
         Self(sender)
     }
 
@@ -62,34 +56,27 @@ impl Writer {
         records: Vec<NewRecord>,
         precondition: Precondition,
     ) -> Result<Appended> {
-        let (reply, appended) = oneshot::channel();
+        let (append, appended) = Append::new(channel, records, precondition);
         let stopped = || StoreError::unavailable("the store's writer has stopped");
-        self.0.send(Append { channel, records, precondition, reply }).await.map_err(|_| stopped())?;
+        self.0.send(append).await.map_err(|_| stopped())?;
         appended.await.map_err(|_| stopped())?
     }
 }
 
-impl Append {
-    /// Tells the caller what became of it.
-    pub fn answer(self, outcome: Result<Appended>) {
-        let _ = self.reply.send(outcome);
-    }
-}
-
 impl Work {
-    async fn run(mut self, mut gathering: Gathering) {
+    async fn run(mut self, mut queue: RequestQueue) {
         let (mut cache, mut streak) = (ChannelCache::default(), 0);
-        while let Some(group) = gathering.next().await {
-            if let Some(why) = self.broken.reason() {
-                refuse(group, || StoreError::unavailable(why));
+        while let Some(group) = queue.next().await {
+            if let Some(why) = self.poison.reason() {
+                reject_all(group, || StoreError::unavailable(why));
                 continue;
             }
             let outcome = commit(&self.target, &self.statements, &mut cache, &group).await;
             if outcome.is_err() {
                 cache.clear();
             }
-            let bytes = group.iter().map(|append| size(append).1).sum();
-            let others_wait = gathering.has_more();
+            let bytes = group.iter().map(|append| append.size().1).sum();
+            let others_wait = queue.has_more();
             self.answer(Committed { group, outcome }).await;
             if let Some(checkpoint) = &mut self.checkpoint {
                 checkpoint.committed(bytes).await;
@@ -99,24 +86,24 @@ impl Work {
     }
 
     async fn answer(&self, committed: Committed) {
-        match &self.syncing {
-            Some(syncing) if self.target.hides() => syncing.answer(committed).await,
-            _ => committed.answer(&self.grown, &self.broken),
+        match &self.sync_thread {
+            Some(sync_thread) if self.target.hides() => sync_thread.answer(committed).await,
+            _ => committed.answer(&self.notifier, &self.poison),
         }
     }
 
     /// Has commits synced beside the next ones while there are next ones, else inside, which is two changes of threads
     /// less.
     async fn place_sync(&mut self, others_wait: bool, streak: &mut u32) {
-        let Some(syncing) = &self.syncing else { return };
+        let Some(sync_thread) = &self.sync_thread else { return };
         *streak = if others_wait == self.target.hides() { 0 } else { *streak + 1 };
         if *streak < STREAK {
             return;
         }
         *streak = 0;
         // Answers stay in order.
-        syncing.reach().await;
-        if let Err(error) = self.target.hide(others_wait.then(|| syncing.sync_horizon())).await {
+        sync_thread.reach().await;
+        if let Err(error) = self.target.hide(others_wait.then(|| sync_thread.sync_horizon())).await {
             tracing::warn!(%error, "the place of the sync could not be changed");
         }
     }
@@ -151,28 +138,28 @@ fn is_contention(error: &DbErr) -> bool {
 }
 
 /// Takes what waits, up to the bounds of one transaction.
-struct Gathering {
+struct RequestQueue {
     receiver: mpsc::Receiver<Append>,
-    held: Option<Append>,
+    postponed: Option<Append>,
 }
 
-impl Gathering {
+impl RequestQueue {
     /// Tells whether somebody waits already.
     fn has_more(&self) -> bool {
-        self.held.is_some() || !self.receiver.is_empty()
+        self.postponed.is_some() || !self.receiver.is_empty()
     }
 
     async fn next(&mut self) -> Option<Vec<Append>> {
-        let first = match self.held.take() {
-            Some(held) => held,
+        let first = match self.postponed.take() {
+            Some(append) => append,
             None => self.receiver.recv().await?,
         };
-        let (mut records, mut bytes) = size(&first);
+        let (mut records, mut bytes) = first.size();
         let mut group = vec![first];
         while let Ok(append) = self.receiver.try_recv() {
-            let (more_records, more_bytes) = size(&append);
+            let (more_records, more_bytes) = append.size();
             if records + more_records > GROUP_RECORDS || bytes + more_bytes > GROUP_BYTES {
-                self.held = Some(append);
+                self.postponed = Some(append);
                 break;
             }
             records += more_records;
@@ -181,8 +168,4 @@ impl Gathering {
         }
         Some(group)
     }
-}
-
-fn size(append: &Append) -> (usize, usize) {
-    (append.records.len(), append.records.iter().map(|record| record.body.len()).sum())
 }

@@ -9,19 +9,19 @@ use sqlx::{Connection, PgConnection};
 use crate::error::{Result, StoreError};
 
 /// How long one piece of work may take before the connection counts as broken.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WORK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After how long without work a connection is tried before it is trusted.
 const TRUSTED: Duration = Duration::from_secs(5);
 
 /// One connection, used by one task.
-pub(super) struct Line {
+pub(super) struct ReconnectingConnection {
     options: PgConnectOptions,
     open: Option<PgConnection>,
     used: Instant,
 }
 
-impl Line {
+impl ReconnectingConnection {
     /// Makes a line that connects when it is first used.
     pub fn new(options: PgConnectOptions) -> Self {
         Self { options, open: None, used: Instant::now() }
@@ -32,7 +32,7 @@ impl Line {
         &mut self,
         work: impl for<'a> FnOnce(&'a mut PgConnection) -> BoxFuture<'a, sqlx::Result<T>>,
     ) -> Result<T> {
-        let done = tokio::time::timeout(PATIENCE, async {
+        let done = tokio::time::timeout(WORK_TIMEOUT, async {
             let mut connection = self.connection().await?;
             let done = work(&mut connection).await?;
             Ok::<_, sqlx::Error>((connection, done))

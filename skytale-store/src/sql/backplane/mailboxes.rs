@@ -1,4 +1,4 @@
-//! Parcels that wait to be read in this process.
+//! Messages that wait to be read in this process.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,11 +8,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::contract::backplane::BackplaneMessage;
 
-/// The most parcels, and bytes of them, that wait in one mailbox; further ones are lost.
-const PARCELS: usize = 4_096;
+/// The most messages, and bytes of them, that wait in one mailbox; further ones are lost.
+const MESSAGES: usize = 4_096;
 const BYTES: usize = 64 * 1024 * 1024;
 
-/// The mailboxes of all readers. A reader that falls behind loses parcels and keeps nobody waiting.
+/// The mailboxes of all readers. A reader that falls behind loses messages and keeps nobody waiting.
 #[derive(Debug, Default)]
 pub(super) struct Mailboxes(Mutex<Vec<Mailbox>>);
 
@@ -22,41 +22,41 @@ struct Mailbox {
     room: Arc<Semaphore>,
 }
 
-/// A parcel and the room that it takes until it is read.
+/// A message and the room that it takes until it is read.
 #[derive(Debug)]
 struct Waiting {
-    parcel: BackplaneMessage,
+    message: BackplaneMessage,
     _room: OwnedSemaphorePermit,
 }
 
 impl Mailboxes {
     /// Streams what is delivered from now on, until the mailboxes are dropped.
     pub fn open(&self) -> BoxStream<'static, BackplaneMessage> {
-        let (waiting, receiver) = mpsc::channel(PARCELS);
+        let (waiting, receiver) = mpsc::channel(MESSAGES);
         let mailbox = Mailbox { waiting, room: Arc::new(Semaphore::new(BYTES)) };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(mailbox);
         let next = |mut receiver: mpsc::Receiver<Waiting>| async move {
-            receiver.recv().await.map(|waiting| (waiting.parcel, receiver))
+            receiver.recv().await.map(|waiting| (waiting.message, receiver))
         };
         stream::unfold(receiver, next).boxed()
     }
 
-    pub fn deliver(&self, parcel: &BackplaneMessage) {
+    pub fn deliver(&self, message: &BackplaneMessage) {
         let mut mailboxes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         mailboxes.retain(|mailbox| !mailbox.waiting.is_closed());
-        let lost = mailboxes.iter().filter(|mailbox| !mailbox.put(parcel)).count();
+        let lost = mailboxes.iter().filter(|mailbox| !mailbox.put(message)).count();
         if lost > 0 {
-            tracing::warn!(readers = lost, "a parcel of another relay was lost: its readers are behind");
+            tracing::warn!(readers = lost, "a message of another relay was lost: its readers are behind");
         }
     }
 }
 
 impl Mailbox {
     /// Tells whether there was room.
-    fn put(&self, parcel: &BackplaneMessage) -> bool {
-        let size = parcel.body.len().min(BYTES) as u32;
+    fn put(&self, message: &BackplaneMessage) -> bool {
+        let size = message.body.len().min(BYTES) as u32;
         let Ok(room) = self.room.clone().try_acquire_many_owned(size) else { return false };
-        self.waiting.try_send(Waiting { parcel: parcel.clone(), _room: room }).is_ok()
+        self.waiting.try_send(Waiting { message: message.clone(), _room: room }).is_ok()
     }
 }
 
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use crate::contract::backplane::Topic;
 
-    fn parcel(body: Bytes) -> BackplaneMessage {
+    fn message(body: Bytes) -> BackplaneMessage {
         BackplaneMessage {
             topic: Topic { channel: [1, 2, 3], dialect: Dialect::Slim3, instance: None },
             body,
@@ -86,12 +86,12 @@ mod tests {
     async fn a_reader_that_is_behind_loses_what_is_too_many() {
         let mailboxes = Mailboxes::default();
         let (mut slow, mut quick) = (mailboxes.open(), mailboxes.open());
-        for _ in 0..PARCELS + 10 {
-            mailboxes.deliver(&parcel("x".into()));
+        for _ in 0..MESSAGES + 10 {
+            mailboxes.deliver(&message("x".into()));
             assert_eq!(read(&mut quick), 1);
         }
-        assert_eq!(read(&mut slow), PARCELS);
-        mailboxes.deliver(&parcel("x".into()));
+        assert_eq!(read(&mut slow), MESSAGES);
+        mailboxes.deliver(&message("x".into()));
         assert_eq!(read(&mut slow), 1, "there is room again");
     }
 
@@ -101,10 +101,10 @@ mod tests {
         let mut slow = mailboxes.open();
         let large = Bytes::from(vec![0; BYTES / 4]);
         for _ in 0..6 {
-            mailboxes.deliver(&parcel(large.clone()));
+            mailboxes.deliver(&message(large.clone()));
         }
         assert_eq!(read(&mut slow), 4);
-        mailboxes.deliver(&parcel(vec![0; BYTES + 1].into()));
+        mailboxes.deliver(&message(vec![0; BYTES + 1].into()));
         assert_eq!(read(&mut slow), 1, "one that is larger than all the room is delivered alone");
     }
 
@@ -112,7 +112,7 @@ mod tests {
     async fn streams_end_with_the_mailboxes() {
         let mailboxes = Mailboxes::default();
         let mut stream = mailboxes.open();
-        mailboxes.deliver(&parcel("last".into()));
+        mailboxes.deliver(&message("last".into()));
         drop(mailboxes);
         assert!(stream.next().await.is_some());
         assert!(stream.next().await.is_none());

@@ -5,7 +5,7 @@ mod mailboxes;
 mod notification;
 mod receiver;
 mod sender;
-pub(crate) mod stored_messages;
+mod stored_messages;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use sender::Outgoing;
 
 /// A [`Backplane`] between the relays of one PostgreSQL database, made by [`SqlStore::backplane`].
 ///
-/// It has three connections of its own, beside [`SqlOptions::connections`](super::connect::SqlOptions::connections), and makes
-/// them again when they break; what others send meanwhile is lost. Parcels of up to 5,900 bytes for all travel in
-/// notifications, others by a table, where they can be fetched for a minute. At most 512 parcels or 16 MiB wait to be sent, further
-/// senders wait; at most 4,096 parcels or 64 MiB wait for a reader of [`received`](Backplane::received), further parcels
+/// It has three connections of its own, beside [`SqlOptions::connections`](super::options::SqlOptions::connections), and makes
+/// them again when they break; what others send meanwhile is lost. Messages of up to 5,900 bytes for all travel in
+/// notifications, others by a table, where they can be fetched for a minute. At most 512 messages or 16 MiB wait to be sent, further
+/// senders wait; at most 4,096 messages or 64 MiB wait for a reader of [`received`](Backplane::received), further messages
 /// are lost to it. Through a pooler of connections, LISTEN needs its session mode.
 #[derive(Debug)]
 pub struct PgBackplane {
@@ -66,8 +66,8 @@ impl Backplane for PgBackplane {
         self.incoming.leave(topic).await
     }
 
-    async fn send(&self, topic: Topic, reach: Delivery, body: Bytes) -> Result<()> {
-        self.outgoing.send(topic, reach, body).await
+    async fn send(&self, topic: Topic, delivery: Delivery, body: Bytes) -> Result<()> {
+        self.outgoing.send(topic, delivery, body).await
     }
 
     async fn flush(&self) -> Result<()> {

@@ -1,4 +1,4 @@
-//! What one relay's notification tells the others.
+//! The format of notifications between relays.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -7,17 +7,17 @@ use skytale_core::Dialect;
 
 use crate::contract::backplane::{Delivery, Topic};
 
-/// A parcel, or where it is kept.
+/// A message, or where it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Notice {
-    pub id: ParcelId,
+    pub id: MessageKey,
     pub topic: Topic,
     pub content: Content,
 }
 
-/// Which parcel of which backplane; no two have the same, so that PostgreSQL takes no two for one.
+/// The sender and number of a message; no two have the same, so that PostgreSQL takes no two for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ParcelId {
+pub(super) struct MessageKey {
     pub sender: i64,
     pub number: i64,
 }
@@ -26,8 +26,8 @@ pub(super) struct ParcelId {
 pub(super) enum Content {
     /// The bytes themselves, for all.
     Inline(Bytes),
-    /// As many bytes in the table of parcels, for all or for the first that takes them.
-    Kept { reach: Delivery, size: u32 },
+    /// As many bytes in the table of messages, for all or for the first that takes them.
+    Kept { delivery: Delivery, size: u32 },
 }
 
 /// The most bytes that are sent in a notification, whose text must be shorter than 8,000.
@@ -70,8 +70,8 @@ impl Notice {
                 bytes.put_u8(INLINE);
                 bytes.extend_from_slice(body);
             }
-            Content::Kept { reach, size } => {
-                bytes.put_u8(if *reach == Delivery::All { KEPT_FOR_ALL } else { KEPT_FOR_ONE });
+            Content::Kept { delivery, size } => {
+                bytes.put_u8(if *delivery == Delivery::All { KEPT_FOR_ALL } else { KEPT_FOR_ONE });
                 bytes.put_u32(*size);
             }
         }
@@ -81,12 +81,12 @@ impl Notice {
     /// Restores what [`encode`](Self::encode) made; `None` for anything else.
     pub fn decode(text: &str) -> Option<Self> {
         let mut bytes = Bytes::from(STANDARD_NO_PAD.decode(text).ok()?);
-        let id = ParcelId { sender: bytes.try_get_i64().ok()?, number: bytes.try_get_i64().ok()? };
+        let id = MessageKey { sender: bytes.try_get_i64().ok()?, number: bytes.try_get_i64().ok()? };
         let topic = take_topic(&mut bytes)?;
         let content = match bytes.try_get_u8().ok()? {
             INLINE => Content::Inline(bytes),
-            KEPT_FOR_ALL => Content::Kept { reach: Delivery::All, size: bytes.try_get_u32().ok()? },
-            KEPT_FOR_ONE => Content::Kept { reach: Delivery::AnyOne, size: bytes.try_get_u32().ok()? },
+            KEPT_FOR_ALL => Content::Kept { delivery: Delivery::All, size: bytes.try_get_u32().ok()? },
+            KEPT_FOR_ONE => Content::Kept { delivery: Delivery::AnyOne, size: bytes.try_get_u32().ok()? },
             _ => return None,
         };
         Some(Self { id, topic, content })
@@ -119,13 +119,13 @@ mod tests {
 
     fn notice(instance: Option<u128>, content: Content) -> Notice {
         let topic = Topic { channel: [1, u64::MAX, 3], dialect: Dialect::Slim1, instance };
-        Notice { id: ParcelId { sender: i64::MIN, number: 7 }, topic, content }
+        Notice { id: MessageKey { sender: i64::MIN, number: 7 }, topic, content }
     }
 
     #[test]
     fn a_notice_is_restored() {
         for instance in [None, Some(u128::MAX - 1)] {
-            let kept = |reach| Content::Kept { reach, size: 4_000_000_000 };
+            let kept = |delivery| Content::Kept { delivery, size: 4_000_000_000 };
             for content in [Content::Inline("body".into()), kept(Delivery::All), kept(Delivery::AnyOne)] {
                 let notice = notice(instance, content);
                 assert_eq!(Notice::decode(&notice.encode()), Some(notice));
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_is_no_notice() {
-        let text = notice(Some(1), Content::Kept { reach: Delivery::All, size: 1 }).encode();
+        let text = notice(Some(1), Content::Kept { delivery: Delivery::All, size: 1 }).encode();
         for length in 0..text.len() {
             assert_eq!(Notice::decode(&text[..length]), None, "{length}");
         }

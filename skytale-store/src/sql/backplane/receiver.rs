@@ -11,13 +11,13 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, timeout};
 
-use super::connection::Line;
+use super::connection::ReconnectingConnection;
 use super::mailboxes::Mailboxes;
-use super::notification::{Bucket, Content, Notice, ParcelId};
+use super::notification::{Bucket, Content, MessageKey, Notice};
 use crate::contract::backplane::{BackplaneMessage, Delivery, Topic};
 use crate::error::{Result, StoreError};
 
-/// The most notifications that are worked on at once, and the bytes of parcels that they may name.
+/// The most notifications that are worked on at once, and the bytes of messages that they may name.
 const AT_ONCE: usize = 256;
 const BYTES: usize = 16 * 1024 * 1024;
 
@@ -29,7 +29,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// How often a connection on which nothing needs to come is tried, and how long whatever is asked on it may take.
 const PULSE: Duration = Duration::from_secs(20);
-const PATIENCE: Duration = Duration::from_secs(10);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The callers' end of the task, which ends with it.
 #[derive(Debug)]
@@ -37,13 +37,13 @@ pub(super) struct Incoming(mpsc::Sender<Call>);
 
 #[derive(Debug)]
 struct Call {
-    wish: Wish,
+    change: TopicChange,
     topic: Topic,
     done: oneshot::Sender<Result<()>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Wish {
+enum TopicChange {
     Listen,
     Leave,
 }
@@ -52,7 +52,7 @@ struct Receiving {
     options: PgConnectOptions,
     me: i64,
     topics: Topics,
-    line: Line,
+    connection: ReconnectingConnection,
     mailboxes: Arc<Mailboxes>,
     calls: mpsc::Receiver<Call>,
 }
@@ -64,30 +64,30 @@ enum End {
 }
 
 impl Incoming {
-    /// Connects, and starts the task; `me` is what the parcels of this backplane say that they are from.
+    /// Connects, and starts the task; `me` is what the messages of this backplane say that they are from.
     pub async fn start(options: PgConnectOptions, me: i64, mailboxes: Arc<Mailboxes>) -> Result<Self> {
         let listener = connect(&options, &Topics::default()).await?;
         let (sender, calls) = mpsc::channel(CALLS);
-        let line = Line::new(options.clone());
-        let receiving = Receiving { options, me, topics: Topics::default(), line, mailboxes, calls };
+        let connection = ReconnectingConnection::new(options.clone());
+        let receiving = Receiving { options, me, topics: Topics::default(), connection, mailboxes, calls };
         tokio::spawn(receiving.run(listener));
         Ok(Self(sender))
     }
 
     /// Listens to a topic, and returns when what others send is heard.
     pub async fn listen(&self, topic: Topic) -> Result<()> {
-        self.call(Wish::Listen, topic).await
+        self.call(TopicChange::Listen, topic).await
     }
 
     /// Listens to a topic no more.
     pub async fn leave(&self, topic: Topic) -> Result<()> {
-        self.call(Wish::Leave, topic).await
+        self.call(TopicChange::Leave, topic).await
     }
 
-    async fn call(&self, wish: Wish, topic: Topic) -> Result<()> {
+    async fn call(&self, change: TopicChange, topic: Topic) -> Result<()> {
         let stopped = || StoreError::unavailable("the backplane's receiver has stopped");
         let (done, wait) = oneshot::channel();
-        self.0.send(Call { wish, topic, done }).await.map_err(|_| stopped())?;
+        self.0.send(Call { change, topic, done }).await.map_err(|_| stopped())?;
         wait.await.map_err(|_| stopped())?
     }
 }
@@ -158,38 +158,38 @@ impl Receiving {
     }
 
     async fn change(&mut self, listener: &mut PgListener, call: &Call) -> Result<()> {
-        let bucket = match call.wish {
-            Wish::Listen => self.topics.add(call.topic),
-            Wish::Leave => self.topics.remove(&call.topic),
+        let bucket = match call.change {
+            TopicChange::Listen => self.topics.add(call.topic),
+            TopicChange::Leave => self.topics.remove(&call.topic),
         };
         let Some(bucket) = bucket.map(Bucket::name) else { return Ok(()) };
         let changing = async {
-            match call.wish {
-                Wish::Listen => listener.listen(&bucket).await,
-                Wish::Leave => listener.unlisten(&bucket).await,
+            match call.change {
+                TopicChange::Listen => listener.listen(&bucket).await,
+                TopicChange::Leave => listener.unlisten(&bucket).await,
             }
         };
-        let changed = timeout(PATIENCE, changing).await;
+        let changed = timeout(CONNECTION_TIMEOUT, changing).await;
         changed.map_err(StoreError::unavailable)?.map_err(StoreError::unavailable)
     }
 
     fn answer_unconnected(&mut self, call: Call) {
         self.topics.remove(&call.topic);
-        let _ = call.done.send(match call.wish {
-            Wish::Listen => Err(StoreError::unavailable("the database cannot be reached")),
-            Wish::Leave => Ok(()),
+        let _ = call.done.send(match call.change {
+            TopicChange::Listen => Err(StoreError::unavailable("the database cannot be reached")),
+            TopicChange::Leave => Ok(()),
         });
     }
 
     /// Delivers what a notification tells, and those that are here already; the error is the connection's.
     async fn receive(&mut self, listener: &mut PgListener, payload: &str) -> Result<()> {
-        let mut gathered = Gathered::default();
-        gathered.add(self.wanted(payload));
+        let mut batch = NoticeBatch::default();
+        batch.add(self.wanted(payload));
         let mut lost = Ok(());
-        while !gathered.is_full() {
+        while !batch.is_full() {
             match listener.try_recv().now_or_never() {
                 None => break,
-                Some(Ok(Some(notification))) => gathered.add(self.wanted(notification.payload())),
+                Some(Ok(Some(notification))) => batch.add(self.wanted(notification.payload())),
                 Some(Ok(None)) => {
                     lost = Err(StoreError::unavailable("the connection is closed"));
                     break;
@@ -200,7 +200,7 @@ impl Receiving {
                 }
             }
         }
-        self.deliver(gathered).await;
+        self.deliver(batch).await;
         lost
     }
 
@@ -210,10 +210,10 @@ impl Receiving {
         (notice.id.sender != self.me && self.topics.contains(&notice.topic)).then_some(notice)
     }
 
-    async fn deliver(&mut self, gathered: Gathered) {
-        let mut kept = self.fetch(&gathered, Delivery::All).await;
-        kept.extend(self.fetch(&gathered, Delivery::AnyOne).await);
-        for Notice { id, topic, content } in gathered.notices {
+    async fn deliver(&mut self, batch: NoticeBatch) {
+        let mut kept = self.fetch(&batch, Delivery::All).await;
+        kept.extend(self.fetch(&batch, Delivery::AnyOne).await);
+        for Notice { id, topic, content } in batch.notices {
             let body = match content {
                 Content::Inline(body) => Some(body),
                 Content::Kept { .. } => kept.remove(&id),
@@ -224,15 +224,15 @@ impl Receiving {
         }
     }
 
-    async fn fetch(&mut self, gathered: &Gathered, reach: Delivery) -> HashMap<ParcelId, Bytes> {
-        let ids = gathered.kept(reach);
+    async fn fetch(&mut self, batch: &NoticeBatch, delivery: Delivery) -> HashMap<MessageKey, Bytes> {
+        let ids = batch.kept(delivery);
         let many = ids.len();
-        let fetched = self.line.fetch_parcels(reach, ids).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, many, "parcels of other relays were lost");
+        let fetched = self.connection.fetch_messages(delivery, ids).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, many, "messages of other relays were lost");
             HashMap::new()
         });
-        if reach == Delivery::All && fetched.len() < many {
-            tracing::debug!(lost = many - fetched.len(), "parcels of other relays are gone");
+        if delivery == Delivery::All && fetched.len() < many {
+            tracing::debug!(lost = many - fetched.len(), "messages of other relays are gone");
         }
         fetched
     }
@@ -252,25 +252,25 @@ async fn connect(options: &PgConnectOptions, topics: &Topics) -> Result<PgListen
         }
         Ok::<_, sqlx::Error>(listener)
     };
-    let connected = timeout(PATIENCE, connect).await;
+    let connected = timeout(CONNECTION_TIMEOUT, connect).await;
     connected.map_err(StoreError::unavailable)?.map_err(StoreError::unavailable)
 }
 
 /// Makes sure that a connection is alive.
 async fn answers(listener: &mut PgListener) -> Result<()> {
-    let answered = timeout(PATIENCE, listener.execute("SELECT 1")).await;
+    let answered = timeout(CONNECTION_TIMEOUT, listener.execute("SELECT 1")).await;
     answered.map_err(StoreError::unavailable)?.map_err(StoreError::unavailable).map(drop)
 }
 
-/// What notifications tell that are worked on together.
+/// Notices that are handled together.
 #[derive(Default)]
-struct Gathered {
+struct NoticeBatch {
     notices: Vec<Notice>,
     seen: usize,
     bytes: usize,
 }
 
-impl Gathered {
+impl NoticeBatch {
     fn add(&mut self, notice: Option<Notice>) {
         self.seen += 1;
         if let Some(Notice { content: Content::Kept { size, .. }, .. }) = &notice {
@@ -283,14 +283,14 @@ impl Gathered {
         self.seen >= AT_ONCE || self.bytes >= BYTES
     }
 
-    fn kept(&self, wanted: Delivery) -> Vec<ParcelId> {
+    fn kept(&self, wanted: Delivery) -> Vec<MessageKey> {
         let is_wanted =
-            |notice: &&Notice| matches!(notice.content, Content::Kept { reach, .. } if reach == wanted);
+            |notice: &&Notice| matches!(notice.content, Content::Kept { delivery, .. } if delivery == wanted);
         self.notices.iter().filter(is_wanted).map(|notice| notice.id).collect()
     }
 }
 
-/// What is listened to.
+/// The topics that this process listens to.
 #[derive(Default)]
 struct Topics {
     all: HashSet<Topic>,

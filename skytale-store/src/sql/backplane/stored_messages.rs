@@ -1,4 +1,4 @@
-//! The table of parcels that do not fit in a notification, or are for one relay only.
+//! The table of messages that do not fit in a notification, or are for one relay only.
 
 use std::collections::HashMap;
 
@@ -6,17 +6,12 @@ use bytes::Bytes;
 use futures::FutureExt;
 use sqlx::Row;
 
-use super::connection::Line;
-use super::notification::ParcelId;
+use super::connection::ReconnectingConnection;
+use super::notification::MessageKey;
 use crate::contract::backplane::Delivery;
 use crate::error::{Result, StoreError};
 
-/// Makes the table. What a crash of the server empties was lost anyway; ciphertext does not shrink.
-pub(in crate::sql) const CREATE: &str = "CREATE UNLOGGED TABLE parcels (sender bigint NOT NULL, number bigint NOT NULL, \
-    sent_at timestamptz NOT NULL DEFAULT now(), body bytea NOT NULL, PRIMARY KEY (sender, number)); \
-    ALTER TABLE parcels ALTER COLUMN body SET STORAGE EXTERNAL";
-
-/// Keeps parcels and sends notifications, in their order, in one transaction.
+/// Keeps messages and sends notifications, in their order, in one transaction.
 const SEND: &str = "WITH kept AS (INSERT INTO parcels (sender, number, body) \
     SELECT $1, number, body FROM unnest($2::bigint[], $3::bytea[]) AS given (number, body)) \
     SELECT pg_notify(bucket, notice) FROM unnest($4::text[], $5::text[]) AS given (bucket, notice)";
@@ -31,21 +26,21 @@ const TAKE: &str = "WITH free AS MATERIALIZED (SELECT sender, number FROM parcel
     DELETE FROM parcels USING free WHERE parcels.sender = free.sender AND parcels.number = free.number \
     RETURNING parcels.sender, parcels.number, parcels.body";
 
-/// For how long a parcel can be fetched.
+/// For how long a message can be fetched.
 const SWEEP: &str = "DELETE FROM parcels WHERE sent_at < now() - interval '1 minute'";
 
-/// What is sent at once.
+/// Messages and notifications of one transaction.
 #[derive(Default)]
-pub(super) struct Shipment {
+pub(super) struct MessageBatch {
     pub numbers: Vec<i64>,
     pub bodies: Vec<Bytes>,
     pub buckets: Vec<String>,
     pub notices: Vec<String>,
 }
 
-impl Line {
-    pub async fn send_parcels(&mut self, sender: i64, shipment: Shipment) -> Result<()> {
-        let Shipment { numbers, bodies, buckets, notices } = shipment;
+impl ReconnectingConnection {
+    pub async fn send_messages(&mut self, sender: i64, batch: MessageBatch) -> Result<()> {
+        let MessageBatch { numbers, bodies, buckets, notices } = batch;
         let done = self.work(|connection| {
             let send = async move {
                 let bodies: Vec<&[u8]> = bodies.iter().map(|body| &body[..]).collect();
@@ -58,28 +53,28 @@ impl Line {
         done.await.map(drop)
     }
 
-    /// Reads parcels for all, or takes those for one; those that are gone or another's are left out.
-    pub async fn fetch_parcels(
+    /// Reads messages for all, or takes those for one; those that are gone or another's are left out.
+    pub async fn fetch_messages(
         &mut self,
-        reach: Delivery,
-        ids: Vec<ParcelId>,
-    ) -> Result<HashMap<ParcelId, Bytes>> {
+        delivery: Delivery,
+        ids: Vec<MessageKey>,
+    ) -> Result<HashMap<MessageKey, Bytes>> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let sql = if reach == Delivery::All { READ } else { TAKE };
+        let sql = if delivery == Delivery::All { READ } else { TAKE };
         let (senders, numbers): (Vec<_>, Vec<_>) = ids.iter().map(|id| (id.sender, id.number)).unzip();
         let fetch = sqlx::query(sql).bind(senders).bind(numbers);
         let rows = self.work(|connection| fetch.fetch_all(connection).boxed()).await?;
         let read = |row: &sqlx::postgres::PgRow| {
-            let id = ParcelId { sender: row.try_get(0)?, number: row.try_get(1)? };
+            let id = MessageKey { sender: row.try_get(0)?, number: row.try_get(1)? };
             Ok((id, Bytes::from(row.try_get::<Vec<u8>, _>(2)?)))
         };
         rows.iter().map(read).collect::<sqlx::Result<_>>().map_err(StoreError::unavailable)
     }
 
-    /// Deletes parcels that are too old to be fetched, whoever sent them.
-    pub async fn sweep_parcels(&mut self) -> Result<()> {
+    /// Deletes messages that are too old to be fetched, whoever sent them.
+    pub async fn delete_old_messages(&mut self) -> Result<()> {
         let sweep = self.work(|connection| sqlx::query(SWEEP).execute(connection).boxed());
         sweep.await.map(drop)
     }

@@ -1,3 +1,4 @@
 //! PostgreSQL: connections to the server.
 
-pub(crate) mod nodelay_proxy;
+mod nodelay_proxy;
+mod open;

@@ -1,4 +1,4 @@
-//! Noticing that a channel has grown: by our own appends, and by those of other processes through LISTEN.
+//! Notifies followers of new records: of appends by this process, and of those by others through LISTEN.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,18 +32,18 @@ struct Followers {
 
 /// One follower's wake-ups.
 #[derive(Debug)]
-pub(crate) struct Growth {
-    grown: AppendNotifier,
+pub(crate) struct AppendListener {
+    notifier: AppendNotifier,
     components: [u64; 3],
     wakes: watch::Receiver<()>,
 }
 
 impl AppendNotifier {
-    pub fn subscribe(&self, components: [u64; 3]) -> Growth {
+    pub fn subscribe(&self, components: [u64; 3]) -> AppendListener {
         let mut followed = self.followed();
         let followers = followed.entry(components).or_default();
         followers.count += 1;
-        Growth { grown: self.clone(), components, wakes: followers.wakes.subscribe() }
+        AppendListener { notifier: self.clone(), components, wakes: followers.wakes.subscribe() }
     }
 
     pub fn wake(&self, components: [u64; 3]) {
@@ -63,16 +63,16 @@ impl AppendNotifier {
     }
 }
 
-impl Growth {
+impl AppendListener {
     /// Waits until the channel has grown since the last time, or long enough that it may have grown unnoticed.
     pub async fn wait(&mut self) {
         let _ = tokio::time::timeout(POLL_INTERVAL, self.wakes.changed()).await;
     }
 }
 
-impl Drop for Growth {
+impl Drop for AppendListener {
     fn drop(&mut self) {
-        let mut followed = self.grown.followed();
+        let mut followed = self.notifier.followed();
         let Some(followers) = followed.get_mut(&self.components) else { return };
         followers.count -= 1;
         if followers.count == 0 {
@@ -83,8 +83,8 @@ impl Drop for Growth {
 
 /// Listens until the pool closes.
 pub(crate) fn start(pool: PgPool) -> AppendNotifier {
-    let grown = AppendNotifier::default();
-    let wakes = grown.clone();
+    let notifier = AppendNotifier::default();
+    let wakes = notifier.clone();
     tokio::spawn(async move {
         while !pool.is_closed() {
             if let Err(error) = listen(&pool, &wakes).await {
@@ -93,21 +93,21 @@ pub(crate) fn start(pool: PgPool) -> AppendNotifier {
             }
         }
     });
-    grown
+    notifier
 }
 
-async fn listen(pool: &PgPool, grown: &AppendNotifier) -> Result<(), sqlx::Error> {
+async fn listen(pool: &PgPool, notifier: &AppendNotifier) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(PG_CHANNEL).await?;
     // What was appended while nobody listened woke nobody.
-    grown.wake_all();
+    notifier.wake_all();
     loop {
         match listener.try_recv().await? {
             Some(notification) => {
-                parse(notification.payload()).into_iter().for_each(|channel| grown.wake(channel))
+                parse(notification.payload()).into_iter().for_each(|channel| notifier.wake(channel))
             }
             // The connection was lost, and there is another one.
-            None => grown.wake_all(),
+            None => notifier.wake_all(),
         }
     }
 }
@@ -125,24 +125,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_follower_is_woken_by_its_own_channel_and_no_wake_is_lost() {
-        let grown = AppendNotifier::default();
-        let (mut first, mut second) = (grown.subscribe([1; 3]), grown.subscribe([2; 3]));
-        grown.wake([1; 3]);
-        grown.wake([1; 3]);
+        let notifier = AppendNotifier::default();
+        let (mut first, mut second) = (notifier.subscribe([1; 3]), notifier.subscribe([2; 3]));
+        notifier.wake([1; 3]);
+        notifier.wake([1; 3]);
         assert!(first.wait().now_or_never().is_some(), "woken before it waited");
         assert!(first.wait().now_or_never().is_none(), "two wakes are one");
         assert!(second.wait().now_or_never().is_none(), "another one's channel");
-        grown.wake_all();
+        notifier.wake_all();
         assert!(first.wait().now_or_never().is_some() && second.wait().now_or_never().is_some());
     }
 
     #[test]
     fn what_nobody_follows_is_forgotten() {
-        let grown = AppendNotifier::default();
-        let (first, other) = (grown.subscribe([1; 3]), grown.subscribe([1; 3]));
+        let notifier = AppendNotifier::default();
+        let (first, other) = (notifier.subscribe([1; 3]), notifier.subscribe([1; 3]));
         drop(first);
-        assert_eq!(grown.followed().len(), 1);
+        assert_eq!(notifier.followed().len(), 1);
         drop(other);
-        assert!(grown.followed().is_empty());
+        assert!(notifier.followed().is_empty());
     }
 }

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryResult, Statement};
 use skytale_core::{ChannelName, SequenceNumber};
 
-use crate::contract::store::{Head, Record};
+use crate::contract::record::Record;
+use crate::contract::store::Head;
 use crate::error::{Result, StoreError};
 use crate::sql::append::block;
 use crate::sql::sqlite::sync_horizon::SyncHorizon;

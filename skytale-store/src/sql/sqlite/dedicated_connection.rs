@@ -15,9 +15,9 @@ use tokio::sync::Mutex;
 
 /// A connection that is taken from its pool for good.
 #[derive(Debug)]
-pub(crate) struct Held(Mutex<PoolConnection<Sqlite>>);
+pub(crate) struct DedicatedConnection(Mutex<PoolConnection<Sqlite>>);
 
-impl Held {
+impl DedicatedConnection {
     pub async fn take(db: &DatabaseConnection) -> Result<Self, DbErr> {
         let connection = db.get_sqlite_connection_pool().acquire().await;
         connection.map(|connection| Self(Mutex::new(connection))).map_err(failed)
@@ -44,7 +44,7 @@ impl Held {
 }
 
 #[async_trait]
-impl ConnectionTrait for Held {
+impl ConnectionTrait for DedicatedConnection {
     fn get_database_backend(&self) -> DbBackend {
         DbBackend::Sqlite
     }

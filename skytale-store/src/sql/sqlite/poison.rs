@@ -1,4 +1,4 @@
-//! Whether the storage has failed in a way after which nothing more may be written.
+//! The state of a store whose disk has failed: it rejects every further write.
 
 use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 /// A failed sync is never tried again: the system forgets what it could not write and reports the next sync as done. The
 /// log on disk still holds what was answered, so a new start recovers it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Broken(Arc<OnceLock<String>>);
+pub(crate) struct Poison(Arc<OnceLock<String>>);
 
-impl Broken {
+impl Poison {
     /// Gives the storage up.
     pub fn set(&self, file: &str, error: &dyn Display) {
         tracing::error!(%error, file, "could not be synced to the disk; nothing more is appended");

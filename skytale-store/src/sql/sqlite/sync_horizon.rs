@@ -1,4 +1,4 @@
-//! What is committed but not yet on stable storage: no reader may see it, because a power failure could take it back.
+//! Hides committed records that are not yet on stable storage: a power failure could take them back.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -13,19 +13,18 @@
 //! is overwritten in place and is deleted only with the last connection, so the descriptor opened once stays right.
 
 use std::io;
-use std::sync::Arc;
 
 use sea_orm::DbErr;
 use skytale_core::SequenceNumber;
 use tokio::sync::{mpsc, oneshot};
 
-use super::poison::Broken;
+use super::poison::Poison;
 use super::sync_horizon::SyncHorizon;
-use crate::contract::store::{AppendOutcome, Appended};
+use crate::contract::record::{AppendOutcome, Appended};
 use crate::error::{Result, StoreError};
-use crate::sql::Shared;
-use crate::sql::append::writer::Append;
+use crate::sql::append::request::{Append, reject_all};
 use crate::sql::read::append_notifier::AppendNotifier;
+use crate::sql::rows::SharedDbErr;
 
 /// How many groups are synced at once, and how many more may wait meanwhile.
 const GROUPS: usize = 2;
@@ -41,28 +40,28 @@ pub(crate) type SyncLog = Box<dyn FnMut() -> io::Result<()> + Send>;
 
 /// The writer's end of the thread.
 #[derive(Debug)]
-pub(crate) struct Syncing {
-    turns: mpsc::Sender<Turn>,
+pub(crate) struct SyncThread {
+    jobs: mpsc::Sender<Job>,
     sync_horizon: SyncHorizon,
 }
 
-enum Turn {
+enum Job {
     Answer(Committed),
     Reached(oneshot::Sender<()>),
 }
 
-impl Syncing {
+impl SyncThread {
     pub fn start(
         sync: SyncLog,
         sync_horizon: SyncHorizon,
-        grown: AppendNotifier,
-        broken: Broken,
+        notifier: AppendNotifier,
+        poison: Poison,
     ) -> io::Result<Self> {
-        let (turns, receiver) = mpsc::channel(GROUPS);
+        let (jobs, receiver) = mpsc::channel(GROUPS);
         let thread = std::thread::Builder::new().name("skytale-sync".into());
         let shown = sync_horizon.clone();
-        thread.spawn(move || run(receiver, sync, &shown, &grown, &broken))?;
-        Ok(Self { turns, sync_horizon })
+        thread.spawn(move || run(receiver, sync, &shown, &notifier, &poison))?;
+        Ok(Self { jobs, sync_horizon })
     }
 
     /// Returns where the records are hidden that wait for a sync.
@@ -73,43 +72,43 @@ impl Syncing {
     /// Has a group answered when it is durable; waits while too many are not.
     pub async fn answer(&self, committed: Committed) {
         // The thread ends after the writer.
-        let _ = self.turns.send(Turn::Answer(committed)).await;
+        let _ = self.jobs.send(Job::Answer(committed)).await;
     }
 
     /// Waits until every group is answered, and shows every record.
     pub async fn reach(&self) {
         let (reached, wait) = oneshot::channel();
-        let _ = self.turns.send(Turn::Reached(reached)).await;
+        let _ = self.jobs.send(Job::Reached(reached)).await;
         let _ = wait.await;
     }
 }
 
 fn run(
-    mut receiver: mpsc::Receiver<Turn>,
+    mut receiver: mpsc::Receiver<Job>,
     mut sync: SyncLog,
     sync_horizon: &SyncHorizon,
-    grown: &AppendNotifier,
-    broken: &Broken,
+    notifier: &AppendNotifier,
+    poison: &Poison,
 ) {
-    let mut turns = Vec::with_capacity(GROUPS);
-    while receiver.blocking_recv_many(&mut turns, GROUPS) > 0 {
-        let needed = turns.iter().any(|turn| matches!(turn, Turn::Answer(_)));
+    let mut jobs = Vec::with_capacity(GROUPS);
+    while receiver.blocking_recv_many(&mut jobs, GROUPS) > 0 {
+        let needed = jobs.iter().any(|job| matches!(job, Job::Answer(_)));
         if needed
-            && broken.reason().is_none()
+            && poison.reason().is_none()
             && let Err(error) = sync()
         {
-            broken.set("the write-ahead log", &error);
+            poison.set("the write-ahead log", &error);
         }
-        for turn in turns.drain(..) {
-            match turn {
-                Turn::Answer(committed) => {
-                    if broken.reason().is_none() {
+        for job in jobs.drain(..) {
+            match job {
+                Job::Answer(committed) => {
+                    if poison.reason().is_none() {
                         sync_horizon.show(committed.synced());
                     }
-                    committed.answer(grown, broken);
+                    committed.answer(notifier, poison);
                 }
-                Turn::Reached(reached) => {
-                    if broken.reason().is_none() {
+                Job::Reached(reached) => {
+                    if poison.reason().is_none() {
                         sync_horizon.show_all();
                     }
                     let _ = reached.send(());
@@ -131,30 +130,23 @@ impl Committed {
     }
 
     /// Tells every caller what became of its append.
-    pub fn answer(self, grown: &AppendNotifier, broken: &Broken) {
-        if let Some(why) = broken.reason() {
-            return refuse(self.group, || StoreError::unavailable(why));
+    pub fn answer(self, notifier: &AppendNotifier, poison: &Poison) {
+        if let Some(why) = poison.reason() {
+            return reject_all(self.group, || StoreError::unavailable(why));
         }
         match self.outcome {
             Ok(outcomes) => {
                 for (append, outcome) in self.group.into_iter().zip(outcomes) {
                     if outcome.is_ok() {
-                        grown.wake(append.channel.components());
+                        notifier.wake(append.channel.components());
                     }
                     append.answer(outcome);
                 }
             }
             Err(error) => {
-                let shared = Shared(Arc::new(error));
-                refuse(self.group, || StoreError::unavailable(shared.clone()));
+                let shared = SharedDbErr::from(error);
+                reject_all(self.group, || StoreError::unavailable(shared.clone()));
             }
         }
-    }
-}
-
-/// Tells every caller of a group why nothing was appended.
-pub(crate) fn refuse(group: Vec<Append>, error: impl Fn() -> StoreError) {
-    for append in group {
-        append.answer(Err(error()));
     }
 }

@@ -12,7 +12,7 @@ use std::io;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait};
 use tokio::task::JoinHandle;
 
-use super::poison::Broken;
+use super::poison::Poison;
 
 /// How much of the log is moved at a time, in bytes: what the disk takes in a millisecond or two, for which the syncs of
 /// appends wait.
@@ -48,7 +48,7 @@ impl DatabaseFile {
 pub(crate) struct Checkpoint {
     db: DatabaseConnection,
     file: DatabaseFile,
-    broken: Broken,
+    poison: Poison,
     /// The size of the log.
     log: usize,
     /// How much of it was written since a pass last began.
@@ -59,8 +59,8 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub fn new(db: DatabaseConnection, file: DatabaseFile, broken: Broken) -> Self {
-        Self { db, file, broken, log: 0, written: 0, passes: 0, pass: None }
+    pub fn new(db: DatabaseConnection, file: DatabaseFile, poison: Poison) -> Self {
+        Self { db, file, poison, log: 0, written: 0, passes: 0, pass: None }
     }
 
     /// Notes a commit, and moves the log when it is time.
@@ -85,7 +85,7 @@ impl Checkpoint {
 
     fn start_pass(&mut self) {
         self.written = 0;
-        self.pass = Some(tokio::spawn(pass(self.db.clone(), self.file, self.broken.clone())));
+        self.pass = Some(tokio::spawn(pass(self.db.clone(), self.file, self.poison.clone())));
     }
 
     /// Moves the rest; where a reader keeps the log from starting again, that is tried again later.
@@ -103,13 +103,13 @@ impl Checkpoint {
 }
 
 /// Moves what can be moved beside the appends, and makes it durable.
-async fn pass(db: DatabaseConnection, file: DatabaseFile, broken: Broken) {
+async fn pass(db: DatabaseConnection, file: DatabaseFile, poison: Poison) {
     if let Err(error) = checkpoint(&db).await {
         tracing::warn!(%error, "the write-ahead log could not be moved into the database");
     }
     let synced = tokio::task::spawn_blocking(move || file.0.sync_data()).await;
     if let Err(error) = synced.unwrap_or_else(|error| Err(io::Error::other(error))) {
-        broken.set("the database", &error);
+        poison.set("the database", &error);
     }
 }
 

@@ -7,8 +7,9 @@ use sea_orm::{QueryResult, Statement, Value};
 
 use crate::contract::accounts::{Account, Accounts, ApiKey, Revocation, Revoked};
 use crate::error::{Result, StoreError};
+use crate::sql::SqlStore;
+use crate::sql::rows::{column, optional_time, time_column};
 use crate::sql::statements::{Statements, millis};
-use crate::sql::{SqlStore, column, optional_time, time_column};
 
 fn read_account(row: &QueryResult) -> Result<Account> {
     Ok(Account {

@@ -5,8 +5,9 @@ use sea_orm::{QueryResult, Value};
 
 use crate::contract::agents::{Agent, AgentQuery, AgentRegistry};
 use crate::error::Result;
+use crate::sql::SqlStore;
+use crate::sql::rows::{column, time_column};
 use crate::sql::statements::millis;
-use crate::sql::{SqlStore, column, time_column};
 
 /// Between and around the words of what an agent can do, which contain none.
 const QUOTE: char = '"';

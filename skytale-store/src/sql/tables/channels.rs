@@ -1,4 +1,4 @@
-//! Whose channels are whose, in a SQL database.
+//! The registry of channels, their members and join requests in a SQL database.
 
 use std::time::SystemTime;
 
@@ -11,8 +11,9 @@ use crate::contract::channels::{
     ChannelEntry, ChannelRegistry, Invite, JoinRequest, Member, NewJoinRequest, Role,
 };
 use crate::error::{Result, StoreError};
+use crate::sql::SqlStore;
+use crate::sql::rows::{column, time_column};
 use crate::sql::statements::{components, key, millis};
-use crate::sql::{SqlStore, column, time_column};
 
 /// What a row says of a role.
 const OWNER: i32 = 1;

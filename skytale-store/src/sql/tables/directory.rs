@@ -1,4 +1,4 @@
-//! Key packages and deposits in a SQL database.
+//! Key packages and attachments in a SQL database.
 
 use std::collections::HashSet;
 use std::time::SystemTime;
@@ -11,21 +11,26 @@ use skytale_core::{ChannelName, SequenceNumber};
 use crate::contract::directory::{
     Attachment, ClaimedKeyPackage, CommitAttachments, KeyPackageDirectory, MAX_GROUP_INFOS,
 };
-use crate::contract::store::MessageId;
+use crate::contract::record::MessageId;
 use crate::error::{Result, StoreError};
+use crate::sql::SqlStore;
+use crate::sql::rows::column;
 use crate::sql::statements::{components, key, millis};
-use crate::sql::{SqlStore, column};
 
 /// In place of an agent's key, where a deposit is a GroupInfo.
 const NO_AGENT: Vec<u8> = Vec::new();
 
 impl SqlStore {
-    async fn deposits(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<Attachment>> {
-        self.query_all(sql, values).await?.iter().map(read_deposit).collect()
+    async fn attachments(
+        &self,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<Attachment>> {
+        self.query_all(sql, values).await?.iter().map(read_attachment).collect()
     }
 }
 
-fn read_deposit(row: &QueryResult) -> Result<Attachment> {
+fn read_attachment(row: &QueryResult) -> Result<Attachment> {
     let read = || -> Result<_, DbErr> {
         let (channel, name): (Vec<u8>, Option<String>) =
             (row.try_get("", "channel")?, row.try_get("", "name")?);
@@ -116,8 +121,8 @@ impl KeyPackageDirectory for SqlStore {
         row.map(|row| column::<Vec<u8>>(&row, "body").map(Bytes::from)).transpose()
     }
 
-    async fn deposit(&self, bundle: CommitAttachments) -> Result<()> {
-        let CommitAttachments { channel, commit, welcomes, group_info } = bundle;
+    async fn deposit(&self, attachments: CommitAttachments) -> Result<()> {
+        let CommitAttachments { channel, commit, welcomes, group_info } = attachments;
         let infos = group_info.map(|body| (NO_AGENT, body));
         let transaction = self.db.begin().await.map_err(StoreError::unavailable)?;
         for (agent, body) in welcomes.into_iter().map(|(agent, body)| (key(&agent), body)).chain(infos) {
@@ -137,7 +142,7 @@ impl KeyPackageDirectory for SqlStore {
         transaction.commit().await.map_err(StoreError::unavailable)
     }
 
-    async fn settle(
+    async fn resolve(
         &self,
         channel: &ChannelName,
         commit: MessageId,
@@ -163,7 +168,7 @@ impl KeyPackageDirectory for SqlStore {
     async fn welcomes(&self, agent: &ChannelName, skip: u32, most: u32) -> Result<Vec<Attachment>> {
         let sql = "SELECT channel, name, commit_id, accepted, body FROM deposits WHERE agent = $1 \
                    ORDER BY id LIMIT $2 OFFSET $3";
-        self.deposits(sql, [key(agent).into(), i64::from(most).into(), i64::from(skip).into()]).await
+        self.attachments(sql, [key(agent).into(), i64::from(most).into(), i64::from(skip).into()]).await
     }
 
     async fn drop_welcome(&self, agent: &ChannelName, commit: MessageId) -> Result<()> {
@@ -174,7 +179,7 @@ impl KeyPackageDirectory for SqlStore {
     async fn group_infos(&self, channel: &ChannelName) -> Result<Vec<Attachment>> {
         let sql = "SELECT channel, name, commit_id, accepted, body FROM deposits \
                    WHERE channel = $1 AND agent = $2 ORDER BY id DESC";
-        self.deposits(sql, [key(channel).into(), NO_AGENT.into()]).await
+        self.attachments(sql, [key(channel).into(), NO_AGENT.into()]).await
     }
 
     async fn expire_deposits(&self, before: SystemTime) -> Result<u64> {
