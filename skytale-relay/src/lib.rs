@@ -19,12 +19,14 @@ mod telemetry;
 mod tls;
 
 pub use admission::anonymous::{AllowAnonymous, AllowAnyone};
+pub use admission::authenticator::{AuthError, Authenticator};
 pub use admission::authorizer::{AccountAuthorizer, Authorizer};
-pub use admission::connect::{Connect, ConnectError, Credentials, Renewal, Token, Transport};
+pub use admission::connect::{Connect, ConnectError, Transport};
+pub use admission::credentials::{Credentials, Token};
 pub use admission::jwt::{JwtAuthenticator, JwtError};
 pub use admission::layer::{Authenticate, AuthenticateLayer};
+pub use admission::renewal::Renewal;
 pub use admission::revocation::Revocations;
-pub use admission::{AuthError, Authenticator};
 pub use close_reason::CloseReason;
 pub use drain::Drain;
 pub use handling::Handling;

@@ -28,7 +28,7 @@ use crate::telemetry::Meter;
 
 /// Routes, orders and archives what its sessions send. Clones are the same relay.
 ///
-/// It takes [`Connect<Principal>`], while transports give [`Connect<Credentials>`](crate::admission::connect::Credentials): a relay without
+/// It takes [`Connect<Principal>`], while transports give [`Connect<Credentials>`](crate::admission::credentials::Credentials): a relay without
 /// an [`AuthenticateLayer`](crate::admission::layer::AuthenticateLayer) in front does not compile.
 #[derive(Clone, Debug)]
 pub struct Relay {

@@ -15,7 +15,8 @@ use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 use tower::Service;
 
-use crate::admission::connect::{Connect, ConnectError, Credentials};
+use crate::admission::connect::{Connect, ConnectError};
+use crate::admission::credentials::Credentials;
 use crate::session::Session;
 pub use crate::tls::{TlsCertificate, TlsError};
 pub use listener::{ConnectionLimits, Listener};

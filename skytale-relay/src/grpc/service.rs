@@ -16,7 +16,8 @@ use tower::{Service, ServiceExt};
 use super::codec::FrameCodec;
 use super::listener::Peer;
 use super::status;
-use crate::admission::connect::{Connect, ConnectError, Credentials, Transport};
+use crate::admission::connect::{Connect, ConnectError, Transport};
+use crate::admission::credentials::Credentials;
 use crate::outbound::frame::Frame;
 use crate::session::Session;
 

@@ -2,7 +2,7 @@
 
 use tonic::{Code, Status};
 
-use crate::admission::AuthError;
+use crate::admission::authenticator::AuthError;
 use crate::admission::connect::ConnectError;
 use crate::close_reason::CloseReason;
 

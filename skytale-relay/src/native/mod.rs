@@ -14,8 +14,8 @@ use skytale_core::mls::{ContentType, MlsHeader, SenderKind};
 use skytale_core::{Body, ChannelName, Envelope, SequenceNumber, Verb};
 use skytale_store::{GroupEpoch, GroupId, MessageId, Precondition};
 
-use crate::admission::AuthError;
-use crate::admission::connect::Credentials;
+use crate::admission::authenticator::AuthError;
+use crate::admission::credentials::Credentials;
 use crate::channel::append_condition::AppendCondition;
 use crate::channel::subscription::Start;
 use crate::close_reason::CloseReason;

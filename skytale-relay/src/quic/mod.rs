@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use crate::admission::connect::{Connect, ConnectError, Credentials};
+use crate::admission::connect::{Connect, ConnectError};
+use crate::admission::credentials::Credentials;
 use crate::limits::handshakes::handshakes;
 use crate::session::Session;
 pub use config::{ALPN, QuicConfigError, QuicLimits, server_config};

@@ -14,7 +14,8 @@ use tower::{Service, ServiceExt};
 
 use super::config::QuicLimits;
 use super::gate::UnauthenticatedConnection;
-use crate::admission::connect::{Connect, ConnectError, Credentials, Transport};
+use crate::admission::connect::{Connect, ConnectError, Transport};
+use crate::admission::credentials::Credentials;
 use crate::close_reason::CloseReason;
 use crate::outbound::stream::Outbound;
 use crate::session::Session;

@@ -18,7 +18,7 @@ use futures::{Stream, StreamExt};
 use skytale_core::extension::Extension;
 use skytale_core::{Body, ChannelName, Dialect, Envelope, Header, Principal, Verb};
 
-use crate::admission::AuthError;
+use crate::admission::authenticator::AuthError;
 use crate::admission::connect::{Connect, ConnectError};
 use crate::close_reason::CloseReason;
 use crate::limits::per_account::SessionPermit;

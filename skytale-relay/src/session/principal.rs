@@ -7,8 +7,9 @@ use arc_swap::ArcSwap;
 use skytale_core::Principal;
 use tokio::sync::Notify;
 
-use crate::admission::AuthError;
-use crate::admission::connect::{Credentials, Renewal};
+use crate::admission::authenticator::AuthError;
+use crate::admission::credentials::Credentials;
+use crate::admission::renewal::Renewal;
 
 /// A session's principal, and how the next one is verified.
 #[derive(Debug)]
