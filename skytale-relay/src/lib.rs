@@ -15,6 +15,7 @@ pub mod quic;
 mod refusal;
 mod relay;
 mod session;
+mod shared;
 mod telemetry;
 mod tls;
 
@@ -35,8 +36,8 @@ pub use limits::plan_quota::PlanLimits;
 pub use native::key_package_validator::KeyPackageValidator;
 pub use outbound::frame::Frame;
 pub use outbound::stream::Outbound;
-pub use policy::{EpochPolicy, ExternalCommits};
-pub use relay::{LegacySdkExpiry, Relay};
+pub use policy::{EpochPolicy, ExternalCommits, LegacySdkExpiry};
+pub use relay::Relay;
 pub use session::Session;
 pub use session::replay_cursors::ReplayPolicy;
 pub use tls::{TlsCertificate, TlsError};

@@ -1,4 +1,4 @@
-//! What a relay lets native agents do beyond the strictest.
+//! Choices between strictness and convenience that a host makes.
 
 use skytale_store::{GroupEpoch, Precondition};
 
@@ -13,6 +13,16 @@ pub enum ExternalCommits {
     Refuse,
     /// They are decided as every commit.
     Accept,
+}
+
+/// Whether sessions in the profile of the published SDK, which cannot refresh a token, end when their token does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LegacySdkExpiry {
+    /// They go on; the token counts when the stream is opened.
+    #[default]
+    GoOn,
+    /// They end, as every other session.
+    End,
 }
 
 /// Which epochs native agents may send application messages in.

@@ -11,7 +11,6 @@ use tower::Service;
 use crate::admission::authorizer::Authorizer;
 use crate::admission::connect::{Connect, ConnectError};
 use crate::admission::revocation::Revocations;
-use crate::channel::registry::Registry;
 use crate::channel::sequencer::Appending;
 use crate::cluster::Cluster;
 use crate::drain::Drain;
@@ -21,9 +20,10 @@ use crate::limits::key_package_claims::KeyPackageClaims;
 use crate::limits::per_account::SessionQuotas;
 use crate::limits::plan_quota::PlanLimits;
 use crate::native::key_package_validator::KeyPackageValidator;
-use crate::policy::{EpochPolicy, ExternalCommits};
+use crate::policy::{EpochPolicy, ExternalCommits, LegacySdkExpiry};
 use crate::session::Session;
-use crate::session::replay_cursors::{ReplayCursors, ReplayPolicy};
+use crate::session::replay_cursors::ReplayPolicy;
+use crate::shared::Shared;
 use crate::telemetry::Meter;
 
 /// Routes, orders and archives what its sessions send. Clones are the same relay.
@@ -33,38 +33,6 @@ use crate::telemetry::Meter;
 #[derive(Clone, Debug)]
 pub struct Relay {
     shared: Arc<Shared>,
-}
-
-/// What all sessions of a relay share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub limits: Limits,
-    pub replay: ReplayPolicy,
-    pub published_sdk_expiry: LegacySdkExpiry,
-    pub external_commits: ExternalCommits,
-    pub epochs: EpochPolicy,
-    pub joins: ExternalJoins,
-    pub registry: Arc<Registry>,
-    pub appending: Appending,
-    pub directory: Arc<dyn KeyPackageDirectory>,
-    pub key_package_check: Option<Arc<dyn KeyPackageValidator>>,
-    pub cursors: Arc<ReplayCursors>,
-    pub quotas: SessionQuotas,
-    pub claims: KeyPackageClaims,
-    pub access: Option<Arc<dyn Authorizer>>,
-    pub revocations: Revocations,
-    pub plans: Option<PlanLimits>,
-    pub drain: Drain,
-}
-
-/// Whether sessions in the profile of the published SDK, which cannot refresh a token, end when their token does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LegacySdkExpiry {
-    /// They go on; the token counts when the stream is opened.
-    #[default]
-    GoOn,
-    /// They end, as every other session.
-    End,
 }
 
 impl Relay {
