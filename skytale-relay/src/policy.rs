@@ -15,6 +15,19 @@ pub enum ExternalCommits {
     Accept,
 }
 
+/// What an agent that subscribes is given of the archive, before what is new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReplayPolicy {
+    /// Nothing.
+    #[default]
+    Off,
+    /// What came since the last message that was handed to it; nothing if it was not here before.
+    SinceLastDelivery,
+    /// The last records of the channel, at most so many.
+    Last(u64),
+}
+
 /// Whether sessions in the profile of the published SDK, which cannot refresh a token, end when their token does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LegacySdkExpiry {

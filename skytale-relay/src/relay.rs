@@ -14,15 +14,14 @@ use crate::admission::revocation::Revocations;
 use crate::channel::sequencer::Appending;
 use crate::cluster::Cluster;
 use crate::drain::Drain;
+use crate::key_package_validator::KeyPackageValidator;
 use crate::limits::Limits;
 use crate::limits::external_joins::ExternalJoins;
 use crate::limits::key_package_claims::KeyPackageClaims;
 use crate::limits::per_account::SessionQuotas;
 use crate::limits::plan_quota::PlanLimits;
-use crate::native::key_package_validator::KeyPackageValidator;
-use crate::policy::{EpochPolicy, ExternalCommits, LegacySdkExpiry};
+use crate::policy::{EpochPolicy, ExternalCommits, LegacySdkExpiry, ReplayPolicy};
 use crate::session::Session;
-use crate::session::replay_cursors::ReplayPolicy;
 use crate::shared::Shared;
 use crate::telemetry::Meter;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use skytale_core::{Name, SequenceNumber};
 
-use crate::session::replay_cursors::CursorOwner;
+use crate::replay_cursors::CursorOwner;
 
 /// What one relay sends to others.
 #[derive(Debug, PartialEq, Eq)]

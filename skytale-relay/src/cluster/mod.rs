@@ -16,7 +16,7 @@ use skytale_core::{ChannelName, Dialect, Envelope, SequenceNumber};
 use skytale_store::{Backplane, BackplaneMessage, Delivery, StoreError, Topic};
 
 use crate::channel::registry::Registry;
-use crate::session::replay_cursors::{CursorOwner, ReplayCursors};
+use crate::replay_cursors::{CursorOwner, ReplayCursors};
 use crate::telemetry::Meter;
 use message::ClusterMessage;
 use sender::ClusterSender;

@@ -5,7 +5,6 @@
 
 mod commit;
 mod directory;
-pub(crate) mod key_package_validator;
 
 use std::sync::Arc;
 

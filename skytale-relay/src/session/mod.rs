@@ -4,7 +4,6 @@ mod in_flight;
 mod link;
 mod principal;
 pub(crate) mod publisher;
-pub(crate) mod replay_cursors;
 mod route_cache;
 pub(crate) mod subscriber;
 

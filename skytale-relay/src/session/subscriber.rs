@@ -9,11 +9,12 @@ use skytale_core::{ChannelName, Envelope, Header, Name, Principal, SequenceNumbe
 use skytale_store::StoreError;
 
 use super::Context;
-pub(crate) use super::replay_cursors::{CursorOwner, ReplayPolicy};
 use crate::channel::Channel;
 use crate::channel::subscription::{Start, Subscription};
 use crate::close_reason::CloseReason;
 use crate::limits::per_account::SessionPermit;
+use crate::policy::ReplayPolicy;
+use crate::replay_cursors::CursorOwner;
 
 /// What a session is subscribed to, each name with the requests that hold it.
 ///
