@@ -19,8 +19,8 @@ use crate::channel::append_condition::AppendCondition;
 use crate::channel::subscription::Start;
 use crate::close_reason::CloseReason;
 use crate::policy::ExternalCommits;
-pub(crate) use crate::refusal::{Refusal, archived};
-use crate::session::Context;
+use crate::refusal::{Refusal, archived};
+use crate::session::context::Context;
 use crate::session::publisher::Publisher;
 use crate::session::subscriber::Subscriber;
 

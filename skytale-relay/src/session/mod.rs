@@ -1,5 +1,6 @@
 //! One admitted peer: reads what it sends, until it ends, its credentials expire, or the relay drains.
 
+pub(crate) mod context;
 mod in_flight;
 mod link;
 mod principal;
@@ -8,24 +9,24 @@ mod route_cache;
 pub(crate) mod subscriber;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use skytale_core::extension::Extension;
-use skytale_core::{Body, ChannelName, Dialect, Envelope, Header, Principal, Verb};
+use skytale_core::{Body, Envelope, Principal};
 
 use crate::admission::authenticator::AuthError;
 use crate::admission::connect::{Connect, ConnectError};
 use crate::close_reason::CloseReason;
 use crate::limits::per_account::SessionPermit;
 use crate::native::Native;
-use crate::outbound::queue::{Outbox, SessionId};
+use crate::outbound::queue::Outbox;
 use crate::outbound::stream::Outbound;
 use crate::policy::LegacySdkExpiry;
 use crate::shared::Shared;
+use context::Context;
 use link::Link;
 use principal::SessionPrincipal;
 use publisher::Publisher;
@@ -43,67 +44,11 @@ pub struct Session {
     rate: Rate,
 }
 
-/// What the parts of a session share.
-#[derive(Debug)]
-pub(crate) struct Context {
-    pub relay: Arc<Shared>,
-    pub identity: SessionPrincipal,
-    pub remote: Option<SocketAddr>,
-    pub outbox: Arc<Outbox>,
-}
-
 /// How long a drain waits for what a session has sent to be archived.
 const FINISH: Duration = Duration::from_secs(5);
 
 /// The most frames that are read at once.
 const READ_AHEAD: usize = 128;
-
-impl Context {
-    /// Tells whether the principal may do `verb` on `channel`.
-    pub async fn may(&self, verb: Verb, channel: &ChannelName) -> bool {
-        self.permits(&self.identity.principal(), verb, channel).await
-    }
-
-    /// Goes over to the profile of the published SDK where a message or subscription has its names, which are strings
-    /// alone, and was permitted.
-    pub fn recognize(&self, envelope: &Envelope, header: &Header) {
-        if header.destination.is_strings_only() && envelope.dialect() == Dialect::Slim1 {
-            let _ = self.outbox.strings_only.set(());
-        }
-    }
-
-    /// Tells whether a principal would be allowed to do `verb` on `channel`.
-    pub async fn permits(&self, principal: &Principal, verb: Verb, channel: &ChannelName) -> bool {
-        principal.may(verb, channel)
-            && match &self.relay.access {
-                Some(access) => access.allows(principal, verb, channel).await,
-                None => true,
-            }
-    }
-
-    /// Tells whether the principal may leave a Welcome to `channel` for `agent`.
-    pub async fn may_welcome(&self, channel: &ChannelName, agent: &ChannelName) -> bool {
-        match &self.relay.access {
-            Some(access) => access.allows_welcome(&self.identity.principal(), channel, agent).await,
-            None => self.may(Verb::Publish, agent).await,
-        }
-    }
-
-    /// Returns what sessions of one connection share.
-    fn peer(&self) -> (Option<SocketAddr>, Option<SessionId>) {
-        (self.remote, self.remote.is_none().then(|| self.outbox.session()))
-    }
-
-    /// Waits until the principal's token is revoked.
-    async fn revoked(&self) {
-        let mut changed = self.relay.revocations.watch();
-        while !self.relay.revocations.cover(&self.identity.principal()) {
-            if changed.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-}
 
 impl Session {
     pub(crate) fn admit(relay: &Arc<Shared>, connect: Connect<Principal>) -> Result<Self, ConnectError> {

@@ -7,7 +7,7 @@ use skytale_core::{Dialect, Envelope, MessageKind, Publish, SequenceNumber, Verb
 use skytale_store::{AppendOutcome, StoreError};
 use tokio::sync::oneshot;
 
-use super::Context;
+use super::context::Context;
 use super::in_flight::InFlight;
 use super::route_cache::RouteCache;
 use crate::channel::Channel;

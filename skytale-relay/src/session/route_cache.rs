@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use skytale_core::{Envelope, Publish, Verb};
 
-use super::Context;
+use super::context::Context;
 use crate::channel::Channel;
 use crate::close_reason::CloseReason;
 

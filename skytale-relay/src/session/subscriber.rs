@@ -8,7 +8,7 @@ use skytale_core::{ChannelName, Envelope, Header, Name, Principal, SequenceNumbe
 
 use skytale_store::StoreError;
 
-use super::Context;
+use super::context::Context;
 use crate::channel::Channel;
 use crate::channel::subscription::{Start, Subscription};
 use crate::close_reason::CloseReason;
