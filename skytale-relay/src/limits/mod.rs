@@ -5,6 +5,7 @@ pub(crate) mod handshakes;
 pub(crate) mod key_package_claims;
 pub(crate) mod per_account;
 pub(crate) mod plan_quota;
+pub(crate) mod publish_rate;
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ pub(crate) mod subscriber;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -21,6 +21,7 @@ use crate::admission::authenticator::AuthError;
 use crate::admission::connect::{Connect, ConnectError};
 use crate::close_reason::CloseReason;
 use crate::limits::per_account::SessionPermit;
+use crate::limits::publish_rate::PublishRate;
 use crate::native::Native;
 use crate::outbound::queue::Outbox;
 use crate::outbound::stream::Outbound;
@@ -41,7 +42,7 @@ pub struct Session {
     link: Option<Link>,
     subscriber: Subscriber,
     publisher: Publisher,
-    rate: Rate,
+    rate: PublishRate,
 }
 
 /// How long a drain waits for what a session has sent to be archived.
@@ -75,7 +76,7 @@ impl Session {
             link: None,
             subscriber: Subscriber::new(context.clone(), share),
             publisher: Publisher::new(context.clone()),
-            rate: Rate::new(context.relay.limits.publish_rate),
+            rate: PublishRate::new(context.relay.limits.publish_rate),
             context,
         }
     }
@@ -201,31 +202,5 @@ async fn until_closed_or_drained(context: &Context) -> CloseReason {
         draining = context.relay.drain.turn_of(context.peer(), || context.relay.quotas.sessions()) => {
             CloseReason::Draining { retry_after: draining.retry_after }
         }
-    }
-}
-
-/// Counts what is published in each second.
-#[derive(Debug)]
-struct Rate {
-    allowed: u32,
-    since: Instant,
-    count: u32,
-}
-
-impl Rate {
-    fn new(allowed: u32) -> Self {
-        Self { allowed, since: Instant::now(), count: 0 }
-    }
-
-    fn count(&mut self) -> Result<(), CloseReason> {
-        self.count += 1;
-        if self.count <= self.allowed {
-            return Ok(());
-        }
-        if self.since.elapsed() < Duration::from_secs(1) {
-            return Err(CloseReason::PublishRate { allowed: self.allowed });
-        }
-        (self.since, self.count) = (Instant::now(), 1);
-        Ok(())
     }
 }
