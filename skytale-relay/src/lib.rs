@@ -4,6 +4,7 @@ pub mod admission;
 mod channel;
 mod close_reason;
 mod cluster;
+mod dispatch;
 mod drain;
 pub mod grpc;
 mod handling;
