@@ -3,7 +3,7 @@
 pub(crate) mod append_condition;
 mod commit_queue;
 pub(crate) mod fanout;
-pub(crate) mod proposals;
+mod proposals;
 mod recovery;
 pub(crate) mod registry;
 mod replication;

@@ -1,4 +1,4 @@
-//! How many proposals an epoch has.
+//! Proposals of an epoch, counted against their limits.
 
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -8,14 +8,8 @@ use skytale_store::{AppendOutcome, GroupEpoch, StoreError};
 
 use super::Channel;
 use super::sequencer::{Appending, Item};
+use crate::limits::proposal_limits::ProposalLimits;
 use crate::refusal::Refusal;
-
-/// How many proposals of native agents are archived in one epoch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ProposalLimits {
-    pub per_epoch: usize,
-    pub per_principal: usize,
-}
 
 /// The proposals of a group's epoch that this process has archived.
 #[derive(Clone, Debug, Default)]

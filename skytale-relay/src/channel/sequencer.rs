@@ -14,9 +14,9 @@ use tokio::sync::{Notify, oneshot};
 
 use super::Channel;
 use super::append_condition::AppendCondition;
-use super::proposals::ProposalLimits;
 use crate::close_reason::CloseReason;
 use crate::limits::plan_quota::Reservation;
+use crate::limits::proposal_limits::ProposalLimits;
 use crate::outbound::queue::Outbox;
 use crate::refusal::{Standing, archived, refused};
 use crate::telemetry::Meter;
