@@ -11,7 +11,7 @@ use tower::Service;
 use crate::admission::authorizer::Authorizer;
 use crate::admission::connect::{Connect, ConnectError};
 use crate::admission::revocation::Revocations;
-use crate::channel::sequencer::Appending;
+use crate::channel::append::Appending;
 use crate::cluster::Cluster;
 use crate::drain::Drain;
 use crate::key_package_validator::KeyPackageValidator;

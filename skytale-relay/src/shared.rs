@@ -6,8 +6,8 @@ use skytale_store::KeyPackageDirectory;
 
 use crate::admission::authorizer::Authorizer;
 use crate::admission::revocation::Revocations;
+use crate::channel::append::Appending;
 use crate::channel::registry::Registry;
-use crate::channel::sequencer::Appending;
 use crate::drain::Drain;
 use crate::key_package_validator::KeyPackageValidator;
 use crate::limits::Limits;

@@ -1,5 +1,6 @@
 //! Channels: who is subscribed, what is appended in which order, and what waits for whom.
 
+pub(crate) mod append;
 pub(crate) mod append_condition;
 mod commit_queue;
 pub(crate) mod fanout;
@@ -8,7 +9,7 @@ mod recovery;
 pub(crate) mod registry;
 mod replication;
 mod send_fence;
-pub(crate) mod sequencer;
+mod sequencer;
 pub(crate) mod subscription;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -11,8 +11,8 @@ use super::context::Context;
 use super::in_flight::InFlight;
 use super::route_cache::RouteCache;
 use crate::channel::Channel;
+use crate::channel::append::AppendRequest;
 use crate::channel::append_condition::AppendCondition;
-use crate::channel::sequencer::Item;
 use crate::close_reason::CloseReason;
 use crate::handling::Handling;
 use crate::limits::plan_quota::{AccountQuota, Reservation};
@@ -23,7 +23,7 @@ pub(crate) struct Publisher {
     context: Arc<Context>,
     routes: RouteCache,
     /// Messages to one channel that are submitted together.
-    gathered: Option<(Arc<Channel>, Vec<Item>)>,
+    gathered: Option<(Arc<Channel>, Vec<AppendRequest>)>,
     waiting: VecDeque<Step>,
     in_flight: InFlight,
     ordering: bool,
@@ -119,7 +119,7 @@ impl Publisher {
         let counted = if verb == Verb::Publish { self.count().await? } else { None };
         let proposer = (verb == Verb::Commit).then(|| self.context.identity.account());
         let item = self.native_item(envelope, order, request);
-        self.gather(channel, Item { proposer, counted, ..item });
+        self.gather(channel, AppendRequest { proposer, counted, ..item });
         Ok(())
     }
 
@@ -140,16 +140,16 @@ impl Publisher {
         self.context.relay.appending.meter.received.increment(1);
         let (sender, done) = oneshot::channel();
         // Answered by the caller, who knows what was missed.
-        let item = Item { done: Some(sender), ..self.native_item(envelope, order, 0) };
+        let item = AppendRequest { done: Some(sender), ..self.native_item(envelope, order, 0) };
         channel.submit([item], &self.context.relay.appending);
         done.await.map_err(|_| CloseReason::ArchiveUnavailable)
     }
 
-    fn native_item(&mut self, mut envelope: Envelope, order: AppendCondition, request: u64) -> Item {
+    fn native_item(&mut self, mut envelope: Envelope, order: AppendCondition, request: u64) -> AppendRequest {
         if let Some(id) = order.message_id {
             envelope = envelope.with_message_id(id.0);
         }
-        Item { request: Some(request), ..self.item(kept(envelope), Some(order), None) }
+        AppendRequest { request: Some(request), ..self.item(kept(envelope), Some(order), None) }
     }
 
     /// Forgets what the session may do where, since it acts for another principal now.
@@ -208,10 +208,10 @@ impl Publisher {
 
     fn archive(&mut self, channel: Arc<Channel>, envelope: Envelope, counted: Option<Reservation>) {
         let item = self.item(kept(envelope), None, None);
-        self.gather(channel, Item { counted, ..item });
+        self.gather(channel, AppendRequest { counted, ..item });
     }
 
-    fn gather(&mut self, channel: Arc<Channel>, item: Item) {
+    fn gather(&mut self, channel: Arc<Channel>, item: AppendRequest) {
         match &mut self.gathered {
             Some((gathering, items)) if Arc::ptr_eq(gathering, &channel) => items.push(item),
             _ => {
@@ -278,10 +278,19 @@ impl Publisher {
         envelope: Arc<Envelope>,
         order: Option<AppendCondition>,
         done: Option<oneshot::Sender<Result<AppendOutcome, StoreError>>>,
-    ) -> Item {
+    ) -> AppendRequest {
         let publisher = self.context.outbox.clone();
         let account = self.meter.get_or_insert_with(|| Metered::of(&self.context)).account.clone();
-        Item { envelope, publisher, order, account, counted: None, request: None, proposer: None, done }
+        AppendRequest {
+            envelope,
+            publisher,
+            order,
+            account,
+            counted: None,
+            request: None,
+            proposer: None,
+            done,
+        }
     }
 
     /// Does what is no longer held up.
