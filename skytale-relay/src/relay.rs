@@ -145,7 +145,8 @@ impl Relay {
         let shared = self.configure();
         let meter = shared.appending.meter.clone();
         assert!(shared.registry.cluster().is_none(), "a relay has one backplane");
-        shared.registry.share(Cluster::join(backplane, &shared.registry, &shared.cursors, meter));
+        let receiver = Arc::downgrade(&shared.registry);
+        shared.registry.share(Cluster::join(backplane, receiver, &shared.cursors, meter));
         self
     }
 

@@ -21,6 +21,7 @@ use skytale_core::{ChannelName, Dialect, Envelope, FrameLimits, SequenceNumber};
 use skytale_store::MessageId;
 use tokio::sync::{Notify, OnceCell};
 
+use crate::cluster::Cluster;
 pub(crate) use subscription::Subscription;
 
 /// A channel that has subscribers, or messages on their way to the archive.
@@ -54,7 +55,7 @@ impl Channel {
         &self.name
     }
 
-    pub(crate) fn new(name: ChannelName, log_follower: Option<replication::LogFollower>) -> Self {
+    pub(crate) fn new(name: ChannelName, cluster: Option<Cluster>) -> Self {
         Self {
             name,
             subscriptions: ArcSwap::default(),
@@ -67,7 +68,7 @@ impl Channel {
             held: send_fence::SendFences::default(),
             many_wait: Notify::new(),
             appends: sequencer::Appends::default(),
-            log_follower,
+            log_follower: cluster.map(replication::LogFollower::new),
         }
     }
 
