@@ -6,6 +6,7 @@ mod close_reason;
 mod cluster;
 mod dispatch;
 mod drain;
+mod envelope;
 pub mod grpc;
 mod handling;
 mod key_package_validator;

@@ -1,4 +1,4 @@
-//! Giving a message to those it is for. Nothing here waits.
+//! Fan-out of a message to the sessions that it is for. Nothing here waits.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,10 +8,8 @@ use smallvec::SmallVec;
 
 use super::Channel;
 use super::subscription::Subscription;
+use crate::envelope::{is_for_any_instance, is_for_any_one};
 use crate::outbound::queue::SessionId;
-
-/// SLIM's number for "any one receiver".
-const ANY_ONE: u32 = 1;
 
 impl Channel {
     /// Fans out an archived message, and returns how many sessions it is for.
@@ -98,17 +96,6 @@ fn tell_own(
     if let Some(own) = own.find(|own| own.wants(envelope)) {
         own.outbox().offer_own(own, envelope.message_id(), number);
     }
-}
-
-/// Tells whether any one of those that listen to a name is meant.
-pub(super) fn is_for_any_one(envelope: &Envelope) -> bool {
-    envelope.publish().is_some_and(|publish| publish.header.fanout == ANY_ONE)
-}
-
-/// Tells whether one of several receivers has to be chosen: one instance needs no choice.
-pub(crate) fn is_for_any_instance(envelope: &Envelope) -> bool {
-    let instance = envelope.publish().and_then(|publish| publish.header.destination.name.id);
-    is_for_any_one(envelope) && instance.is_none()
 }
 
 /// Calls `offer` for every subscription the message is for, and says whether it is its session's first.

@@ -3,7 +3,7 @@
 pub(crate) mod append;
 pub(crate) mod append_condition;
 mod commit_queue;
-pub(crate) mod fanout;
+mod fanout;
 mod proposals;
 mod recovery;
 pub(crate) mod registry;
@@ -16,9 +16,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use skytale_core::{ChannelName, Dialect, Envelope, FrameLimits, SequenceNumber};
-use skytale_store::MessageId;
+use skytale_core::{ChannelName, SequenceNumber};
 use tokio::sync::{Notify, OnceCell};
 
 use crate::cluster::Cluster;
@@ -81,14 +79,4 @@ impl Channel {
     fn reach(&self, number: SequenceNumber) {
         self.delivered.fetch_max(number.0, Ordering::SeqCst);
     }
-}
-
-/// Reads a message that was checked when it came in.
-pub(crate) fn reread(body: Bytes, dialect: Dialect, id: Option<MessageId>) -> Option<Envelope> {
-    let limits = FrameLimits::default().with_frame_bytes(usize::MAX).with_name_bytes(usize::MAX);
-    let envelope = Envelope::parse(body, dialect, &limits.with_elements(usize::MAX)).ok()?;
-    Some(match id {
-        Some(id) => envelope.with_message_id(id.0),
-        None => envelope,
-    })
 }

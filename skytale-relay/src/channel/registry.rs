@@ -7,11 +7,12 @@ use dashmap::DashMap;
 use skytale_core::{ChannelName, SequenceNumber};
 use skytale_store::Topic;
 
+use super::Channel;
 use super::subscription::Subscription;
-use super::{Channel, reread};
 use crate::admission::connect::ConnectError;
 use crate::cluster::Cluster;
 use crate::cluster::receiver::ClusterReceiver;
+use crate::envelope::reread;
 
 /// Finds channels by name. A channel exists while somebody is subscribed or publishes to it.
 #[derive(Debug, Default)]

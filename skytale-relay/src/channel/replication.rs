@@ -10,10 +10,10 @@ use skytale_core::{ChannelName, Envelope, SequenceNumber};
 use skytale_store::{Delivery, Record, Store, StoreError};
 use tokio::task::AbortHandle;
 
-use super::fanout::{is_for_any_instance, is_for_any_one};
+use super::Channel;
 use super::registry::Registry;
-use super::{Channel, reread};
 use crate::cluster::Cluster;
+use crate::envelope::{is_for_any_instance, is_for_any_one, reread};
 use crate::outbound::queue::SessionId;
 
 /// A channel's part in a cluster.

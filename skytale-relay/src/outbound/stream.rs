@@ -15,10 +15,9 @@ use tokio::time::{Sleep, sleep};
 
 use super::frame::Frame;
 use super::queue::{Outbox, Queued};
-use crate::channel::fanout::is_for_any_instance;
-use crate::channel::reread;
 use crate::channel::subscription::Subscription;
 use crate::close_reason::CloseReason;
+use crate::envelope::{is_for_any_instance, reread};
 use crate::telemetry::Meter;
 
 /// The frames for one peer, as a stream that its transport reads at its own pace.
