@@ -26,9 +26,9 @@ impl Channel {
         }
         for_each_session(&subscriptions, envelope, from, |subscription, first| {
             if first {
-                subscription.outbox().offer_archived(subscription, envelope, number);
+                subscription.outbox().offer_archived(subscription.cursor(), envelope, number);
             } else {
-                subscription.outbox().pass(subscription, number);
+                subscription.outbox().pass(subscription.cursor(), number);
             }
         })
     }
@@ -57,7 +57,7 @@ impl Channel {
     /// Lets everybody who is subscribed read the archive, from before `missed` on.
     pub(super) fn let_lag(&self, missed: SequenceNumber) {
         for subscription in self.subscriptions.load().iter() {
-            subscription.outbox().let_lag(subscription, missed);
+            subscription.outbox().let_lag(subscription.cursor(), missed);
         }
     }
 
@@ -73,8 +73,8 @@ impl Channel {
         };
         let mut candidates: SmallVec<[&Arc<Subscription>; 8]> =
             subscriptions.iter().filter(wanting).collect();
-        if candidates.len() > 1 && candidates.iter().any(|candidate| !candidate.is_behind()) {
-            candidates.retain(|candidate| !candidate.is_behind());
+        if candidates.len() > 1 && candidates.iter().any(|candidate| !candidate.cursor().is_behind()) {
+            candidates.retain(|candidate| !candidate.cursor().is_behind());
         }
         match candidates.len() {
             0 => None,
@@ -94,7 +94,7 @@ fn tell_own(
     let first = subscriptions.partition_point(|subscription| subscription.session() < from);
     let mut own = subscriptions[first..].iter().take_while(|subscription| subscription.session() == from);
     if let Some(own) = own.find(|own| own.wants(envelope)) {
-        own.outbox().offer_own(own, envelope.message_id(), number);
+        own.outbox().offer_own(own.cursor(), envelope.message_id(), number);
     }
 }
 

@@ -60,7 +60,7 @@ impl Registry {
 
     /// Removes a subscription, and its channel when that was its last use.
     pub fn unsubscribe(&self, channel: Arc<Channel>, subscription: &Arc<Subscription>) {
-        subscription.end();
+        subscription.cursor().end();
         channel.remove(subscription);
         self.close(channel);
     }

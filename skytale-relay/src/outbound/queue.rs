@@ -11,7 +11,7 @@ use skytale_core::extension::{Content, Drain, Extension};
 use skytale_core::{Envelope, LinkKey, MessageKind, Name, SequenceNumber};
 use tokio_util::sync::CancellationToken;
 
-use crate::channel::subscription::Subscription;
+use super::cursor::Cursor;
 use crate::close_reason::CloseReason;
 use crate::limits::{Limits, UNARCHIVED_BYTES_FACTOR};
 
@@ -63,7 +63,7 @@ pub(super) struct State {
     /// What the archive can give again, of what waited when the session was closed for reading too slowly.
     unsent: Vec<Queued>,
     /// Subscriptions that have to read the archive.
-    pub lagging: VecDeque<Arc<Subscription>>,
+    pub lagging: VecDeque<Arc<Cursor>>,
     pub closed: Option<CloseReason>,
     /// Who waits for more; nobody while the transport has yet to send what it took.
     waker: Option<Waker>,
@@ -144,68 +144,58 @@ impl Outbox {
     }
 
     /// Queues an archived message, or lets its subscription fall back to the archive.
-    pub fn offer_archived(
-        &self,
-        subscription: &Arc<Subscription>,
-        envelope: &Arc<Envelope>,
-        number: SequenceNumber,
-    ) {
-        self.offer(subscription, number, envelope.frame().len(), |previous| {
+    pub fn offer_archived(&self, cursor: &Arc<Cursor>, envelope: &Arc<Envelope>, number: SequenceNumber) {
+        self.offer(cursor, number, envelope.frame().len(), |previous| {
             Queued::Archived(envelope.clone(), number, previous)
         });
     }
 
     /// Queues the place of a message that the session itself has sent, for agents that are told numbers.
-    pub fn offer_own(&self, subscription: &Arc<Subscription>, id: Option<[u8; 16]>, number: SequenceNumber) {
+    pub fn offer_own(&self, cursor: &Arc<Cursor>, id: Option<[u8; 16]>, number: SequenceNumber) {
         if self.native.get().is_some() {
-            self.offer(subscription, number, 0, |previous| Queued::Own(id, number, previous));
+            self.offer(cursor, number, 0, |previous| Queued::Own(id, number, previous));
         }
     }
 
     fn offer(
         &self,
-        subscription: &Arc<Subscription>,
+        cursor: &Arc<Cursor>,
         number: SequenceNumber,
         size: usize,
         queued: impl FnOnce(SequenceNumber) -> Queued,
     ) {
         let mut state = self.lock();
-        if state.closed.is_some() || subscription.is_behind() || number <= subscription.last() {
+        if state.closed.is_some() || cursor.is_behind() || number <= cursor.last() {
             return;
         }
         if state.archived.is_full_for(size, &self.allowed.archived) {
-            return self.fall_behind(state, subscription, number);
+            return self.fall_behind(state, cursor, number);
         }
-        subscription.reach(number);
+        cursor.reach(number);
         state.archived.add(size);
-        let previous = subscription.give(number);
+        let previous = cursor.give(number);
         self.push(state, queued(previous));
     }
 
     /// Lets a subscription fall back to the archive, from before `missed` on.
-    pub fn let_lag(&self, subscription: &Arc<Subscription>, missed: SequenceNumber) {
+    pub fn let_lag(&self, cursor: &Arc<Cursor>, missed: SequenceNumber) {
         let state = self.lock();
-        if state.closed.is_none() && !subscription.is_behind() {
-            self.fall_behind(state, subscription, missed);
+        if state.closed.is_none() && !cursor.is_behind() {
+            self.fall_behind(state, cursor, missed);
         }
     }
 
-    fn fall_behind(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        subscription: &Arc<Subscription>,
-        missed: SequenceNumber,
-    ) {
-        subscription.fall_behind(missed);
-        state.lagging.push_back(subscription.clone());
+    fn fall_behind(&self, mut state: MutexGuard<'_, State>, cursor: &Arc<Cursor>, missed: SequenceNumber) {
+        cursor.fall_behind(missed);
+        state.lagging.push_back(cursor.clone());
         self.wake(state);
     }
 
     /// Counts an archived message as given that the session gets by another of its subscriptions.
-    pub fn pass(&self, subscription: &Subscription, number: SequenceNumber) {
+    pub fn pass(&self, cursor: &Cursor, number: SequenceNumber) {
         let _state = self.lock();
-        if !subscription.is_behind() {
-            subscription.reach(number);
+        if !cursor.is_behind() {
+            cursor.reach(number);
         }
     }
 
@@ -240,9 +230,9 @@ impl Outbox {
     }
 
     /// Lets a subscription read the archive first.
-    pub fn catch_up(&self, subscription: Arc<Subscription>) {
+    pub fn catch_up(&self, cursor: Arc<Cursor>) {
         let mut state = self.lock();
-        state.lagging.push_back(subscription);
+        state.lagging.push_back(cursor);
         self.wake(state);
     }
 
@@ -302,10 +292,10 @@ impl Outbox {
     }
 
     /// Returns, of what the archive could give again, the first number for a subscription that still waits.
-    pub fn first_waiting(&self, subscription: &Subscription) -> Option<SequenceNumber> {
+    pub fn first_waiting(&self, cursor: &Cursor) -> Option<SequenceNumber> {
         let state = self.lock();
         let archived = state.queue.iter().chain(&state.unsent).filter_map(|queued| match queued {
-            Queued::Archived(envelope, number, _) if subscription.wants(envelope) => Some(*number),
+            Queued::Archived(envelope, number, _) if cursor.wants(envelope) => Some(*number),
             _ => None,
         });
         archived.min()
@@ -433,11 +423,28 @@ impl Amount {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Weak;
+
     use prost::Message;
     use skytale_core::generated::slim1;
-    use skytale_core::{FrameLimits, Name};
+    use skytale_core::{ChannelName, Dialect, FrameLimits, Name};
 
     use super::*;
+    use crate::outbound::cursor::LiveChannel;
+
+    /// The type of a channel that is gone.
+    #[derive(Debug)]
+    enum Gone {}
+
+    impl LiveChannel for Gone {
+        fn name(&self) -> &ChannelName {
+            match *self {}
+        }
+
+        fn delivered(&self) -> SequenceNumber {
+            match *self {}
+        }
+    }
 
     /// Makes a message whose frame has so many bytes.
     fn message(bytes: usize) -> Arc<Envelope> {
@@ -489,20 +496,16 @@ mod tests {
     #[test]
     fn what_was_not_sent_is_known_after_the_session_was_closed_for_it() {
         let outbox = Arc::new(outbox(|limits| limits.queued_unarchived = 1));
-        let name = skytale_core::ChannelName::from_strings(["org", "ns", "room"]);
-        let channel = Arc::new(crate::channel::Channel::new(name, None));
-        let (start, head) = (crate::channel::subscription::Start::Live, SequenceNumber::START);
-        let dialect = skytale_core::Dialect::Slim1;
-        let subscription = Subscription::new(outbox.clone(), &channel, dialect, None, start, head);
-        let subscription = Arc::new(subscription);
+        let channel = Weak::<Gone>::new();
+        let cursor = Arc::new(Cursor::live(channel, Dialect::Slim1, None, SequenceNumber::START));
         let message = message(100);
         for number in 5..8 {
-            outbox.offer_archived(&subscription, &message, SequenceNumber(number));
+            outbox.offer_archived(&cursor, &message, SequenceNumber(number));
         }
         outbox.lock().pop().expect("it waits");
         (0..2).for_each(|_| outbox.offer_unarchived(&message, None));
         assert!(outbox.has_ended());
-        assert_eq!(outbox.first_waiting(&subscription), Some(SequenceNumber(6)));
+        assert_eq!(outbox.first_waiting(&cursor), Some(SequenceNumber(6)));
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl Subscriber {
         let subscription = Arc::new(subscription);
         channel.add(subscription.clone());
         if start != Start::Live {
-            self.context.outbox.catch_up(subscription.clone());
+            self.context.outbox.catch_up(subscription.cursor().clone());
         }
         self.context.relay.appending.meter.subscriptions.increment(1);
         let held = Held { channel, subscription, requests: HashSet::new() };
@@ -209,7 +209,7 @@ impl Subscriber {
             self.context.relay.appending.meter.subscriptions.decrement(1);
             let registry = &self.context.relay.registry;
             if let Some(cluster) = registry.cluster() {
-                cluster.leave(held.channel.name(), held.subscription.dialect(), name.id);
+                cluster.leave(held.channel.name(), held.subscription.cursor().dialect(), name.id);
             }
             registry.unsubscribe(held.channel, &held.subscription);
         }
@@ -221,9 +221,9 @@ impl Subscriber {
             return;
         }
         for (name, held) in &self.names {
-            let waiting = self.context.outbox.first_waiting(&held.subscription);
-            let position =
-                waiting.map_or(held.subscription.last(), |first| SequenceNumber(first.0.saturating_sub(1)));
+            let cursor = held.subscription.cursor();
+            let waiting = self.context.outbox.first_waiting(cursor);
+            let position = waiting.map_or(cursor.last(), |first| SequenceNumber(first.0.saturating_sub(1)));
             for (source, _) in &held.requests {
                 let subscriber = self.subscriber(*source, *name);
                 if let Some(cluster) = self.context.relay.registry.cluster() {
