@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Channel;
-use crate::outbound::queue::{Outbox, SessionId};
+use crate::outbound::queue::Outbox;
+use crate::outbound::session_id::SessionId;
 use crate::refusal::Standing;
 
 /// The sessions that lost a commit, first come, first served.

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::Channel;
 use super::subscription::Subscription;
 use crate::envelope::{is_for_any_instance, is_for_any_one};
-use crate::outbound::queue::SessionId;
+use crate::outbound::session_id::SessionId;
 
 impl Channel {
     /// Fans out an archived message, and returns how many sessions it is for.

@@ -14,7 +14,7 @@ use super::Channel;
 use super::registry::Registry;
 use crate::cluster::Cluster;
 use crate::envelope::{is_for_any_instance, is_for_any_one, reread};
-use crate::outbound::queue::SessionId;
+use crate::outbound::session_id::SessionId;
 
 /// A channel's part in a cluster.
 #[derive(Debug)]

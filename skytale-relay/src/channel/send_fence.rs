@@ -6,7 +6,7 @@ use std::time::Duration;
 use skytale_store::MessageId;
 use tokio::time::Instant;
 
-use crate::outbound::queue::SessionId;
+use crate::outbound::session_id::SessionId;
 
 /// Sessions that have a message to send again before anything else that they send to the channel is archived.
 ///

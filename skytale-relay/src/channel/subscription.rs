@@ -6,7 +6,8 @@ use skytale_core::{ChannelName, Dialect, Envelope, SequenceNumber};
 
 use super::Channel;
 use crate::outbound::cursor::{Cursor, LiveChannel};
-use crate::outbound::queue::{Outbox, SessionId};
+use crate::outbound::queue::Outbox;
+use crate::outbound::session_id::SessionId;
 
 /// A session's outbox, and its cursor on a channel.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
-//! What waits for one session.
+//! The bounded queue of frames that wait for one session.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -11,29 +10,17 @@ use skytale_core::extension::{Content, Drain, Extension};
 use skytale_core::{Envelope, LinkKey, MessageKind, Name, SequenceNumber};
 use tokio_util::sync::CancellationToken;
 
+use super::budget::{Allowed, Amount};
 use super::cursor::Cursor;
+use super::session_id::SessionId;
 use crate::close_reason::CloseReason;
-use crate::limits::{Limits, UNARCHIVED_BYTES_FACTOR};
-
-/// One session, unique within the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct SessionId(u64);
-
-impl SessionId {
-    /// Stands for whoever sent what other relays handed over: no session of this one.
-    pub const NOBODY: Self = Self(0);
-
-    pub fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
+use crate::limits::Limits;
 
 /// The bounded queue between those who publish and one session's transport. Offering never waits.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     session: SessionId,
-    allowed: Allowed,
+    pub(super) allowed: Allowed,
     state: Mutex<State>,
     ended: CancellationToken,
     /// The key that outgoing headers are tagged with, once the link has agreed on one.
@@ -43,15 +30,6 @@ pub(crate) struct Outbox {
     pub strings_only: OnceLock<()>,
     /// Set for the native profile, which is told each message's number.
     pub native: OnceLock<()>,
-}
-
-/// How much of each kind may wait.
-#[derive(Debug)]
-struct Allowed {
-    archived: Amount,
-    unarchived: Amount,
-    answers: Amount,
-    stalled: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -66,19 +44,13 @@ pub(super) struct State {
     pub lagging: VecDeque<Arc<Cursor>>,
     pub closed: Option<CloseReason>,
     /// Who waits for more; nobody while the transport has yet to send what it took.
-    waker: Option<Waker>,
+    pub waker: Option<Waker>,
     /// How often the transport has asked for more.
-    polls: u64,
+    pub polls: u64,
     /// The names that the session speaks as.
     sources: Vec<Name>,
     /// The Pings that were queued last.
     pings: VecDeque<(u32, u32)>,
-}
-
-#[derive(Debug, Default)]
-struct Amount {
-    messages: usize,
-    bytes: usize,
 }
 
 /// A frame that waits.
@@ -95,9 +67,6 @@ pub(super) enum Queued {
 /// How many source names of a session are remembered, and how many Pings.
 const SOURCES: usize = 64;
 const PINGS: usize = 64;
-
-/// How often it is looked whether a transport is stuck, while it may be.
-const LOOKS: u32 = 4;
 
 impl Outbox {
     pub fn new(limits: &Limits) -> Self {
@@ -246,22 +215,6 @@ impl Outbox {
         self.ended.cancelled().await;
     }
 
-    /// Waits until the transport of a native agent has not asked for more in too long a time, although something waits; then
-    /// gives up what does. The agent resumes where it was, which others cannot.
-    pub async fn stalled(&self) -> CloseReason {
-        let allowed = self.allowed.stalled;
-        let (mut polls, mut looks) = (0, 0);
-        while looks < LOOKS {
-            tokio::time::sleep(allowed / LOOKS).await;
-            let state = self.lock();
-            let is_stuck = state.waker.is_none() && state.polls == polls && self.native.get().is_some();
-            (polls, looks) = (state.polls, if is_stuck { looks + 1 } else { 0 });
-        }
-        let close = CloseReason::Stalled { allowed };
-        self.give_up(self.lock(), close.clone());
-        close
-    }
-
     /// Tells whether the session is closed.
     pub fn has_ended(&self) -> bool {
         self.ended.is_cancelled()
@@ -311,7 +264,7 @@ impl Outbox {
     }
 
     /// Closes a session that reads too slowly, without what waits for it.
-    fn give_up(&self, mut state: MutexGuard<'_, State>, slow: CloseReason) {
+    pub(super) fn give_up(&self, mut state: MutexGuard<'_, State>, slow: CloseReason) {
         let waited = std::mem::take(&mut state.queue).into_iter();
         state.unsent.extend(waited.filter(|queued| matches!(queued, Queued::Archived(..))));
         self.close_with(state, slow);
@@ -375,49 +328,6 @@ impl State {
             }
             self.pings.push_back((session.session_id, session.message_id));
         }
-    }
-}
-
-impl Allowed {
-    fn by(limits: &Limits) -> Self {
-        let bytes = limits.queued_bytes.saturating_mul(UNARCHIVED_BYTES_FACTOR);
-        Self {
-            archived: Amount { messages: limits.queued_messages, bytes: limits.queued_bytes },
-            unarchived: Amount { messages: limits.queued_unarchived, bytes },
-            answers: Amount { messages: limits.queued_answers, bytes },
-            stalled: limits.stalled,
-        }
-    }
-}
-
-impl Amount {
-    /// Tells whether `size` bytes more are too many; one message always has room.
-    fn is_full_for(&self, size: usize, allowed: &Self) -> bool {
-        self.messages >= allowed.messages || (self.messages > 0 && self.bytes + size > allowed.bytes)
-    }
-
-    /// Returns why a session reads too slowly for `size` bytes more, which are named as messages and as bytes.
-    fn excess(
-        &self,
-        size: usize,
-        allowed: &Self,
-        [messages, bytes]: [&'static str; 2],
-    ) -> Option<CloseReason> {
-        let (what, allowed_of_it) = match self.messages >= allowed.messages {
-            true => (messages, allowed.messages),
-            false => (bytes, allowed.bytes),
-        };
-        self.is_full_for(size, allowed).then_some(CloseReason::SlowConsumer { what, allowed: allowed_of_it })
-    }
-
-    fn add(&mut self, bytes: usize) {
-        self.messages += 1;
-        self.bytes += bytes;
-    }
-
-    fn subtract(&mut self, bytes: usize) {
-        self.messages = self.messages.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
 
@@ -518,34 +428,5 @@ mod tests {
         assert_eq!(outbox.reason(), None, "what was sent makes room");
         outbox.send(Bytes::from_static(b"answer"));
         assert_eq!(outbox.reason(), Some(CloseReason::SlowConsumer { what: "answers", allowed: 3 }));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_transport_that_asks_for_no_more_is_noticed_and_an_idle_one_is_not() {
-        let outbox = outbox(|limits| limits.stalled = Duration::from_secs(30));
-        outbox.native.set(()).expect("unset");
-        let long = Duration::from_secs(3_600);
-        let mut stalled = std::pin::pin!(outbox.stalled());
-        assert!(outbox.lock().poll(Waker::noop()).is_none());
-        assert!(tokio::time::timeout(long, &mut stalled).await.is_err(), "nothing waits for it");
-        for _ in 0..10 {
-            outbox.send(Bytes::from_static(b"answer"));
-            assert!(outbox.lock().poll(Waker::noop()).is_some());
-            let slow = tokio::time::timeout(Duration::from_secs(20), &mut stalled).await;
-            assert!(slow.is_err(), "it sends, slowly");
-        }
-        let close = tokio::time::timeout(long, &mut stalled).await.expect("noticed");
-        assert_eq!(close, CloseReason::Stalled { allowed: Duration::from_secs(30) });
-        assert!(outbox.lock().poll(Waker::noop()).is_none(), "what waited is given up");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_transport_that_is_woken_and_never_asks_is_noticed() {
-        let outbox = outbox(|_| ());
-        outbox.native.set(()).expect("unset");
-        assert!(outbox.lock().poll(Waker::noop()).is_none());
-        outbox.send(Bytes::from_static(b"answer"));
-        let stalled = tokio::time::timeout(Duration::from_secs(60), outbox.stalled()).await;
-        assert_eq!(stalled, Ok(CloseReason::Stalled { allowed: Duration::from_secs(30) }));
     }
 }

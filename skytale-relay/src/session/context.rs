@@ -6,7 +6,8 @@ use std::sync::Arc;
 use skytale_core::{ChannelName, Dialect, Envelope, Header, Principal, Verb};
 
 use super::principal::SessionPrincipal;
-use crate::outbound::queue::{Outbox, SessionId};
+use crate::outbound::queue::Outbox;
+use crate::outbound::session_id::SessionId;
 use crate::shared::Shared;
 
 /// What the parts of a session share.
