@@ -1,5 +1,6 @@
 //! The session of an admitted peer, and its parts.
 
+mod acks;
 pub(crate) mod context;
 mod in_flight;
 pub(crate) mod link;

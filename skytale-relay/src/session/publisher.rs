@@ -1,12 +1,13 @@
 //! One session's messages on their way to the archive and to those who are subscribed, in the order they came.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use skytale_core::{Dialect, Envelope, MessageKind, Publish, SequenceNumber, Verb, compose};
+use skytale_core::{Dialect, Envelope, Publish, Verb, compose};
 use skytale_store::{AppendOutcome, StoreError};
 use tokio::sync::oneshot;
 
+use super::acks;
 use super::context::Context;
 use super::in_flight::InFlight;
 use super::route_cache::RouteCache;
@@ -51,9 +52,6 @@ type Done = Result<Result<AppendOutcome, StoreError>, oneshot::error::RecvError>
 /// The frames that are copied out of the receive buffer before they are kept, in bytes. What is kept of a buffer may keep
 /// all of it, a sixteenfold for the smallest that are not copied; beside a longer frame, the transport copies them.
 pub(crate) const DETACH_BELOW: usize = 4 * 1024;
-
-/// The metadata key by which a peer asks to be answered its commits in the stream.
-const WANTS_ANSWER: &str = "skytale.ack";
 
 /// The published SDK's cover traffic.
 const COVER: &str = "application/x-skytale-cover";
@@ -224,16 +222,7 @@ impl Publisher {
     fn order(&mut self, channel: Arc<Channel>, mut envelope: Envelope) -> Result<(), CloseReason> {
         let order = match AppendCondition::read(&envelope) {
             Ok(order) => order,
-            Err(close) if wants_answer(&envelope) => {
-                self.answer(
-                    &envelope,
-                    MessageKind::GroupNack,
-                    [("skytale.code", "NOT_MLS".to_owned())].into(),
-                );
-                tracing::debug!(reason = %close, "group command refused");
-                return Ok(());
-            }
-            Err(close) => return Err(close),
+            Err(close) => return acks::refuse(&self.context.outbox, &envelope, close),
         };
         self.submit();
         envelope.detach();
@@ -319,41 +308,13 @@ impl Publisher {
             }
             Some(Step::Command { envelope, .. }) => {
                 self.ordering = false;
-                return self.settle(&envelope, done.unwrap_or(Ok(Err(StoreError::unavailable("no answer")))));
+                let outcome = done.and_then(Result::ok);
+                let outcome = outcome.unwrap_or_else(|| Err(StoreError::unavailable("no answer")));
+                return acks::settle(&self.context.outbox, &envelope, outcome);
             }
             None => {}
         }
         Ok(())
-    }
-
-    /// Tells the sender of a command what became of it: in the stream if it asked for that, else a refusal by ending
-    /// the stream, since SLIM's agents have no use for an answer of the relay's.
-    fn settle(&self, envelope: &Envelope, done: Done) -> Result<(), CloseReason> {
-        match done {
-            Ok(Ok(outcome)) => {
-                let number = outcome.sequence().to_string();
-                if wants_answer(envelope) {
-                    self.answer(envelope, MessageKind::GroupAck, [("skytale.seq", number)].into());
-                }
-                Ok(())
-            }
-            Ok(Err(StoreError::Conflict { current, winner, last })) => {
-                let winner = winner.unwrap_or(last);
-                if wants_answer(envelope) {
-                    let metadata = refusal(current.0, winner, last);
-                    self.answer(envelope, MessageKind::GroupNack, metadata);
-                    return Ok(());
-                }
-                Err(CloseReason::CommitRefused { current, winner })
-            }
-            Ok(Err(_)) | Err(_) => Err(CloseReason::ArchiveUnavailable),
-        }
-    }
-
-    fn answer(&self, envelope: &Envelope, kind: MessageKind, metadata: HashMap<&str, String>) {
-        if let Some(answer) = compose::group_answer(envelope, kind, metadata) {
-            self.context.outbox.offer_own_message(&Arc::new(answer));
-        }
     }
 }
 
@@ -378,21 +339,6 @@ fn kept(mut envelope: Envelope) -> Arc<Envelope> {
         envelope.detach();
     }
     Arc::new(envelope)
-}
-
-fn refusal(epoch: u64, winner: SequenceNumber, last: SequenceNumber) -> HashMap<&'static str, String> {
-    [
-        ("skytale.code", "STALE_EPOCH".to_owned()),
-        ("skytale.epoch", epoch.to_string()),
-        ("skytale.winner", winner.to_string()),
-        ("skytale.last", last.to_string()),
-    ]
-    .into()
-}
-
-fn wants_answer(envelope: &Envelope) -> bool {
-    let strings_only = envelope.publish().is_some_and(|publish| publish.header.destination.is_strings_only());
-    strings_only || envelope.metadata(WANTS_ANSWER).is_some()
 }
 
 /// Cover traffic of the published SDK goes to random names and is nobody's.
