@@ -2,6 +2,8 @@
 
 mod codec;
 mod connection;
+mod gate;
+mod limits;
 mod listener;
 mod repolling;
 mod server;
@@ -19,7 +21,8 @@ use crate::admission::connect::{Connect, ConnectError};
 use crate::admission::credentials::Credentials;
 use crate::session::Session;
 pub use crate::tls::{TlsCertificate, TlsError};
-pub use listener::{ConnectionLimits, Listener};
+pub use limits::ConnectionLimits;
+pub use listener::Listener;
 pub use server::Server;
 pub use service::DataPlane;
 

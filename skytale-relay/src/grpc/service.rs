@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tower::{Service, ServiceExt};
 
 use super::codec::FrameCodec;
-use super::listener::Peer;
+use super::gate::Peer;
 use super::status;
 use crate::admission::connect::{Connect, ConnectError, Transport};
 use crate::admission::credentials::Credentials;
