@@ -110,7 +110,7 @@ impl Session {
 async fn ended(context: &Context) -> CloseReason {
     let mut ended = std::pin::pin!(until_closed_or_drained(context));
     tokio::select! {
-        () = context.identity.expired() => {}
+        () = context.principal.expired() => {}
         close = &mut ended => return close,
     }
     let outlives = context.relay.published_sdk_expiry == LegacySdkExpiry::GoOn

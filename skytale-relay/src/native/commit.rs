@@ -84,7 +84,7 @@ impl Native<'_> {
         if verb != Verb::Join {
             return Ok(None);
         }
-        let (account, channel) = (self.context.identity.account(), lane.name().components());
+        let (account, channel) = (self.context.principal.account(), lane.name().components());
         let taken = self.context.relay.joins.take(account, channel, Instant::now());
         let text = "an account may join a channel by an external commit once a minute";
         taken.map(Some).map_err(|wait| Refusal::new(Code::Rate, text).retry_after(wait))

@@ -94,7 +94,7 @@ impl Native<'_> {
     async fn claim(&self, agent: &ChannelName) -> Result<Content, Refusal> {
         self.may(Verb::Publish, agent).await?;
         let directory = &self.context.relay.directory;
-        if let Err(too_many) = self.context.relay.claims.take(&self.context.identity.account(), agent) {
+        if let Err(too_many) = self.context.relay.claims.take(&self.context.principal.account(), agent) {
             // Who drains an agent's key packages must not keep others from adding it.
             return match directory.last_resort(agent).await? {
                 Some(key_package) if !too_many.by_one_account => {

@@ -72,7 +72,7 @@ impl Native<'_> {
     /// Goes on with another token, which has to permit what the session is subscribed to.
     async fn renew(&mut self, token: String) -> Result<Content, Refusal> {
         let refused = |text: String| Refusal::new(Code::NotAuthorized, text);
-        let verified = self.context.identity.verify(Credentials::bearer(token)).await;
+        let verified = self.context.principal.verify(Credentials::bearer(token)).await;
         let principal = verified.map_err(|error| refused(error.to_string()))?;
         if self.context.relay.revocations.cover(&principal) {
             return Err(refused(AuthError::Revoked.to_string()));
@@ -80,9 +80,9 @@ impl Native<'_> {
         if !self.subscriber.are_permitted(&principal).await {
             return Err(refused("the token does not grant what this stream is subscribed to".to_owned()));
         }
-        self.context.identity.renew(principal);
+        self.context.principal.renew(principal);
         self.publisher.forget_permissions();
-        let expires = self.context.identity.expires();
+        let expires = self.context.principal.expires();
         Ok(Content::Accepted(Accepted { expires, ..Default::default() }))
     }
 

@@ -14,7 +14,7 @@ use crate::shared::Shared;
 #[derive(Debug)]
 pub(crate) struct Context {
     pub relay: Arc<Shared>,
-    pub identity: SessionPrincipal,
+    pub principal: SessionPrincipal,
     pub remote: Option<SocketAddr>,
     pub outbox: Arc<Outbox>,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Context {
 impl Context {
     /// Tells whether the principal may do `verb` on `channel`.
     pub async fn may(&self, verb: Verb, channel: &ChannelName) -> bool {
-        self.permits(&self.identity.principal(), verb, channel).await
+        self.permits(&self.principal.current(), verb, channel).await
     }
 
     /// Goes over to the profile of the published SDK where a message or subscription has its names, which are strings
@@ -45,7 +45,7 @@ impl Context {
     /// Tells whether the principal may leave a Welcome to `channel` for `agent`.
     pub async fn may_welcome(&self, channel: &ChannelName, agent: &ChannelName) -> bool {
         match &self.relay.access {
-            Some(access) => access.allows_welcome(&self.identity.principal(), channel, agent).await,
+            Some(access) => access.allows_welcome(&self.principal.current(), channel, agent).await,
             None => self.may(Verb::Publish, agent).await,
         }
     }
@@ -58,7 +58,7 @@ impl Context {
     /// Waits until the principal's token is revoked.
     pub async fn revoked(&self) {
         let mut changed = self.relay.revocations.watch();
-        while !self.relay.revocations.cover(&self.identity.principal()) {
+        while !self.relay.revocations.cover(&self.principal.current()) {
             if changed.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }

@@ -52,8 +52,8 @@ impl Session {
         let share = relay.quotas.admit(&connect.peer.account, &relay.limits)?;
         let outbox = Arc::new(Outbox::new(&relay.limits));
         tracing::debug!(session = ?outbox.session(), remote = ?connect.remote, "session admitted");
-        let identity = SessionPrincipal::new(connect.peer, connect.renewal);
-        let context = Arc::new(Context { relay: relay.clone(), identity, remote: connect.remote, outbox });
+        let principal = SessionPrincipal::new(connect.peer, connect.renewal);
+        let context = Arc::new(Context { relay: relay.clone(), principal, remote: connect.remote, outbox });
         Ok(Self::new(context, share))
     }
 
@@ -70,7 +70,7 @@ impl Session {
 
     /// Returns when the peer's credentials expire, in seconds since 1970; 0 if never.
     pub(crate) fn expires(&self) -> u64 {
-        self.context.identity.expires()
+        self.context.principal.expires()
     }
 
     /// Returns the frames for the peer. To be taken once.

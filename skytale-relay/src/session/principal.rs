@@ -1,4 +1,4 @@
-//! Who a session acts for, which changes when it presents further credentials.
+//! The principal of a session, which changes when it presents further credentials.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,7 +25,7 @@ impl SessionPrincipal {
     }
 
     /// Returns who the session acts for.
-    pub fn principal(&self) -> Arc<Principal> {
+    pub fn current(&self) -> Arc<Principal> {
         self.principal.load_full()
     }
 

@@ -115,7 +115,7 @@ impl Publisher {
         self.context.relay.appending.meter.received.increment(1);
         let channel = self.routes.find(&self.context, &envelope, publish, verb).await?;
         let counted = if verb == Verb::Publish { self.count().await? } else { None };
-        let proposer = (verb == Verb::Commit).then(|| self.context.identity.account());
+        let proposer = (verb == Verb::Commit).then(|| self.context.principal.account());
         let item = self.native_item(envelope, order, request);
         self.gather(channel, AppendRequest { proposer, counted, ..item });
         Ok(())
@@ -320,7 +320,7 @@ impl Publisher {
 
 impl Metered {
     fn of(context: &Context) -> Self {
-        let principal = context.identity.principal();
+        let principal = context.principal.current();
         let account = principal.plan.is_some().then(|| principal.account.clone());
         let balance = context.relay.plans.as_ref().and_then(|plans| plans.balance(&principal));
         Self { account, balance }

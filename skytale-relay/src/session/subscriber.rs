@@ -235,7 +235,7 @@ impl Subscriber {
     }
 
     fn subscriber(&self, source: Name, destination: Name) -> CursorOwner {
-        CursorOwner { account: self.context.identity.account(), source, destination }
+        CursorOwner { account: self.context.principal.account(), source, destination }
     }
 
     fn acknowledge(&self, id: u64, refusal: Option<&str>) {
