@@ -18,7 +18,7 @@ pub(crate) struct AppendRequest {
     pub envelope: Arc<Envelope>,
     pub publisher: Arc<Outbox>,
     /// What must hold; `None` for a message that only wants a number.
-    pub order: Option<AppendCondition>,
+    pub condition: Option<AppendCondition>,
     /// The account whose use it counts in.
     pub account: Option<Arc<str>>,
     /// Counts it in the account's plan as long as it is not archived.
@@ -35,19 +35,19 @@ pub(crate) struct AppendRequest {
 impl AppendRequest {
     /// Returns what must hold for the message.
     pub(super) fn precondition(&self) -> &Precondition {
-        self.order.as_ref().map_or(&Precondition::Any, |order| &order.precondition)
+        self.condition.as_ref().map_or(&Precondition::Any, |condition| &condition.precondition)
     }
 
     /// Returns the id of a native message that is no commit: those of one sender are archived in their order.
     pub(super) fn in_turn(&self) -> Option<MessageId> {
-        let order = self.order.as_ref().filter(|order| !order.precondition.advances())?;
-        self.request.and(order.message_id)
+        let condition = self.condition.as_ref().filter(|condition| !condition.precondition.advances())?;
+        self.request.and(condition.message_id)
     }
 
     /// Returns the epoch that a native commit was made in; `None` for any other message.
     pub(super) fn commits_in(&self) -> Option<u64> {
-        let order = self.order.as_ref().filter(|order| order.precondition.advances())?;
-        self.request.and(order.epoch())
+        let condition = self.condition.as_ref().filter(|condition| condition.precondition.advances())?;
+        self.request.and(condition.epoch())
     }
 }
 

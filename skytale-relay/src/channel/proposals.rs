@@ -40,7 +40,7 @@ impl Proposals {
 impl AppendRequest {
     /// Returns the epoch and the account of a native proposal.
     fn proposed(&self) -> Option<(&GroupEpoch, &Arc<str>)> {
-        Some((self.order.as_ref()?.precondition.at()?, self.proposer.as_ref()?))
+        Some((self.condition.as_ref()?.precondition.at()?, self.proposer.as_ref()?))
     }
 }
 
@@ -75,7 +75,7 @@ impl Channel {
                 self.decide_each(vec![item], appending).await;
                 continue;
             }
-            let id = item.order.as_ref().and_then(|order| order.message_id);
+            let id = item.condition.as_ref().and_then(|condition| condition.message_id);
             let found = match id {
                 Some(id) => appending.store.find(&self.name, id).await,
                 None => Ok(None),

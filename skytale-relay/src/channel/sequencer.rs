@@ -261,7 +261,7 @@ impl Channel {
                 self.note_loser(&item.publisher, standing);
             }
             if let Some(request) = item.request {
-                let made_in = item.order.as_ref().and_then(AppendCondition::epoch);
+                let made_in = item.condition.as_ref().and_then(AppendCondition::epoch);
                 item.publisher.answer(request, refused(&error, made_in));
             }
             if let (false, Some(id)) = (conflict, item.in_turn()) {
@@ -294,7 +294,7 @@ fn is_conflict(error: &StoreError) -> bool {
 fn records(batch: &[AppendRequest]) -> (Vec<NewRecord>, Precondition) {
     let record = |item: &AppendRequest| NewRecord {
         dialect: item.envelope.dialect(),
-        message_id: item.order.as_ref().and_then(|order| order.message_id),
+        message_id: item.condition.as_ref().and_then(|condition| condition.message_id),
         body: Bytes::clone(item.envelope.frame()),
         account: item.account.clone(),
     };

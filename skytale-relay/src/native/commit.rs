@@ -24,12 +24,12 @@ impl Native<'_> {
         submission: Submission,
         submit: Submit,
     ) -> Result<Content, Refusal> {
-        let Submission { order, verb } = submission;
+        let Submission { condition, verb } = submission;
         let Some(publish) = envelope.publish() else { return Err(Refusal::invalid()) };
         let channel = envelope.channel(&publish.header.destination);
         let applied = SequenceNumber(submit.applied);
-        let made_in = order.epoch();
-        let commit = order.message_id.ok_or_else(Refusal::invalid)?;
+        let made_in = condition.epoch();
+        let commit = condition.message_id.ok_or_else(Refusal::invalid)?;
         let lane = self.publisher.channel(&envelope, verb).await?;
         let is_repeated = self.is_archived(&channel, commit).await?;
         let ticket = match self.admit(&lane, verb, applied) {
@@ -51,7 +51,7 @@ impl Native<'_> {
         if brings && !is_repeated {
             directory.deposit(bundle).await?;
         }
-        let decided = self.publisher.commit_native(&lane, envelope, order).await?;
+        let decided = self.publisher.commit_native(&lane, envelope, condition).await?;
         if let (Some(ticket), Ok(AppendOutcome::Appended(_))) = (ticket, &decided) {
             ticket.used();
         }

@@ -33,7 +33,7 @@ pub(crate) struct Native<'a> {
 
 /// What a submitted message asks, and what its sender has to be permitted.
 struct Submission {
-    order: AppendCondition,
+    condition: AppendCondition,
     verb: Verb,
 }
 
@@ -45,11 +45,11 @@ impl Native<'_> {
         let answer = match (envelope.body(), extension.content.clone()) {
             (Body::Publish(_), Some(Content::Submit(submit))) => {
                 match self.submission(&envelope, &extension).await {
-                    Ok(submission) if submission.order.precondition.advances() => {
+                    Ok(submission) if submission.condition.precondition.advances() => {
                         self.commit(envelope, submission, submit).await
                     }
-                    Ok(Submission { order, verb }) => {
-                        match self.publisher.publish_native(envelope, order, verb, request).await {
+                    Ok(Submission { condition, verb }) => {
+                        match self.publisher.publish_native(envelope, condition, verb, request).await {
                             Err(
                                 close @ (CloseReason::Forbidden { .. } | CloseReason::QuotaExceeded { .. }),
                             ) => Err(close.into()),
@@ -123,7 +123,7 @@ impl Native<'_> {
             ContentType::Application => self.context.relay.epochs.precondition(at),
         };
         self.publisher.channel(envelope, verb).await?;
-        Ok(Submission { order: AppendCondition { precondition, message_id: Some(MessageId(id)) }, verb })
+        Ok(Submission { condition: AppendCondition { precondition, message_id: Some(MessageId(id)) }, verb })
     }
 
     /// Returns what the sender has to be permitted. Of PublicMessages only external commits are taken, and these where

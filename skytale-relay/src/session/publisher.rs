@@ -107,7 +107,7 @@ impl Publisher {
     pub async fn publish_native(
         &mut self,
         envelope: Envelope,
-        order: AppendCondition,
+        condition: AppendCondition,
         verb: Verb,
         request: u64,
     ) -> Result<(), CloseReason> {
@@ -116,7 +116,7 @@ impl Publisher {
         let channel = self.routes.find(&self.context, &envelope, publish, verb).await?;
         let counted = if verb == Verb::Publish { self.count().await? } else { None };
         let proposer = (verb == Verb::Commit).then(|| self.context.principal.account());
-        let item = self.native_item(envelope, order, request);
+        let item = self.native_item(envelope, condition, request);
         self.gather(channel, AppendRequest { proposer, counted, ..item });
         Ok(())
     }
@@ -132,22 +132,27 @@ impl Publisher {
         &mut self,
         channel: &Arc<Channel>,
         envelope: Envelope,
-        order: AppendCondition,
+        condition: AppendCondition,
     ) -> Result<Result<AppendOutcome, StoreError>, CloseReason> {
         self.submit();
         self.context.relay.appending.meter.received.increment(1);
         let (sender, done) = oneshot::channel();
         // Answered by the caller, who knows what was missed.
-        let item = AppendRequest { done: Some(sender), ..self.native_item(envelope, order, 0) };
+        let item = AppendRequest { done: Some(sender), ..self.native_item(envelope, condition, 0) };
         channel.submit([item], &self.context.relay.appending);
         done.await.map_err(|_| CloseReason::ArchiveUnavailable)
     }
 
-    fn native_item(&mut self, mut envelope: Envelope, order: AppendCondition, request: u64) -> AppendRequest {
-        if let Some(id) = order.message_id {
+    fn native_item(
+        &mut self,
+        mut envelope: Envelope,
+        condition: AppendCondition,
+        request: u64,
+    ) -> AppendRequest {
+        if let Some(id) = condition.message_id {
             envelope = envelope.with_message_id(id.0);
         }
-        AppendRequest { request: Some(request), ..self.item(kept(envelope), Some(order), None) }
+        AppendRequest { request: Some(request), ..self.item(kept(envelope), Some(condition), None) }
     }
 
     /// Forgets what the session may do where, since it acts for another principal now.
@@ -220,15 +225,15 @@ impl Publisher {
     }
 
     fn order(&mut self, channel: Arc<Channel>, mut envelope: Envelope) -> Result<(), CloseReason> {
-        let order = match AppendCondition::read(&envelope) {
-            Ok(order) => order,
+        let condition = match AppendCondition::read(&envelope) {
+            Ok(condition) => condition,
             Err(close) => return acks::refuse(&self.context.outbox, &envelope, close),
         };
         self.submit();
         envelope.detach();
         let envelope = Arc::new(envelope);
         let (sender, done) = oneshot::channel();
-        let item = self.item(envelope.clone(), Some(order), Some(sender));
+        let item = self.item(envelope.clone(), Some(condition), Some(sender));
         channel.submit([item], &self.context.relay.appending);
         self.ordering = true;
         self.waiting.push_back(Step::Command { done, envelope });
@@ -265,7 +270,7 @@ impl Publisher {
     fn item(
         &mut self,
         envelope: Arc<Envelope>,
-        order: Option<AppendCondition>,
+        condition: Option<AppendCondition>,
         done: Option<oneshot::Sender<Result<AppendOutcome, StoreError>>>,
     ) -> AppendRequest {
         let publisher = self.context.outbox.clone();
@@ -273,7 +278,7 @@ impl Publisher {
         AppendRequest {
             envelope,
             publisher,
-            order,
+            condition,
             account,
             counted: None,
             request: None,
