@@ -79,7 +79,7 @@ impl Channel {
         match candidates.len() {
             0 => None,
             1 => Some(candidates[0]),
-            count => Some(candidates[self.turn.fetch_add(1, Ordering::Relaxed) % count]),
+            count => Some(candidates[self.next_receiver.fetch_add(1, Ordering::Relaxed) % count]),
         }
     }
 }

@@ -33,14 +33,14 @@ pub(crate) struct Channel {
     /// Set once it is known where the archive ended when the first one subscribed.
     begun: OnceCell<()>,
     /// Whose turn it is among those of whom one is enough.
-    turn: AtomicUsize,
+    next_receiver: AtomicUsize,
     /// Whose turn it is to commit.
     commit_queue: Mutex<commit_queue::CommitQueue>,
     /// What the epoch has of proposals.
     proposals: Mutex<proposals::Proposals>,
-    waiting: Mutex<sequencer::Waiting>,
+    append_queue: Mutex<sequencer::AppendQueue>,
     /// Who has a message to send again first.
-    held: send_fence::SendFences,
+    send_fences: send_fence::SendFences,
     /// Told when so many wait that another append is worth its while.
     many_wait: Notify,
     appends: sequencer::Appends,
@@ -59,11 +59,11 @@ impl Channel {
             subscriptions: ArcSwap::default(),
             delivered: AtomicU64::new(0),
             begun: OnceCell::new(),
-            turn: AtomicUsize::new(0),
+            next_receiver: AtomicUsize::new(0),
             commit_queue: Mutex::default(),
             proposals: Mutex::default(),
-            waiting: Mutex::default(),
-            held: send_fence::SendFences::default(),
+            append_queue: Mutex::default(),
+            send_fences: send_fence::SendFences::default(),
             many_wait: Notify::new(),
             appends: sequencer::Appends::default(),
             log_follower: cluster.map(replication::LogFollower::new),

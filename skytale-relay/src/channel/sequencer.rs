@@ -20,12 +20,12 @@ use crate::telemetry::Meter;
 
 /// What waits to be appended, and whether somebody is at it.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct AppendQueue {
     items: VecDeque<AppendRequest>,
     busy: bool,
 }
 
-impl Waiting {
+impl AppendQueue {
     fn take(&mut self) -> Option<Vec<AppendRequest>> {
         let first = self.items.front()?.precondition();
         let alike = |item: &&AppendRequest| item.precondition() == first && !item.precondition().advances();
@@ -95,15 +95,15 @@ impl Channel {
     /// time, so that messages are delivered in the order of their numbers.
     pub fn submit(self: &Arc<Self>, items: impl IntoIterator<Item = AppendRequest>, appending: &Appending) {
         {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.items.extend(items);
-            if waiting.busy {
-                if waiting.items.len() >= WORTHWHILE {
+            let mut queue = self.append_queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.items.extend(items);
+            if queue.busy {
+                if queue.items.len() >= WORTHWHILE {
                     self.many_wait.notify_one();
                 }
                 return;
             }
-            waiting.busy = true;
+            queue.busy = true;
         }
         let mut work = Box::pin(self.clone().work(appending.clone()));
         let at_once = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -119,7 +119,7 @@ impl Channel {
                 self.append_several(batch, &appending).await;
                 continue;
             }
-            self.turn_held_away(&mut batch, &appending.meter);
+            self.refuse_fenced(&mut batch, &appending.meter);
             let excess = self.take_excess(&mut batch, appending.proposals);
             if !batch.is_empty() {
                 self.append(batch, &appending).await;
@@ -172,7 +172,7 @@ impl Channel {
     pub(super) async fn decide_each(&self, batch: Vec<AppendRequest>, appending: &Appending) {
         for item in batch {
             let mut batch = vec![item];
-            self.turn_held_away(&mut batch, &appending.meter);
+            self.refuse_fenced(&mut batch, &appending.meter);
             if batch.is_empty() {
                 continue;
             }
@@ -185,28 +185,28 @@ impl Channel {
     }
 
     /// Refuses what would overtake a message that was not archived.
-    fn turn_held_away(&self, batch: &mut Vec<AppendRequest>, meter: &Meter) {
-        let is_held = |item: &mut AppendRequest| {
-            item.in_turn().is_some_and(|id| self.held.has(item.publisher.session(), id))
+    fn refuse_fenced(&self, batch: &mut Vec<AppendRequest>, meter: &Meter) {
+        let is_fenced = |item: &mut AppendRequest| {
+            item.in_turn().is_some_and(|id| self.send_fences.has(item.publisher.session(), id))
         };
-        let held: Vec<_> = batch.extract_if(.., is_held).collect();
-        if !held.is_empty() {
-            self.refuse(held, StoreError::unavailable("a message before it was not archived"), meter);
+        let fenced: Vec<_> = batch.extract_if(.., is_fenced).collect();
+        if !fenced.is_empty() {
+            self.refuse(fenced, StoreError::unavailable("a message before it was not archived"), meter);
         }
     }
 
     /// Takes one commit, or all messages of which the same must hold; nothing more is left when it returns `None`.
     fn next_batch(&self) -> Option<Vec<AppendRequest>> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let batch = waiting.take();
-        waiting.busy = batch.is_some();
+        let mut queue = self.append_queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let batch = queue.take();
+        queue.busy = batch.is_some();
         batch
     }
 
     /// Takes messages that only want a number, if they come next.
     fn next_unconditional(&self) -> Option<Vec<AppendRequest>> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_unconditional(waiting.items.front()) { waiting.take() } else { None }
+        let mut queue = self.append_queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_unconditional(queue.items.front()) { queue.take() } else { None }
     }
 
     pub(super) fn settle(
@@ -265,7 +265,7 @@ impl Channel {
                 item.publisher.answer(request, refused(&error, made_in));
             }
             if let (false, Some(id)) = (conflict, item.in_turn()) {
-                self.held.hold(item.publisher.session(), id);
+                self.send_fences.hold(item.publisher.session(), id);
             }
         }
         if conflict {
