@@ -51,10 +51,10 @@ impl Relay {
                 registry: Arc::default(),
                 appending,
                 directory: Arc::new(MemoryStore::new()),
-                key_package_check: None,
+                key_package_validator: None,
                 cursors: Arc::default(),
                 quotas: SessionQuotas::default(),
-                access: None,
+                authorizer: None,
                 revocations: Revocations::new(),
                 plans: None,
                 drain: Drain::default(),
@@ -74,7 +74,7 @@ impl Relay {
 
     /// Sets who says whether a native agent's key package can be used. Default: nobody, all are kept.
     pub fn with_key_package_validator(mut self, check: impl KeyPackageValidator) -> Self {
-        self.configure().key_package_check = Some(Arc::new(check));
+        self.configure().key_package_validator = Some(Arc::new(check));
         self
     }
 
@@ -117,7 +117,7 @@ impl Relay {
 
     /// Sets who decides which channels a principal may touch, beside its permissions. Default: nobody.
     pub fn with_access(mut self, access: impl Authorizer) -> Self {
-        self.configure().access = Some(Arc::new(access));
+        self.configure().authorizer = Some(Arc::new(access));
         self
     }
 

@@ -85,7 +85,7 @@ impl Cluster {
     /// Sends a message that is not archived (or was, under `number`) to the subscribers of other relays.
     pub fn forward(
         &self,
-        reach: Delivery,
+        delivery: Delivery,
         envelope: &Envelope,
         number: Option<SequenceNumber>,
         after: SequenceNumber,
@@ -94,7 +94,7 @@ impl Cluster {
         let name = publish.header.destination.name;
         let topic = Topic { channel: name.components, dialect: envelope.dialect(), instance: name.id };
         let frame = Bytes::clone(envelope.frame());
-        self.outgoing.send(topic, reach, ClusterMessage::Forward { after, number, frame }.encode());
+        self.outgoing.send(topic, delivery, ClusterMessage::Forward { after, number, frame }.encode());
     }
 
     /// Sends a frame of the relay's own to the native agents that other relays have under a name.
@@ -126,20 +126,20 @@ impl Cluster {
 }
 
 impl Here {
-    async fn hear(self, mut parcels: futures::stream::BoxStream<'static, BackplaneMessage>) {
-        while let Some(parcel) = parcels.next().await {
+    async fn hear(self, mut messages: futures::stream::BoxStream<'static, BackplaneMessage>) {
+        while let Some(message) = messages.next().await {
             let (Some(receiver), Some(cursors)) = (self.receiver.upgrade(), self.cursors.upgrade()) else {
                 return;
             };
             self.meter.parcels_received.increment(1);
-            match ClusterMessage::decode(parcel.body) {
+            match ClusterMessage::decode(message.body) {
                 Some(ClusterMessage::Forward { after, number, frame }) => {
-                    receiver.arrive(parcel.topic, after, number, frame);
+                    receiver.arrive(message.topic, after, number, frame);
                 }
-                Some(ClusterMessage::Tell(frame)) => receiver.tell_here(parcel.topic.channel, &frame),
+                Some(ClusterMessage::Tell(frame)) => receiver.tell_here(message.topic.channel, &frame),
                 Some(ClusterMessage::Position(subscriber, position)) => cursors.keep(subscriber, position),
                 Some(ClusterMessage::Returned(subscriber)) => drop(cursors.take(&subscriber)),
-                None => tracing::warn!(topic = %parcel.topic, "another relay sent what cannot be read"),
+                None => tracing::warn!(topic = %message.topic, "another relay sent what cannot be read"),
             }
         }
     }

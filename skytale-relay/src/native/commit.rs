@@ -32,8 +32,8 @@ impl Native<'_> {
         let commit = condition.message_id.ok_or_else(Refusal::invalid)?;
         let lane = self.publisher.channel(&envelope, verb).await?;
         let is_repeated = self.is_archived(&channel, commit).await?;
-        let ticket = match self.admit(&lane, verb, applied) {
-            Ok(ticket) => ticket,
+        let permit = match self.admit(&lane, verb, applied) {
+            Ok(permit) => permit,
             // A repetition is answered whoever's turn it is.
             Err(_) if is_repeated => None,
             Err(refusal) => {
@@ -43,17 +43,17 @@ impl Native<'_> {
                 return Err(refusal);
             }
         };
-        let bundle = self.bundle(&channel, commit, submit).await?;
-        let agents: Vec<_> = bundle.welcomes.iter().map(|(agent, _)| agent.clone()).collect();
-        let brings = !agents.is_empty() || bundle.group_info.is_some();
+        let attachments = self.attachments(&channel, commit, submit).await?;
+        let agents: Vec<_> = attachments.welcomes.iter().map(|(agent, _)| agent.clone()).collect();
+        let brings = !agents.is_empty() || attachments.group_info.is_some();
         let directory = self.context.relay.directory.clone();
         // What a repetition brings was brought already, and may be used up.
         if brings && !is_repeated {
-            directory.deposit(bundle).await?;
+            directory.deposit(attachments).await?;
         }
         let decided = self.publisher.commit_native(&lane, envelope, condition).await?;
-        if let (Some(ticket), Ok(AppendOutcome::Appended(_))) = (ticket, &decided) {
-            ticket.used();
+        if let (Some(permit), Ok(AppendOutcome::Appended(_))) = (permit, &decided) {
+            permit.used();
         }
         let lost = matches!(decided, Err(StoreError::Conflict { .. } | StoreError::OtherGroup));
         let number = decided.as_ref().ok().map(|outcome| outcome.sequence());
@@ -71,7 +71,7 @@ impl Native<'_> {
         }
     }
 
-    /// Lets a commit in whose turn it is; with a ticket, if it joins.
+    /// Lets a commit in whose turn it is; with a permit, if it joins.
     fn admit(
         &self,
         lane: &Channel,
@@ -94,7 +94,7 @@ impl Native<'_> {
         Ok(self.context.relay.appending.store.find(channel, commit).await?.is_some())
     }
 
-    async fn bundle(
+    async fn attachments(
         &self,
         channel: &ChannelName,
         commit: MessageId,

@@ -36,16 +36,16 @@ impl Context {
     /// Tells whether a principal would be allowed to do `verb` on `channel`.
     pub async fn permits(&self, principal: &Principal, verb: Verb, channel: &ChannelName) -> bool {
         principal.may(verb, channel)
-            && match &self.relay.access {
-                Some(access) => access.allows(principal, verb, channel).await,
+            && match &self.relay.authorizer {
+                Some(authorizer) => authorizer.allows(principal, verb, channel).await,
                 None => true,
             }
     }
 
     /// Tells whether the principal may leave a Welcome to `channel` for `agent`.
     pub async fn may_welcome(&self, channel: &ChannelName, agent: &ChannelName) -> bool {
-        match &self.relay.access {
-            Some(access) => access.allows_welcome(&self.principal.current(), channel, agent).await,
+        match &self.relay.authorizer {
+            Some(authorizer) => authorizer.allows_welcome(&self.principal.current(), channel, agent).await,
             None => self.may(Verb::Publish, agent).await,
         }
     }

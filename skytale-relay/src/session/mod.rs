@@ -49,19 +49,19 @@ impl Session {
         if relay.revocations.cover(&connect.peer) {
             return Err(AuthError::Revoked.into());
         }
-        let share = relay.quotas.admit(&connect.peer.account, &relay.limits)?;
+        let permit = relay.quotas.admit(&connect.peer.account, &relay.limits)?;
         let outbox = Arc::new(Outbox::new(&relay.limits));
         tracing::debug!(session = ?outbox.session(), remote = ?connect.remote, "session admitted");
         let principal = SessionPrincipal::new(connect.peer, connect.renewal);
         let context = Arc::new(Context { relay: relay.clone(), principal, remote: connect.remote, outbox });
-        Ok(Self::new(context, share))
+        Ok(Self::new(context, permit))
     }
 
-    fn new(context: Arc<Context>, share: SessionPermit) -> Self {
+    fn new(context: Arc<Context>, permit: SessionPermit) -> Self {
         context.relay.appending.meter.sessions.increment(1);
         Self {
             link: None,
-            subscriber: Subscriber::new(context.clone(), share),
+            subscriber: Subscriber::new(context.clone(), permit),
             publisher: Publisher::new(context.clone()),
             rate: PublishRate::new(context.relay.limits.publish_rate),
             context,

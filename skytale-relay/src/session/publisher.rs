@@ -29,7 +29,7 @@ pub(crate) struct Publisher {
     in_flight: InFlight,
     ordering: bool,
     /// The account that messages count for; known once one was sent.
-    meter: Option<Metered>,
+    metered: Option<Metered>,
 }
 
 /// What a session's messages count for.
@@ -65,7 +65,7 @@ impl Publisher {
             waiting: VecDeque::new(),
             in_flight: InFlight::default(),
             ordering: false,
-            meter: None,
+            metered: None,
         }
     }
 
@@ -158,7 +158,7 @@ impl Publisher {
     /// Forgets what the session may do where, since it acts for another principal now.
     pub fn forget_permissions(&mut self) {
         self.submit();
-        self.meter = None;
+        self.metered = None;
         self.routes.forget(&self.context);
     }
 
@@ -200,7 +200,7 @@ impl Publisher {
     /// Counts a message against the account's plan.
     async fn count(&mut self) -> Result<Option<Reservation>, CloseReason> {
         let Some(plans) = &self.context.relay.plans else { return Ok(None) };
-        let balance = self.meter.get_or_insert_with(|| Metered::of(&self.context)).balance.clone();
+        let balance = self.metered.get_or_insert_with(|| Metered::of(&self.context)).balance.clone();
         let Some(balance) = balance else { return Ok(None) };
         let counted = plans.take(&balance).await.map_err(|exceeded| CloseReason::QuotaExceeded {
             allowed: exceeded.allowed,
@@ -274,7 +274,7 @@ impl Publisher {
         done: Option<oneshot::Sender<Result<AppendOutcome, StoreError>>>,
     ) -> AppendRequest {
         let publisher = self.context.outbox.clone();
-        let account = self.meter.get_or_insert_with(|| Metered::of(&self.context)).account.clone();
+        let account = self.metered.get_or_insert_with(|| Metered::of(&self.context)).account.clone();
         AppendRequest {
             envelope,
             publisher,

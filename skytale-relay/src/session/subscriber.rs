@@ -22,21 +22,21 @@ use crate::replay_cursors::CursorOwner;
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     context: Arc<Context>,
-    share: SessionPermit,
-    names: HashMap<Name, Held>,
+    permit: SessionPermit,
+    names: HashMap<Name, HeldSubscription>,
     requests: usize,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldSubscription {
     channel: Arc<Channel>,
     subscription: Arc<Subscription>,
     requests: HashSet<(Name, u64)>,
 }
 
 impl Subscriber {
-    pub fn new(context: Arc<Context>, share: SessionPermit) -> Self {
-        Self { context, share, names: HashMap::new(), requests: 0 }
+    pub fn new(context: Arc<Context>, permit: SessionPermit) -> Self {
+        Self { context, permit, names: HashMap::new(), requests: 0 }
     }
 
     /// Subscribes a name, and acknowledges or refuses.
@@ -120,12 +120,12 @@ impl Subscriber {
         header: &Header,
         start: Start,
     ) -> Result<(), String> {
-        self.share.subscribe().map_err(|limit| limit.to_string())?;
+        self.permit.subscribe().map_err(|limit| limit.to_string())?;
         let instance = header.destination.name.id;
         let (channel, head) = match self.attend(envelope, name, instance).await {
             Ok(attended) => attended,
             Err(refusal) => {
-                self.share.unsubscribe();
+                self.permit.unsubscribe();
                 return Err(refusal);
             }
         };
@@ -137,7 +137,7 @@ impl Subscriber {
             self.context.outbox.catch_up(subscription.cursor().clone());
         }
         self.context.relay.appending.meter.subscriptions.increment(1);
-        let held = Held { channel, subscription, requests: HashSet::new() };
+        let held = HeldSubscription { channel, subscription, requests: HashSet::new() };
         self.names.insert(header.destination.name, held);
         Ok(())
     }
@@ -205,7 +205,7 @@ impl Subscriber {
 
     fn give_up(&mut self, name: Name) {
         if let Some(held) = self.names.remove(&name) {
-            self.share.unsubscribe();
+            self.permit.unsubscribe();
             self.context.relay.appending.meter.subscriptions.decrement(1);
             let registry = &self.context.relay.registry;
             if let Some(cluster) = registry.cluster() {
@@ -245,7 +245,7 @@ impl Subscriber {
     }
 }
 
-impl Held {
+impl HeldSubscription {
     /// Takes a request back: the one with this number, else any of the same agent, whose numbers change when it
     /// subscribes again after a cut.
     fn release(&mut self, source: Name, id: u64) -> bool {
