@@ -1,4 +1,4 @@
-//! No authentication, by name.
+//! Authenticators that admit peers without a token.
 
 use skytale_core::{Permissions, Principal};
 

@@ -1,4 +1,4 @@
-//! Whose turn it is to commit, where several members want to.
+//! The queue of sessions that lost a commit: each has a lease in which it commits alone.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};

@@ -1,4 +1,4 @@
-//! Channels: who is subscribed, what is appended in which order, and what waits for whom.
+//! Channels: their subscriptions, the order of their appends, and fan-out.
 
 pub(crate) mod append;
 pub(crate) mod append_condition;

@@ -1,5 +1,5 @@
-//! Keeps a channel in step with other relays: its subscribers are given every record, whoever appended it, in the order of
-//! the numbers.
+//! Replication of a channel between relays: subscribers are given every record of the log in the order of the numbers,
+//! whichever relay appended it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};

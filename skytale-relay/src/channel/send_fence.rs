@@ -1,4 +1,4 @@
-//! Messages that must not overtake one of their sender's that was not archived.
+//! Send fences: no message of a session overtakes an earlier one whose append failed.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! One channel's way into the archive: what is published at the same time is appended together, in order.
+//! The sequencer of a channel: appends messages in batches, and delivers them in the order of their numbers.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};

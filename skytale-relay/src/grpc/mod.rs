@@ -1,4 +1,4 @@
-//! The gRPC edge: what SLIM agents use as their node.
+//! The gRPC edge, which SLIM agents use as their node.
 
 mod codec;
 mod connection;

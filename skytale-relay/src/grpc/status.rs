@@ -1,4 +1,4 @@
-//! Why a stream ends, as gRPC says it.
+//! Close reasons and refused requests for sessions, as gRPC statuses.
 
 use tonic::{Code, Status};
 

@@ -1,4 +1,4 @@
-//! Counting what each account holds, against its limits.
+//! Counters of the sessions and subscriptions of accounts, against their limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

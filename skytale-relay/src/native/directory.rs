@@ -1,4 +1,4 @@
-//! The directory's desk: key packages, Welcomes, GroupInfos, and what became of a message.
+//! Requests to the directory: key packages, Welcomes, GroupInfos, and the sequence numbers of messages.
 
 use bytes::Bytes;
 use skytale_core::extension::{

@@ -1,4 +1,4 @@
-//! The native profile: what Skytale's own agents ask of a relay beside SLIM's messages.
+//! The native profile: requests of Skytale's own agents beside SLIM's messages.
 //!
 //! A frame that carries the native extension comes here. What it asks is answered under its request number; what the
 //! relay refuses is a typed answer, never the end of the stream.

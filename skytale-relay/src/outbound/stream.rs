@@ -1,4 +1,4 @@
-//! What one session's transport sends: what waits in the outbox, and what the archive still holds for it.
+//! The stream of outgoing frames: from the outbox, and from the archive for subscriptions that lag.
 
 use std::fmt;
 use std::pin::Pin;

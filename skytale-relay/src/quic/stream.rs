@@ -1,4 +1,4 @@
-//! One stream: its first frame is the asking, the rest is a session.
+//! One stream: its first frame requests a session, the others are of that session.
 
 use std::io;
 use std::net::SocketAddr;

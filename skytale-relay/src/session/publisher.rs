@@ -1,4 +1,4 @@
-//! One session's messages on their way to the archive and to those who are subscribed, in the order they came.
+//! The publisher of a session: sends its messages to the archive and to subscribers in the order they came.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

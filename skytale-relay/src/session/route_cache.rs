@@ -1,4 +1,4 @@
-//! The channels that a session publishes to, and what it may do there.
+//! The cache of the last channels that a session published to, with its permissions there.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! One session's subscriptions.
+//! The subscriptions of a session.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
