@@ -43,7 +43,7 @@ pub(crate) struct Channel {
     send_fences: send_fence::SendFences,
     /// Told when so many wait that another append is worth its while.
     many_wait: Notify,
-    appends: sequencer::Appends,
+    appends: sequencer::AppendCounter,
     /// Set where other relays share the channel.
     log_follower: Option<replication::LogFollower>,
 }
@@ -65,7 +65,7 @@ impl Channel {
             append_queue: Mutex::default(),
             send_fences: send_fence::SendFences::default(),
             many_wait: Notify::new(),
-            appends: sequencer::Appends::default(),
+            appends: sequencer::AppendCounter::default(),
             log_follower: cluster.map(replication::LogFollower::new),
         }
     }

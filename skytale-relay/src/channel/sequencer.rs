@@ -45,26 +45,26 @@ const WORTHWHILE: usize = 96;
 
 /// Counts a channel's appends, so that what comes back from the log can wait until it is known who appended it.
 #[derive(Debug, Default)]
-pub(super) struct Appends {
+pub(super) struct AppendCounter {
     begun: AtomicU64,
     concluded: AtomicU64,
     changed: Notify,
 }
 
 /// An append whose outcome is not yet known, or not yet acted on.
-struct InFlight<'a>(&'a Appends);
+struct PendingAppend<'a>(&'a AppendCounter);
 
 /// A batch with what became of it.
 struct Archived<'a> {
     batch: Vec<AppendRequest>,
     outcome: Result<Vec<AppendOutcome>, StoreError>,
-    _in_flight: InFlight<'a>,
+    _pending: PendingAppend<'a>,
 }
 
-impl Appends {
-    fn begin(&self) -> InFlight<'_> {
+impl AppendCounter {
+    fn begin(&self) -> PendingAppend<'_> {
         self.begun.fetch_add(1, Ordering::SeqCst);
-        InFlight(self)
+        PendingAppend(self)
     }
 
     /// Waits until every append is concluded that has begun; they are concluded in their order.
@@ -81,7 +81,7 @@ impl Appends {
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for PendingAppend<'_> {
     fn drop(&mut self) {
         self.0.concluded.fetch_add(1, Ordering::SeqCst);
         self.0.changed.notify_waiters();
@@ -150,18 +150,18 @@ impl Channel {
     }
 
     async fn archive(&self, batch: Vec<AppendRequest>, appending: &Appending) -> Archived<'_> {
-        let in_flight = self.appends.begin();
+        let pending = self.appends.begin();
         let (records, precondition) = records(&batch);
         let outcome = appending.store.append(&self.name, records, precondition).await;
-        Archived { batch, outcome, _in_flight: in_flight }
+        Archived { batch, outcome, _pending: pending }
     }
 
     async fn conclude(&self, archived: Archived<'_>, appending: &Appending) {
-        let Archived { batch, outcome, _in_flight } = archived;
+        let Archived { batch, outcome, _pending } = archived;
         match outcome {
             Ok(outcomes) => self.settle(batch, outcomes, appending),
             Err(error) if is_conflict(&error) && batch.len() > 1 => {
-                drop(_in_flight);
+                drop(_pending);
                 self.decide_each(batch, appending).await;
             }
             Err(error) => self.refuse(batch, error, &appending.meter),
@@ -176,7 +176,7 @@ impl Channel {
             if batch.is_empty() {
                 continue;
             }
-            let Archived { batch, outcome, _in_flight } = self.archive(batch, appending).await;
+            let Archived { batch, outcome, _pending } = self.archive(batch, appending).await;
             match outcome {
                 Ok(outcomes) => self.settle(batch, outcomes, appending),
                 Err(error) => self.refuse(batch, error, &appending.meter),
