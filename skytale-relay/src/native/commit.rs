@@ -30,15 +30,15 @@ impl Native<'_> {
         let applied = SequenceNumber(submit.applied);
         let made_in = condition.epoch();
         let commit = condition.message_id.ok_or_else(Refusal::invalid)?;
-        let lane = self.publisher.channel(&envelope, verb).await?;
+        let live_channel = self.publisher.channel(&envelope, verb).await?;
         let is_repeated = self.is_archived(&channel, commit).await?;
-        let permit = match self.admit(&lane, verb, applied) {
+        let permit = match self.admit(&live_channel, verb, applied) {
             Ok(permit) => permit,
             // A repetition is answered whoever's turn it is.
             Err(_) if is_repeated => None,
             Err(refusal) => {
                 if refusal.is_about_turns() {
-                    lane.await_turn(&self.context.outbox);
+                    live_channel.await_turn(&self.context.outbox);
                 }
                 return Err(refusal);
             }
@@ -51,7 +51,7 @@ impl Native<'_> {
         if brings && !is_repeated {
             directory.deposit(attachments).await?;
         }
-        let decided = self.publisher.commit_native(&lane, envelope, condition).await?;
+        let decided = self.publisher.commit_native(&live_channel, envelope, condition).await?;
         if let (Some(permit), Ok(AppendOutcome::Appended(_))) = (permit, &decided) {
             permit.used();
         }
@@ -74,17 +74,17 @@ impl Native<'_> {
     /// Lets a commit in whose turn it is; with a permit, if it joins.
     fn admit(
         &self,
-        lane: &Channel,
+        live_channel: &Channel,
         verb: Verb,
         applied: SequenceNumber,
     ) -> Result<Option<JoinPermit>, Refusal> {
-        if let Some(wait) = lane.turn_of_another(self.context.outbox.session()) {
-            return Err(Refusal::not_your_turn(wait, lane.standing(), applied));
+        if let Some(wait) = live_channel.turn_of_another(self.context.outbox.session()) {
+            return Err(Refusal::not_your_turn(wait, live_channel.standing(), applied));
         }
         if verb != Verb::Join {
             return Ok(None);
         }
-        let (account, channel) = (self.context.principal.account(), lane.name().components());
+        let (account, channel) = (self.context.principal.account(), live_channel.name().components());
         let taken = self.context.relay.joins.take(account, channel, Instant::now());
         let text = "an account may join a channel by an external commit once a minute";
         taken.map(Some).map_err(|wait| Refusal::new(Code::Rate, text).retry_after(wait))

@@ -43,8 +43,8 @@ impl ConnectionGate {
             if let Ok(permit) = self.unauthenticated.clone().try_acquire_owned()
                 && self.handshakes.check().is_ok()
             {
-                let arrival = UnauthenticatedConnection::new(incoming.remote_address(), permit);
-                return Some((incoming, arrival));
+                let peer = UnauthenticatedConnection::new(incoming.remote_address(), permit);
+                return Some((incoming, peer));
             }
         }
         incoming.refuse();

@@ -46,12 +46,12 @@ pub async fn serve<S>(
                 None => break,
             },
         };
-        if let Some((incoming, arrival)) = gate.admit(&endpoint, incoming) {
+        if let Some((incoming, peer)) = gate.admit(&endpoint, incoming) {
             let (service, limits) = (service.clone(), limits.clone());
             let (closing, ended) = (closing.clone(), ended.clone());
             tasks.spawn(async move {
                 tokio::select! {
-                    () = connected(incoming, arrival, service, limits, closing) => {}
+                    () = connected(incoming, peer, service, limits, closing) => {}
                     () = ended.cancelled() => {}
                 }
             });
@@ -78,7 +78,7 @@ async fn refuse_all(endpoint: &Endpoint) {
 /// Serves the streams of a connection; none that is opened once the endpoint closes, or after too long without a session.
 async fn connected<S>(
     incoming: Incoming,
-    arrival: UnauthenticatedConnection,
+    peer: UnauthenticatedConnection,
     service: S,
     limits: Arc<QuicLimits>,
     closing: CancellationToken,
@@ -87,15 +87,15 @@ async fn connected<S>(
     S::Future: Send,
     S::Error: Into<ConnectError>,
 {
-    let arrival = Arc::new(arrival);
-    let mut late = std::pin::pin!(arrival.is_late(limits.first_frame));
+    let peer = Arc::new(peer);
+    let mut late = std::pin::pin!(peer.is_late(limits.first_frame));
     let connecting = tokio::select! {
         connecting = incoming.into_future() => connecting,
         () = &mut late => Err(ConnectionError::TimedOut),
     };
     let connection: Connection = match connecting {
         Ok(connection) => connection,
-        Err(error) => return tracing::debug!(remote = %arrival.remote, %error, "no QUIC connection"),
+        Err(error) => return tracing::debug!(remote = %peer.remote, %error, "no QUIC connection"),
     };
     let streams = TaskTracker::new();
     loop {
@@ -106,7 +106,7 @@ async fn connected<S>(
         };
         let Ok((sender, receiver)) = stream else { break };
         let (service, limits) = (service.clone(), limits.clone());
-        streams.spawn(stream::run(sender, receiver, service, limits, arrival.clone()));
+        streams.spawn(stream::run(sender, receiver, service, limits, peer.clone()));
     }
     streams.close();
     streams.wait().await;
