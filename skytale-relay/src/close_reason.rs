@@ -1,4 +1,4 @@
-//! Why a session ends.
+//! Reasons to close a session.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a relay does with each kind of message, as one table.
+//! The table of message kinds, with the handling of each.
 
 use skytale_core::MessageKind;
 

@@ -1,4 +1,4 @@
-//! What a relay lets native agents do beyond the strictest.
+//! Choices between strictness and convenience that a host makes.
 
 use skytale_store::{GroupEpoch, Precondition};
 
@@ -13,6 +13,29 @@ pub enum ExternalCommits {
     Refuse,
     /// They are decided as every commit.
     Accept,
+}
+
+/// What an agent that subscribes is given of the archive, before what is new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReplayPolicy {
+    /// Nothing.
+    #[default]
+    Off,
+    /// What came since the last message that was handed to it; nothing if it was not here before.
+    SinceLastDelivery,
+    /// The last records of the channel, at most so many.
+    Last(u64),
+}
+
+/// Whether sessions in the profile of the published SDK, which cannot refresh a token, end when their token does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LegacySdkExpiry {
+    /// They go on; the token counts when the stream is opened.
+    #[default]
+    GoOn,
+    /// They end, as every other session.
+    End,
 }
 
 /// Which epochs native agents may send application messages in.

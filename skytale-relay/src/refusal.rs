@@ -1,4 +1,4 @@
-//! What a native agent is answered.
+//! Answers to native agents: acceptances with a sequence number, and refusals.
 
 use std::time::Duration;
 

@@ -11,60 +11,27 @@ use tower::Service;
 use crate::admission::authorizer::Authorizer;
 use crate::admission::connect::{Connect, ConnectError};
 use crate::admission::revocation::Revocations;
-use crate::channel::registry::Registry;
-use crate::channel::sequencer::Appending;
+use crate::channel::append::Appending;
 use crate::cluster::Cluster;
 use crate::drain::Drain;
+use crate::key_package_validator::KeyPackageValidator;
 use crate::limits::Limits;
 use crate::limits::external_joins::ExternalJoins;
 use crate::limits::key_package_claims::KeyPackageClaims;
 use crate::limits::per_account::SessionQuotas;
 use crate::limits::plan_quota::PlanLimits;
-use crate::native::key_package_validator::KeyPackageValidator;
-use crate::policy::{EpochPolicy, ExternalCommits};
+use crate::policy::{EpochPolicy, ExternalCommits, LegacySdkExpiry, ReplayPolicy};
 use crate::session::Session;
-use crate::session::replay_cursors::{ReplayCursors, ReplayPolicy};
+use crate::shared::Shared;
 use crate::telemetry::Meter;
 
 /// Routes, orders and archives what its sessions send. Clones are the same relay.
 ///
-/// It takes [`Connect<Principal>`], while transports give [`Connect<Credentials>`](crate::admission::connect::Credentials): a relay without
+/// It takes [`Connect<Principal>`], while transports give [`Connect<Credentials>`](crate::admission::credentials::Credentials): a relay without
 /// an [`AuthenticateLayer`](crate::admission::layer::AuthenticateLayer) in front does not compile.
 #[derive(Clone, Debug)]
 pub struct Relay {
     shared: Arc<Shared>,
-}
-
-/// What all sessions of a relay share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub limits: Limits,
-    pub replay: ReplayPolicy,
-    pub published_sdk_expiry: LegacySdkExpiry,
-    pub external_commits: ExternalCommits,
-    pub epochs: EpochPolicy,
-    pub joins: ExternalJoins,
-    pub registry: Arc<Registry>,
-    pub appending: Appending,
-    pub directory: Arc<dyn KeyPackageDirectory>,
-    pub key_package_check: Option<Arc<dyn KeyPackageValidator>>,
-    pub cursors: Arc<ReplayCursors>,
-    pub quotas: SessionQuotas,
-    pub claims: KeyPackageClaims,
-    pub access: Option<Arc<dyn Authorizer>>,
-    pub revocations: Revocations,
-    pub plans: Option<PlanLimits>,
-    pub drain: Drain,
-}
-
-/// Whether sessions in the profile of the published SDK, which cannot refresh a token, end when their token does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LegacySdkExpiry {
-    /// They go on; the token counts when the stream is opened.
-    #[default]
-    GoOn,
-    /// They end, as every other session.
-    End,
 }
 
 impl Relay {
@@ -84,10 +51,10 @@ impl Relay {
                 registry: Arc::default(),
                 appending,
                 directory: Arc::new(MemoryStore::new()),
-                key_package_check: None,
+                key_package_validator: None,
                 cursors: Arc::default(),
                 quotas: SessionQuotas::default(),
-                access: None,
+                authorizer: None,
                 revocations: Revocations::new(),
                 plans: None,
                 drain: Drain::default(),
@@ -107,7 +74,7 @@ impl Relay {
 
     /// Sets who says whether a native agent's key package can be used. Default: nobody, all are kept.
     pub fn with_key_package_validator(mut self, check: impl KeyPackageValidator) -> Self {
-        self.configure().key_package_check = Some(Arc::new(check));
+        self.configure().key_package_validator = Some(Arc::new(check));
         self
     }
 
@@ -150,7 +117,7 @@ impl Relay {
 
     /// Sets who decides which channels a principal may touch, beside its permissions. Default: nobody.
     pub fn with_access(mut self, access: impl Authorizer) -> Self {
-        self.configure().access = Some(Arc::new(access));
+        self.configure().authorizer = Some(Arc::new(access));
         self
     }
 
@@ -178,7 +145,8 @@ impl Relay {
         let shared = self.configure();
         let meter = shared.appending.meter.clone();
         assert!(shared.registry.cluster().is_none(), "a relay has one backplane");
-        shared.registry.share(Cluster::join(backplane, &shared.registry, &shared.cursors, meter));
+        let receiver = Arc::downgrade(&shared.registry);
+        shared.registry.share(Cluster::join(backplane, receiver, &shared.cursors, meter));
         self
     }
 

@@ -1,4 +1,4 @@
-//! What a relay counts, through the `metrics` facade; by class, never by channel or principal.
+//! Counters of a relay, through the `metrics` facade; by class, never by channel or principal.
 
 use metrics::{Counter, Gauge, counter, gauge};
 

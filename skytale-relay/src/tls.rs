@@ -1,4 +1,4 @@
-//! Certificates from PEM files, which can change while the server runs; for gRPC and for QUIC.
+//! Certificates from PEM files, reloaded while the server runs; for gRPC and for QUIC.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

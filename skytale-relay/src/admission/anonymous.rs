@@ -1,9 +1,9 @@
-//! No authentication, by name.
+//! Authenticators that admit peers without a token.
 
 use skytale_core::{Permissions, Principal};
 
-use super::connect::Credentials;
-use super::{AuthError, Authenticator};
+use super::authenticator::{AuthError, Authenticator};
+use super::credentials::Credentials;
 
 /// Lets every peer in as the account `anonymous`, whatever it presents.
 ///

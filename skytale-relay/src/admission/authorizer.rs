@@ -1,4 +1,4 @@
-//! Who may touch which channel, beyond what tokens say.
+//! Authorization of principals on channels, beyond the permissions of their tokens.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,17 +1,13 @@
-//! The asking before a session.
+//! The request for a session, before and after authentication.
 
-use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use futures::future::BoxFuture;
-use skytale_core::Principal;
 use thiserror::Error;
-use zeroize::Zeroizing;
 
-use super::AuthError;
+use super::authenticator::AuthError;
+use super::renewal::Renewal;
 
-/// A peer that wants a session; `P` is its [`Credentials`] before authentication and its principal after.
+/// A peer that wants a session; `P` is its [`Credentials`](super::credentials::Credentials) before authentication and its principal after.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Connect<P> {
@@ -38,32 +34,6 @@ impl<P> Connect<P> {
     }
 }
 
-/// Verifies further credentials of a session, so that it outlives those it began with.
-#[derive(Clone)]
-pub struct Renewal(
-    Arc<dyn Fn(Credentials) -> BoxFuture<'static, Result<Principal, AuthError>> + Send + Sync>,
-);
-
-impl Renewal {
-    /// Makes a renewal from what verifies credentials.
-    pub fn new<F>(verify: impl Fn(Credentials) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Result<Principal, AuthError>> + Send + 'static,
-    {
-        Self(Arc::new(move |credentials| Box::pin(verify(credentials))))
-    }
-
-    pub(crate) async fn verify(&self, credentials: Credentials) -> Result<Principal, AuthError> {
-        (self.0)(credentials).await
-    }
-}
-
-impl fmt::Debug for Renewal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Renewal(..)")
-    }
-}
-
 /// How a peer is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -72,55 +42,6 @@ pub enum Transport {
     Grpc,
     /// A stream of a QUIC connection.
     Quic,
-}
-
-/// What a peer presents.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Credentials {
-    /// The bearer token, if there is one.
-    pub bearer: Option<Token>,
-}
-
-impl Credentials {
-    /// Presents nothing.
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// Presents a bearer token.
-    pub fn bearer(token: impl Into<Token>) -> Self {
-        Self { bearer: Some(token.into()) }
-    }
-}
-
-/// A token that never shows in logs.
-#[derive(Clone)]
-pub struct Token(Zeroizing<String>);
-
-impl Token {
-    /// Returns the token itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Token {
-    fn from(token: String) -> Self {
-        Self(Zeroizing::new(token))
-    }
-}
-
-impl From<&str> for Token {
-    fn from(token: &str) -> Self {
-        token.to_owned().into()
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
-    }
 }
 
 /// Why a session was not admitted.

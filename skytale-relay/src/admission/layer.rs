@@ -8,8 +8,10 @@ use std::task::{Context, Poll};
 use skytale_core::Principal;
 use tower::{Layer, Service};
 
-use super::connect::{Connect, Credentials, Renewal};
-use super::{AuthError, Authenticator};
+use super::authenticator::{AuthError, Authenticator};
+use super::connect::Connect;
+use super::credentials::Credentials;
+use super::renewal::Renewal;
 
 /// Puts an [`Authenticator`] in front of a relay.
 #[derive(Debug)]

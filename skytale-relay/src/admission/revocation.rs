@@ -1,4 +1,4 @@
-//! Tokens that are void before they expire.
+//! Revocation of tokens before they expire.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Reading what a group command asks of the archive, from its MLS bytes alone.
+//! The condition of an append, read from the MLS bytes of a group command.
 
 use sha2::{Digest, Sha256};
 use skytale_core::mls::{ContentType, MlsHeader};

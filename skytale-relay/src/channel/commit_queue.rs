@@ -1,4 +1,4 @@
-//! Whose turn it is to commit, where several members want to.
+//! The queue of sessions that lost a commit: each has a lease in which it commits alone.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Channel;
-use crate::outbound::queue::{Outbox, SessionId};
+use crate::outbound::queue::Outbox;
+use crate::outbound::session_id::SessionId;
 use crate::refusal::Standing;
 
 /// The sessions that lost a commit, first come, first served.

@@ -1,4 +1,4 @@
-//! Giving a message to those it is for. Nothing here waits.
+//! Fan-out of a message to the sessions that it is for. Nothing here waits.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,10 +8,8 @@ use smallvec::SmallVec;
 
 use super::Channel;
 use super::subscription::Subscription;
-use crate::outbound::queue::SessionId;
-
-/// SLIM's number for "any one receiver".
-const ANY_ONE: u32 = 1;
+use crate::envelope::{is_for_any_instance, is_for_any_one};
+use crate::outbound::session_id::SessionId;
 
 impl Channel {
     /// Fans out an archived message, and returns how many sessions it is for.
@@ -28,9 +26,9 @@ impl Channel {
         }
         for_each_session(&subscriptions, envelope, from, |subscription, first| {
             if first {
-                subscription.outbox().offer_archived(subscription, envelope, number);
+                subscription.outbox().offer_archived(subscription.cursor(), envelope, number);
             } else {
-                subscription.outbox().pass(subscription, number);
+                subscription.outbox().pass(subscription.cursor(), number);
             }
         })
     }
@@ -59,7 +57,7 @@ impl Channel {
     /// Lets everybody who is subscribed read the archive, from before `missed` on.
     pub(super) fn let_lag(&self, missed: SequenceNumber) {
         for subscription in self.subscriptions.load().iter() {
-            subscription.outbox().let_lag(subscription, missed);
+            subscription.outbox().let_lag(subscription.cursor(), missed);
         }
     }
 
@@ -75,13 +73,13 @@ impl Channel {
         };
         let mut candidates: SmallVec<[&Arc<Subscription>; 8]> =
             subscriptions.iter().filter(wanting).collect();
-        if candidates.len() > 1 && candidates.iter().any(|candidate| !candidate.is_behind()) {
-            candidates.retain(|candidate| !candidate.is_behind());
+        if candidates.len() > 1 && candidates.iter().any(|candidate| !candidate.cursor().is_behind()) {
+            candidates.retain(|candidate| !candidate.cursor().is_behind());
         }
         match candidates.len() {
             0 => None,
             1 => Some(candidates[0]),
-            count => Some(candidates[self.turn.fetch_add(1, Ordering::Relaxed) % count]),
+            count => Some(candidates[self.next_receiver.fetch_add(1, Ordering::Relaxed) % count]),
         }
     }
 }
@@ -96,19 +94,8 @@ fn tell_own(
     let first = subscriptions.partition_point(|subscription| subscription.session() < from);
     let mut own = subscriptions[first..].iter().take_while(|subscription| subscription.session() == from);
     if let Some(own) = own.find(|own| own.wants(envelope)) {
-        own.outbox().offer_own(own, envelope.message_id(), number);
+        own.outbox().offer_own(own.cursor(), envelope.message_id(), number);
     }
-}
-
-/// Tells whether any one of those that listen to a name is meant.
-pub(super) fn is_for_any_one(envelope: &Envelope) -> bool {
-    envelope.publish().is_some_and(|publish| publish.header.fanout == ANY_ONE)
-}
-
-/// Tells whether one of several receivers has to be chosen: one instance needs no choice.
-pub(crate) fn is_for_any_instance(envelope: &Envelope) -> bool {
-    let instance = envelope.publish().and_then(|publish| publish.header.destination.name.id);
-    is_for_any_one(envelope) && instance.is_none()
 }
 
 /// Calls `offer` for every subscription the message is for, and says whether it is its session's first.

@@ -1,25 +1,25 @@
-//! Channels: who is subscribed, what is appended in which order, and what waits for whom.
+//! Channels: their subscriptions, the order of their appends, and fan-out.
 
+pub(crate) mod append;
 pub(crate) mod append_condition;
 mod commit_queue;
-pub(crate) mod fanout;
-pub(crate) mod proposals;
+mod fanout;
+mod proposals;
 mod recovery;
 pub(crate) mod registry;
 mod replication;
 mod send_fence;
-pub(crate) mod sequencer;
+mod sequencer;
 pub(crate) mod subscription;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use skytale_core::{ChannelName, Dialect, Envelope, FrameLimits, SequenceNumber};
-use skytale_store::MessageId;
+use skytale_core::{ChannelName, SequenceNumber};
 use tokio::sync::{Notify, OnceCell};
 
+use crate::cluster::Cluster;
 pub(crate) use subscription::Subscription;
 
 /// A channel that has subscribers, or messages on their way to the archive.
@@ -33,17 +33,17 @@ pub(crate) struct Channel {
     /// Set once it is known where the archive ended when the first one subscribed.
     begun: OnceCell<()>,
     /// Whose turn it is among those of whom one is enough.
-    turn: AtomicUsize,
+    next_receiver: AtomicUsize,
     /// Whose turn it is to commit.
     commit_queue: Mutex<commit_queue::CommitQueue>,
     /// What the epoch has of proposals.
     proposals: Mutex<proposals::Proposals>,
-    waiting: Mutex<sequencer::Waiting>,
+    append_queue: Mutex<sequencer::AppendQueue>,
     /// Who has a message to send again first.
-    held: send_fence::SendFences,
+    send_fences: send_fence::SendFences,
     /// Told when so many wait that another append is worth its while.
     many_wait: Notify,
-    appends: sequencer::Appends,
+    appends: sequencer::AppendCounter,
     /// Set where other relays share the channel.
     log_follower: Option<replication::LogFollower>,
 }
@@ -53,20 +53,20 @@ impl Channel {
         &self.name
     }
 
-    pub(crate) fn new(name: ChannelName, log_follower: Option<replication::LogFollower>) -> Self {
+    pub(crate) fn new(name: ChannelName, cluster: Option<Cluster>) -> Self {
         Self {
             name,
             subscriptions: ArcSwap::default(),
             delivered: AtomicU64::new(0),
             begun: OnceCell::new(),
-            turn: AtomicUsize::new(0),
+            next_receiver: AtomicUsize::new(0),
             commit_queue: Mutex::default(),
             proposals: Mutex::default(),
-            waiting: Mutex::default(),
-            held: send_fence::SendFences::default(),
+            append_queue: Mutex::default(),
+            send_fences: send_fence::SendFences::default(),
             many_wait: Notify::new(),
-            appends: sequencer::Appends::default(),
-            log_follower,
+            appends: sequencer::AppendCounter::default(),
+            log_follower: cluster.map(replication::LogFollower::new),
         }
     }
 
@@ -79,14 +79,4 @@ impl Channel {
     fn reach(&self, number: SequenceNumber) {
         self.delivered.fetch_max(number.0, Ordering::SeqCst);
     }
-}
-
-/// Reads a message that was checked when it came in.
-pub(crate) fn reread(body: Bytes, dialect: Dialect, id: Option<MessageId>) -> Option<Envelope> {
-    let limits = FrameLimits::default().with_frame_bytes(usize::MAX).with_name_bytes(usize::MAX);
-    let envelope = Envelope::parse(body, dialect, &limits.with_elements(usize::MAX)).ok()?;
-    Some(match id {
-        Some(id) => envelope.with_message_id(id.0),
-        None => envelope,
-    })
 }

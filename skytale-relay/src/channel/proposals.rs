@@ -1,4 +1,4 @@
-//! How many proposals an epoch has.
+//! Proposals of an epoch, counted against their limits.
 
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -7,15 +7,9 @@ use skytale_core::extension::{Code, Content};
 use skytale_store::{AppendOutcome, GroupEpoch, StoreError};
 
 use super::Channel;
-use super::sequencer::{Appending, Item};
+use super::append::{AppendRequest, Appending};
+use crate::limits::proposal_limits::ProposalLimits;
 use crate::refusal::Refusal;
-
-/// How many proposals of native agents are archived in one epoch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ProposalLimits {
-    pub per_epoch: usize,
-    pub per_principal: usize,
-}
 
 /// The proposals of a group's epoch that this process has archived.
 #[derive(Clone, Debug, Default)]
@@ -43,21 +37,25 @@ impl Proposals {
     }
 }
 
-impl Item {
+impl AppendRequest {
     /// Returns the epoch and the account of a native proposal.
     fn proposed(&self) -> Option<(&GroupEpoch, &Arc<str>)> {
-        Some((self.order.as_ref()?.precondition.at()?, self.proposer.as_ref()?))
+        Some((self.condition.as_ref()?.precondition.at()?, self.proposer.as_ref()?))
     }
 }
 
 impl Channel {
     /// Takes out of a batch what would exceed the epoch's proposals.
-    pub(super) fn take_excess(&self, batch: &mut Vec<Item>, limits: ProposalLimits) -> Vec<Item> {
+    pub(super) fn take_excess(
+        &self,
+        batch: &mut Vec<AppendRequest>,
+        limits: ProposalLimits,
+    ) -> Vec<AppendRequest> {
         if batch.iter().all(|item| item.proposer.is_none()) {
             return Vec::new();
         }
         let mut proposals = self.proposals().clone();
-        let exceeds = |item: &mut Item| {
+        let exceeds = |item: &mut AppendRequest| {
             let Some((epoch, account)) = item.proposed() else { return false };
             let allowed = proposals.allow(epoch, account, limits);
             if allowed {
@@ -69,7 +67,7 @@ impl Channel {
     }
 
     /// Decides what was taken out of a batch, once that is counted: repetitions are answered and take nobody's place.
-    pub(super) async fn decide_excess(&self, excess: Vec<Item>, appending: &Appending) {
+    pub(super) async fn decide_excess(&self, excess: Vec<AppendRequest>, appending: &Appending) {
         for item in excess {
             let limits = appending.proposals;
             let Some((epoch, account)) = item.proposed() else { continue };
@@ -77,7 +75,7 @@ impl Channel {
                 self.decide_each(vec![item], appending).await;
                 continue;
             }
-            let id = item.order.as_ref().and_then(|order| order.message_id);
+            let id = item.condition.as_ref().and_then(|condition| condition.message_id);
             let found = match id {
                 Some(id) => appending.store.find(&self.name, id).await,
                 None => Ok(None),
@@ -92,7 +90,7 @@ impl Channel {
         }
     }
 
-    pub(super) fn count_proposal(&self, item: &Item) {
+    pub(super) fn count_proposal(&self, item: &AppendRequest) {
         if let Some((epoch, account)) = item.proposed() {
             self.proposals().count(epoch, account);
         }
@@ -103,7 +101,7 @@ impl Channel {
     }
 }
 
-impl Item {
+impl AppendRequest {
     fn refuse_proposal(self, limits: ProposalLimits) {
         let ProposalLimits { per_epoch, per_principal } = limits;
         let text = format!(

@@ -1,4 +1,5 @@
-//! Records that were archived although their append failed, as when a database breaks off in the middle of a commit.
+//! Recovery of records that were archived although their append failed, as when a database breaks off in the middle of
+//! a commit.
 //!
 //! Where other relays share a channel, the log brings them. Where this relay alone appends, a number that is missing, or a
 //! repetition of what nobody was given, tells of them.

@@ -1,4 +1,4 @@
-//! The channels that are in use.
+//! The registry of channels that are in use.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,11 +7,12 @@ use dashmap::DashMap;
 use skytale_core::{ChannelName, SequenceNumber};
 use skytale_store::Topic;
 
-use super::replication::LogFollower;
+use super::Channel;
 use super::subscription::Subscription;
-use super::{Channel, reread};
 use crate::admission::connect::ConnectError;
 use crate::cluster::Cluster;
+use crate::cluster::receiver::ClusterReceiver;
+use crate::envelope::reread;
 
 /// Finds channels by name. A channel exists while somebody is subscribed or publishes to it.
 #[derive(Debug, Default)]
@@ -33,8 +34,7 @@ impl Registry {
 
     /// Returns the channel, for publishing.
     pub fn open(&self, name: &ChannelName) -> Arc<Channel> {
-        let log_follower = || self.cluster.get().cloned().map(LogFollower::new);
-        let make = || Arc::new(Channel::new(name.clone(), log_follower()));
+        let make = || Arc::new(Channel::new(name.clone(), self.cluster.get().cloned()));
         self.channels.entry(name.components()).or_insert_with(make).clone()
     }
 
@@ -54,34 +54,13 @@ impl Registry {
         }
     }
 
-    /// Queues a frame of the relay's own for every native session of this relay that is subscribed to a name.
-    pub fn tell_here(&self, name: [u64; 3], frame: &Bytes) {
-        let Some(channel) = self.get(name) else { return };
-        for subscription in channel.subscriptions.load().iter() {
-            if subscription.outbox().native.get().is_some() {
-                subscription.outbox().send(frame.clone());
-            }
-        }
-        self.close_if_unused(channel);
-    }
-
-    /// Takes a message that another relay forwards.
-    pub fn arrive(&self, topic: Topic, after: SequenceNumber, number: Option<SequenceNumber>, frame: Bytes) {
-        let Some(channel) = self.get(topic.channel) else { return };
-        match reread(frame, topic.dialect, None) {
-            Some(envelope) => channel.arrive(after, number, Arc::new(envelope)),
-            None => tracing::warn!(%topic, "another relay forwards what is no message"),
-        }
-        self.close_if_unused(channel);
-    }
-
     fn get(&self, name: [u64; 3]) -> Option<Arc<Channel>> {
         self.channels.get(&name).map(|channel| channel.clone())
     }
 
     /// Removes a subscription, and its channel when that was its last use.
     pub fn unsubscribe(&self, channel: Arc<Channel>, subscription: &Arc<Subscription>) {
-        subscription.end();
+        subscription.cursor().end();
         channel.remove(subscription);
         self.close(channel);
     }
@@ -102,6 +81,27 @@ impl Registry {
         drop(channel);
         self.channels
             .remove_if(&key, |_, channel| Arc::strong_count(channel) == 1 && channel.is_unsubscribed());
+    }
+}
+
+impl ClusterReceiver for Registry {
+    fn tell_here(&self, name: [u64; 3], frame: &Bytes) {
+        let Some(channel) = self.get(name) else { return };
+        for subscription in channel.subscriptions.load().iter() {
+            if subscription.outbox().native.get().is_some() {
+                subscription.outbox().send(frame.clone());
+            }
+        }
+        self.close_if_unused(channel);
+    }
+
+    fn arrive(&self, topic: Topic, after: SequenceNumber, number: Option<SequenceNumber>, frame: Bytes) {
+        let Some(channel) = self.get(topic.channel) else { return };
+        match reread(frame, topic.dialect, None) {
+            Some(envelope) => channel.arrive(after, number, Arc::new(envelope)),
+            None => tracing::warn!(%topic, "another relay forwards what is no message"),
+        }
+        self.close_if_unused(channel);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Keeps a channel in step with other relays: its subscribers are given every record, whoever appended it, in the order of
-//! the numbers.
+//! Replication of a channel between relays: subscribers are given every record of the log in the order of the numbers,
+//! whichever relay appended it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -10,11 +10,11 @@ use skytale_core::{ChannelName, Envelope, SequenceNumber};
 use skytale_store::{Delivery, Record, Store, StoreError};
 use tokio::task::AbortHandle;
 
-use super::fanout::{is_for_any_instance, is_for_any_one};
+use super::Channel;
 use super::registry::Registry;
-use super::{Channel, reread};
 use crate::cluster::Cluster;
-use crate::outbound::queue::SessionId;
+use crate::envelope::{is_for_any_instance, is_for_any_one, reread};
+use crate::outbound::session_id::SessionId;
 
 /// A channel's part in a cluster.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Messages that must not overtake one of their sender's that was not archived.
+//! Send fences: no message of a session overtakes an earlier one whose append failed.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use skytale_store::MessageId;
 use tokio::time::Instant;
 
-use crate::outbound::queue::SessionId;
+use crate::outbound::session_id::SessionId;
 
 /// Sessions that have a message to send again before anything else that they send to the channel is archived.
 ///
@@ -52,16 +52,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_session_is_held_until_it_repeats_the_first_message_or_gives_it_up() {
-        let (held, session, other) = (SendFences::default(), SessionId::next(), SessionId::next());
+        let (fences, session, other) = (SendFences::default(), SessionId::next(), SessionId::next());
         let [first, second, third] = [1, 2, 3].map(|number| MessageId([number; 16]));
-        held.hold(session, first);
-        held.hold(session, second);
-        assert!(!held.has(other, third));
-        assert!(held.has(session, third) && held.has(session, second));
-        assert!(!held.has(session, first) && !held.has(session, second));
-        held.hold(session, first);
-        assert!(held.has(session, second));
+        fences.hold(session, first);
+        fences.hold(session, second);
+        assert!(!fences.has(other, third));
+        assert!(fences.has(session, third) && fences.has(session, second));
+        assert!(!fences.has(session, first) && !fences.has(session, second));
+        fences.hold(session, first);
+        assert!(fences.has(session, second));
         tokio::time::advance(PATIENCE).await;
-        assert!(!held.has(session, second));
+        assert!(!fences.has(session, second));
     }
 }

@@ -1,4 +1,4 @@
-//! One channel's way into the archive: what is published at the same time is appended together, in order.
+//! The sequencer of a channel: appends messages in batches, and delivers them in the order of their numbers.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,80 +8,30 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use skytale_core::Envelope;
-use skytale_store::{AppendOutcome, MessageId, NewRecord, Precondition, Store, StoreError};
-use tokio::sync::{Notify, oneshot};
+use skytale_store::{AppendOutcome, NewRecord, Precondition, StoreError};
+use tokio::sync::Notify;
 
 use super::Channel;
+use super::append::{AppendRequest, Appending};
 use super::append_condition::AppendCondition;
-use super::proposals::ProposalLimits;
 use crate::close_reason::CloseReason;
-use crate::limits::plan_quota::Reservation;
-use crate::outbound::queue::Outbox;
 use crate::refusal::{Standing, archived, refused};
 use crate::telemetry::Meter;
 
-/// A message on its way to the archive.
-#[derive(Debug)]
-pub(crate) struct Item {
-    pub envelope: Arc<Envelope>,
-    pub publisher: Arc<Outbox>,
-    /// What must hold; `None` for a message that only wants a number.
-    pub order: Option<AppendCondition>,
-    /// The account whose use it counts in.
-    pub account: Option<Arc<str>>,
-    /// Counts it in the account's plan as long as it is not archived.
-    #[expect(dead_code, reason = "held, not read")]
-    pub counted: Option<Reservation>,
-    /// The number under which a native publisher is answered.
-    pub request: Option<u64>,
-    /// The account, for a native proposal, of which so many are allowed.
-    pub proposer: Option<Arc<str>>,
-    /// Told what became of the message.
-    pub done: Option<oneshot::Sender<Result<AppendOutcome, StoreError>>>,
-}
-
-impl Item {
-    /// What must hold for the message.
-    fn precondition(&self) -> &Precondition {
-        self.order.as_ref().map_or(&Precondition::Any, |order| &order.precondition)
-    }
-
-    /// Returns the id of a native message that is no commit: those of one sender are archived in their order.
-    fn in_turn(&self) -> Option<MessageId> {
-        let order = self.order.as_ref().filter(|order| !order.precondition.advances())?;
-        self.request.and(order.message_id)
-    }
-
-    /// Returns the epoch that a native commit was made in; `None` for any other message.
-    fn commits_in(&self) -> Option<u64> {
-        let order = self.order.as_ref().filter(|order| order.precondition.advances())?;
-        self.request.and(order.epoch())
-    }
-}
-
 /// What waits to be appended, and whether somebody is at it.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
-    items: VecDeque<Item>,
+pub(super) struct AppendQueue {
+    items: VecDeque<AppendRequest>,
     busy: bool,
 }
 
-impl Waiting {
-    fn take(&mut self) -> Option<Vec<Item>> {
+impl AppendQueue {
+    fn take(&mut self) -> Option<Vec<AppendRequest>> {
         let first = self.items.front()?.precondition();
-        let alike = |item: &&Item| item.precondition() == first && !item.precondition().advances();
+        let alike = |item: &&AppendRequest| item.precondition() == first && !item.precondition().advances();
         let count = self.items.iter().take(BATCH).take_while(alike).count().max(1);
         Some(self.items.drain(..count).collect())
     }
-}
-
-/// Where messages are appended, and counted.
-#[derive(Clone, Debug)]
-pub(crate) struct Appending {
-    pub store: Arc<dyn Store>,
-    pub meter: Meter,
-    pub proposals: ProposalLimits,
 }
 
 /// The most messages of one append.
@@ -95,26 +45,26 @@ const WORTHWHILE: usize = 96;
 
 /// Counts a channel's appends, so that what comes back from the log can wait until it is known who appended it.
 #[derive(Debug, Default)]
-pub(super) struct Appends {
+pub(super) struct AppendCounter {
     begun: AtomicU64,
     concluded: AtomicU64,
     changed: Notify,
 }
 
 /// An append whose outcome is not yet known, or not yet acted on.
-struct InFlight<'a>(&'a Appends);
+struct PendingAppend<'a>(&'a AppendCounter);
 
 /// A batch with what became of it.
 struct Archived<'a> {
-    batch: Vec<Item>,
+    batch: Vec<AppendRequest>,
     outcome: Result<Vec<AppendOutcome>, StoreError>,
-    _in_flight: InFlight<'a>,
+    _pending: PendingAppend<'a>,
 }
 
-impl Appends {
-    fn begin(&self) -> InFlight<'_> {
+impl AppendCounter {
+    fn begin(&self) -> PendingAppend<'_> {
         self.begun.fetch_add(1, Ordering::SeqCst);
-        InFlight(self)
+        PendingAppend(self)
     }
 
     /// Waits until every append is concluded that has begun; they are concluded in their order.
@@ -131,7 +81,7 @@ impl Appends {
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for PendingAppend<'_> {
     fn drop(&mut self) {
         self.0.concluded.fetch_add(1, Ordering::SeqCst);
         self.0.changed.notify_waiters();
@@ -143,17 +93,17 @@ impl Channel {
     ///
     /// The caller does the work itself if the store is at once ready; else a task goes on with it. Either way one at a
     /// time, so that messages are delivered in the order of their numbers.
-    pub fn submit(self: &Arc<Self>, items: impl IntoIterator<Item = Item>, appending: &Appending) {
+    pub fn submit(self: &Arc<Self>, items: impl IntoIterator<Item = AppendRequest>, appending: &Appending) {
         {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.items.extend(items);
-            if waiting.busy {
-                if waiting.items.len() >= WORTHWHILE {
+            let mut queue = self.append_queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.items.extend(items);
+            if queue.busy {
+                if queue.items.len() >= WORTHWHILE {
                     self.many_wait.notify_one();
                 }
                 return;
             }
-            waiting.busy = true;
+            queue.busy = true;
         }
         let mut work = Box::pin(self.clone().work(appending.clone()));
         let at_once = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -169,7 +119,7 @@ impl Channel {
                 self.append_several(batch, &appending).await;
                 continue;
             }
-            self.turn_held_away(&mut batch, &appending.meter);
+            self.refuse_fenced(&mut batch, &appending.meter);
             let excess = self.take_excess(&mut batch, appending.proposals);
             if !batch.is_empty() {
                 self.append(batch, &appending).await;
@@ -179,7 +129,7 @@ impl Channel {
     }
 
     /// Appends messages that only want a number, and more of them meanwhile, as long as many wait.
-    async fn append_several(&self, first: Vec<Item>, appending: &Appending) {
+    async fn append_several(&self, first: Vec<AppendRequest>, appending: &Appending) {
         let mut on_their_way = FuturesOrdered::new();
         on_their_way.push_back(self.archive(first, appending));
         while !on_their_way.is_empty() {
@@ -194,24 +144,24 @@ impl Channel {
         }
     }
 
-    async fn append(&self, batch: Vec<Item>, appending: &Appending) {
+    async fn append(&self, batch: Vec<AppendRequest>, appending: &Appending) {
         let archived = self.archive(batch, appending).await;
         self.conclude(archived, appending).await;
     }
 
-    async fn archive(&self, batch: Vec<Item>, appending: &Appending) -> Archived<'_> {
-        let in_flight = self.appends.begin();
+    async fn archive(&self, batch: Vec<AppendRequest>, appending: &Appending) -> Archived<'_> {
+        let pending = self.appends.begin();
         let (records, precondition) = records(&batch);
         let outcome = appending.store.append(&self.name, records, precondition).await;
-        Archived { batch, outcome, _in_flight: in_flight }
+        Archived { batch, outcome, _pending: pending }
     }
 
     async fn conclude(&self, archived: Archived<'_>, appending: &Appending) {
-        let Archived { batch, outcome, _in_flight } = archived;
+        let Archived { batch, outcome, _pending } = archived;
         match outcome {
             Ok(outcomes) => self.settle(batch, outcomes, appending),
             Err(error) if is_conflict(&error) && batch.len() > 1 => {
-                drop(_in_flight);
+                drop(_pending);
                 self.decide_each(batch, appending).await;
             }
             Err(error) => self.refuse(batch, error, &appending.meter),
@@ -219,14 +169,14 @@ impl Channel {
     }
 
     /// Appends one by one: of messages that are refused together, repetitions were accepted before.
-    pub(super) async fn decide_each(&self, batch: Vec<Item>, appending: &Appending) {
+    pub(super) async fn decide_each(&self, batch: Vec<AppendRequest>, appending: &Appending) {
         for item in batch {
             let mut batch = vec![item];
-            self.turn_held_away(&mut batch, &appending.meter);
+            self.refuse_fenced(&mut batch, &appending.meter);
             if batch.is_empty() {
                 continue;
             }
-            let Archived { batch, outcome, _in_flight } = self.archive(batch, appending).await;
+            let Archived { batch, outcome, _pending } = self.archive(batch, appending).await;
             match outcome {
                 Ok(outcomes) => self.settle(batch, outcomes, appending),
                 Err(error) => self.refuse(batch, error, &appending.meter),
@@ -235,30 +185,36 @@ impl Channel {
     }
 
     /// Refuses what would overtake a message that was not archived.
-    fn turn_held_away(&self, batch: &mut Vec<Item>, meter: &Meter) {
-        let is_held =
-            |item: &mut Item| item.in_turn().is_some_and(|id| self.held.has(item.publisher.session(), id));
-        let held: Vec<_> = batch.extract_if(.., is_held).collect();
-        if !held.is_empty() {
-            self.refuse(held, StoreError::unavailable("a message before it was not archived"), meter);
+    fn refuse_fenced(&self, batch: &mut Vec<AppendRequest>, meter: &Meter) {
+        let is_fenced = |item: &mut AppendRequest| {
+            item.in_turn().is_some_and(|id| self.send_fences.has(item.publisher.session(), id))
+        };
+        let fenced: Vec<_> = batch.extract_if(.., is_fenced).collect();
+        if !fenced.is_empty() {
+            self.refuse(fenced, StoreError::unavailable("a message before it was not archived"), meter);
         }
     }
 
     /// Takes one commit, or all messages of which the same must hold; nothing more is left when it returns `None`.
-    fn next_batch(&self) -> Option<Vec<Item>> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let batch = waiting.take();
-        waiting.busy = batch.is_some();
+    fn next_batch(&self) -> Option<Vec<AppendRequest>> {
+        let mut queue = self.append_queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let batch = queue.take();
+        queue.busy = batch.is_some();
         batch
     }
 
     /// Takes messages that only want a number, if they come next.
-    fn next_unconditional(&self) -> Option<Vec<Item>> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_unconditional(waiting.items.front()) { waiting.take() } else { None }
+    fn next_unconditional(&self) -> Option<Vec<AppendRequest>> {
+        let mut queue = self.append_queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_unconditional(queue.items.front()) { queue.take() } else { None }
     }
 
-    pub(super) fn settle(&self, batch: Vec<Item>, outcomes: Vec<AppendOutcome>, appending: &Appending) {
+    pub(super) fn settle(
+        &self,
+        batch: Vec<AppendRequest>,
+        outcomes: Vec<AppendOutcome>,
+        appending: &Appending,
+    ) {
         let (meter, durability) = (&appending.meter, appending.store.durability());
         let mut delivered = 0;
         for (item, outcome) in batch.into_iter().zip(outcomes) {
@@ -293,7 +249,7 @@ impl Channel {
     }
 
     /// Tells publishers that nothing was appended: a lost commit its own, a failed archive everybody.
-    pub(super) fn refuse(&self, batch: Vec<Item>, error: StoreError, meter: &Meter) {
+    pub(super) fn refuse(&self, batch: Vec<AppendRequest>, error: StoreError, meter: &Meter) {
         let conflict = is_conflict(&error);
         if let Some(standing) = Standing::of(&error) {
             self.recover_before(standing.last.next());
@@ -305,11 +261,11 @@ impl Channel {
                 self.note_loser(&item.publisher, standing);
             }
             if let Some(request) = item.request {
-                let made_in = item.order.as_ref().and_then(AppendCondition::epoch);
+                let made_in = item.condition.as_ref().and_then(AppendCondition::epoch);
                 item.publisher.answer(request, refused(&error, made_in));
             }
             if let (false, Some(id)) = (conflict, item.in_turn()) {
-                self.held.hold(item.publisher.session(), id);
+                self.send_fences.hold(item.publisher.session(), id);
             }
         }
         if conflict {
@@ -327,7 +283,7 @@ impl Channel {
     }
 }
 
-fn is_unconditional(item: Option<&Item>) -> bool {
+fn is_unconditional(item: Option<&AppendRequest>) -> bool {
     item.is_some_and(|item| *item.precondition() == Precondition::Any)
 }
 
@@ -335,14 +291,14 @@ fn is_conflict(error: &StoreError) -> bool {
     matches!(error, StoreError::Conflict { .. } | StoreError::OtherGroup)
 }
 
-fn records(batch: &[Item]) -> (Vec<NewRecord>, Precondition) {
-    let record = |item: &Item| NewRecord {
+fn records(batch: &[AppendRequest]) -> (Vec<NewRecord>, Precondition) {
+    let record = |item: &AppendRequest| NewRecord {
         dialect: item.envelope.dialect(),
-        message_id: item.order.as_ref().and_then(|order| order.message_id),
+        message_id: item.condition.as_ref().and_then(|condition| condition.message_id),
         body: Bytes::clone(item.envelope.frame()),
         account: item.account.clone(),
     };
-    let precondition = batch.first().map_or(&Precondition::Any, Item::precondition).clone();
+    let precondition = batch.first().map_or(&Precondition::Any, AppendRequest::precondition).clone();
     (batch.iter().map(record).collect(), precondition)
 }
 
@@ -352,6 +308,7 @@ mod tests {
     use std::task::Poll;
 
     use super::*;
+    use crate::limits::proposal_limits::ProposalLimits;
 
     #[test]
     fn work_needs_no_runtime_where_the_store_is_ready() {

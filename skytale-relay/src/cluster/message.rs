@@ -1,11 +1,11 @@
-//! What relays tell each other, as bytes.
+//! Messages between relays, as bytes.
 
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use skytale_core::{Name, SequenceNumber};
 
-use crate::session::replay_cursors::CursorOwner;
+use crate::replay_cursors::CursorOwner;
 
 /// What one relay sends to others.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl ClusterMessage {
         bytes.freeze()
     }
 
-    /// Reads a letter; `None` for what is none.
+    /// Reads a message; `None` for bytes that are none.
     pub fn decode(mut bytes: Bytes) -> Option<Self> {
         match bytes.try_get_u8().ok()? {
             FORWARD => {
@@ -105,11 +105,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_come_back_as_they_were() {
+    fn messages_come_back_as_they_were() {
         let source = Name { components: [1, 2, 3], id: Some(u128::MAX) };
         let destination = Name { components: [4, 5, 6], id: None };
         let subscriber = CursorOwner { account: "acme".into(), source, destination };
-        let letters = [
+        let messages = [
             ClusterMessage::Forward { after: SequenceNumber(7), number: None, frame: "frame".into() },
             ClusterMessage::Forward {
                 after: SequenceNumber(7),
@@ -120,11 +120,11 @@ mod tests {
             ClusterMessage::Position(subscriber.clone(), SequenceNumber(9)),
             ClusterMessage::Returned(subscriber),
         ];
-        for letter in letters {
-            let bytes = letter.encode();
-            assert_eq!(ClusterMessage::decode(bytes.clone()), Some(letter));
+        for message in messages {
+            let bytes = message.encode();
+            assert_eq!(ClusterMessage::decode(bytes.clone()), Some(message));
             for length in 0..bytes.len().min(8) {
-                assert_eq!(ClusterMessage::decode(bytes.slice(1..length.max(1))), None, "no letter");
+                assert_eq!(ClusterMessage::decode(bytes.slice(1..length.max(1))), None, "no message");
             }
         }
     }

@@ -5,6 +5,7 @@
 //! nothing on that another one sent, so that nothing goes round.
 
 mod message;
+pub(crate) mod receiver;
 mod sender;
 mod topic_interest;
 
@@ -15,10 +16,10 @@ use futures::StreamExt;
 use skytale_core::{ChannelName, Dialect, Envelope, SequenceNumber};
 use skytale_store::{Backplane, BackplaneMessage, Delivery, StoreError, Topic};
 
-use crate::channel::registry::Registry;
-use crate::session::replay_cursors::{CursorOwner, ReplayCursors};
+use crate::replay_cursors::{CursorOwner, ReplayCursors};
 use crate::telemetry::Meter;
 use message::ClusterMessage;
+use receiver::ClusterReceiver;
 use sender::ClusterSender;
 use topic_interest::TopicInterest;
 
@@ -32,7 +33,7 @@ pub(crate) struct Cluster {
 /// What a relay that hears from others does it to.
 #[derive(Debug)]
 struct Here {
-    registry: Weak<Registry>,
+    receiver: Weak<dyn ClusterReceiver>,
     cursors: Weak<ReplayCursors>,
     meter: Meter,
 }
@@ -41,18 +42,14 @@ struct Here {
 const EVERY_RELAY: Topic = Topic { channel: [0; 3], dialect: Dialect::Slim3, instance: None };
 
 impl Cluster {
-    /// Joins the other relays, and hears them until the registry is gone.
+    /// Joins the other relays, and hears them until the receiver is gone.
     pub fn join(
         backplane: Arc<dyn Backplane>,
-        registry: &Arc<Registry>,
+        receiver: Weak<dyn ClusterReceiver>,
         cursors: &Arc<ReplayCursors>,
         meter: Meter,
     ) -> Self {
-        let here = Here {
-            registry: Arc::downgrade(registry),
-            cursors: Arc::downgrade(cursors),
-            meter: meter.clone(),
-        };
+        let here = Here { receiver, cursors: Arc::downgrade(cursors), meter: meter.clone() };
         tokio::spawn(here.hear(backplane.received()));
         let interest = TopicInterest::start(backplane.clone());
         tokio::spawn(interest.clone().keep(EVERY_RELAY));
@@ -88,7 +85,7 @@ impl Cluster {
     /// Sends a message that is not archived (or was, under `number`) to the subscribers of other relays.
     pub fn forward(
         &self,
-        reach: Delivery,
+        delivery: Delivery,
         envelope: &Envelope,
         number: Option<SequenceNumber>,
         after: SequenceNumber,
@@ -97,7 +94,7 @@ impl Cluster {
         let name = publish.header.destination.name;
         let topic = Topic { channel: name.components, dialect: envelope.dialect(), instance: name.id };
         let frame = Bytes::clone(envelope.frame());
-        self.outgoing.send(topic, reach, ClusterMessage::Forward { after, number, frame }.encode());
+        self.outgoing.send(topic, delivery, ClusterMessage::Forward { after, number, frame }.encode());
     }
 
     /// Sends a frame of the relay's own to the native agents that other relays have under a name.
@@ -129,20 +126,20 @@ impl Cluster {
 }
 
 impl Here {
-    async fn hear(self, mut parcels: futures::stream::BoxStream<'static, BackplaneMessage>) {
-        while let Some(parcel) = parcels.next().await {
-            let (Some(registry), Some(cursors)) = (self.registry.upgrade(), self.cursors.upgrade()) else {
+    async fn hear(self, mut messages: futures::stream::BoxStream<'static, BackplaneMessage>) {
+        while let Some(message) = messages.next().await {
+            let (Some(receiver), Some(cursors)) = (self.receiver.upgrade(), self.cursors.upgrade()) else {
                 return;
             };
             self.meter.parcels_received.increment(1);
-            match ClusterMessage::decode(parcel.body) {
+            match ClusterMessage::decode(message.body) {
                 Some(ClusterMessage::Forward { after, number, frame }) => {
-                    registry.arrive(parcel.topic, after, number, frame);
+                    receiver.arrive(message.topic, after, number, frame);
                 }
-                Some(ClusterMessage::Tell(frame)) => registry.tell_here(parcel.topic.channel, &frame),
+                Some(ClusterMessage::Tell(frame)) => receiver.tell_here(message.topic.channel, &frame),
                 Some(ClusterMessage::Position(subscriber, position)) => cursors.keep(subscriber, position),
                 Some(ClusterMessage::Returned(subscriber)) => drop(cursors.take(&subscriber)),
-                None => tracing::warn!(topic = %parcel.topic, "another relay sent what cannot be read"),
+                None => tracing::warn!(topic = %message.topic, "another relay sent what cannot be read"),
             }
         }
     }

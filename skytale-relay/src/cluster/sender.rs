@@ -1,4 +1,4 @@
-//! What waits to be sent to other relays.
+//! The bounded queue of messages to other relays.
 
 use std::sync::Arc;
 
@@ -12,33 +12,33 @@ use crate::telemetry::Meter;
 #[derive(Clone, Debug)]
 pub(super) struct ClusterSender {
     backplane: Arc<dyn Backplane>,
-    parcels: mpsc::Sender<Waiting>,
+    messages: mpsc::Sender<QueuedMessage>,
     room: Arc<Semaphore>,
     meter: Meter,
 }
 
-/// A parcel, and its share of the queue.
+/// A message, and its share of the queue.
 #[derive(Debug)]
-struct Waiting {
+struct QueuedMessage {
     topic: Topic,
-    reach: Delivery,
+    delivery: Delivery,
     body: Bytes,
     _room: OwnedSemaphorePermit,
 }
 
-/// How many parcels, and bytes of them, wait while the engine is slow; further ones are dropped and counted, as they are
+/// How many messages, and bytes of them, wait while the engine is slow; further ones are dropped and counted, as they are
 /// not archived.
-const PARCELS: usize = 16_384;
+const MESSAGES: usize = 16_384;
 const BYTES: u32 = 64 * 1024 * 1024;
 
 impl ClusterSender {
     pub fn start(backplane: Arc<dyn Backplane>, meter: Meter) -> Self {
-        let (parcels, mut queue) = mpsc::channel::<Waiting>(PARCELS);
+        let (messages, mut queue) = mpsc::channel::<QueuedMessage>(MESSAGES);
         let room = Arc::new(Semaphore::new(BYTES as usize));
-        let outgoing = Self { backplane: backplane.clone(), parcels, room, meter: meter.clone() };
+        let outgoing = Self { backplane: backplane.clone(), messages, room, meter: meter.clone() };
         tokio::spawn(async move {
-            while let Some(Waiting { topic, reach, body, _room }) = queue.recv().await {
-                if let Err(error) = backplane.send(topic, reach, body).await {
+            while let Some(QueuedMessage { topic, delivery, body, _room }) = queue.recv().await {
+                if let Err(error) = backplane.send(topic, delivery, body).await {
                     meter.parcels_dropped.increment(1);
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -52,7 +52,7 @@ impl ClusterSender {
 
     /// Waits until what was offered before is sent.
     pub async fn flush(&self) {
-        // Each parcel gives its share of the room back when it is sent.
+        // Each message gives its share of the room back when it is sent.
         drop(self.room.acquire_many(BYTES).await);
         if let Err(error) = self.backplane.flush().await {
             tracing::warn!(
@@ -62,11 +62,11 @@ impl ClusterSender {
         }
     }
 
-    pub fn send(&self, topic: Topic, reach: Delivery, body: Bytes) {
+    pub fn send(&self, topic: Topic, delivery: Delivery, body: Bytes) {
         let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(bytes).ok();
-        let waiting = room.map(|room| Waiting { topic, reach, body, _room: room });
-        match waiting.is_some_and(|waiting| self.parcels.try_send(waiting).is_ok()) {
+        let waiting = room.map(|room| QueuedMessage { topic, delivery, body, _room: room });
+        match waiting.is_some_and(|waiting| self.messages.try_send(waiting).is_ok()) {
             true => self.meter.parcels_sent.increment(1),
             false => self.meter.parcels_dropped.increment(1),
         }
@@ -94,8 +94,8 @@ mod tests {
         }
         outgoing.flush().await;
         for number in 0..100 {
-            let parcel = received.next().now_or_never().flatten().expect("has arrived");
-            assert_eq!(parcel.body[..], [number]);
+            let message = received.next().now_or_never().flatten().expect("has arrived");
+            assert_eq!(message.body[..], [number]);
         }
     }
 }

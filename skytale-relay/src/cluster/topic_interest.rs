@@ -1,4 +1,4 @@
-//! What a relay wants to hear of others: as long as it has subscribers of it.
+//! The topics of the backplane that a relay listens to, each while it has subscribers there.
 
 use std::collections::HashMap;
 use std::sync::Arc;

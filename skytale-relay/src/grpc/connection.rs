@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::Service;
 
-use super::listener::{Connection, ConnectionLimits};
+use super::gate::Connection;
+use super::limits::ConnectionLimits;
 use super::repolling::{RepollingTask, SettledExecutor};
 
 /// How long a peer may take to answer a probe.

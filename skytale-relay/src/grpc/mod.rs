@@ -1,7 +1,9 @@
-//! The gRPC edge: what SLIM agents use as their node.
+//! The gRPC edge, which SLIM agents use as their node.
 
 mod codec;
 mod connection;
+mod gate;
+mod limits;
 mod listener;
 mod repolling;
 mod server;
@@ -15,10 +17,12 @@ use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 use tower::Service;
 
-use crate::admission::connect::{Connect, ConnectError, Credentials};
+use crate::admission::connect::{Connect, ConnectError};
+use crate::admission::credentials::Credentials;
 use crate::session::Session;
 pub use crate::tls::{TlsCertificate, TlsError};
-pub use listener::{ConnectionLimits, Listener};
+pub use limits::ConnectionLimits;
+pub use listener::Listener;
 pub use server::Server;
 pub use service::DataPlane;
 

@@ -14,7 +14,8 @@ use tower::Service;
 use super::listener::Listener;
 use super::service::DataPlane;
 use super::{connection, routes};
-use crate::admission::connect::{Connect, ConnectError, Credentials};
+use crate::admission::connect::{Connect, ConnectError};
+use crate::admission::credentials::Credentials;
 use crate::drain::Drain;
 use crate::session::Session;
 

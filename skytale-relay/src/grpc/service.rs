@@ -14,9 +14,10 @@ use tonic::{Request, Response, Status, Streaming};
 use tower::{Service, ServiceExt};
 
 use super::codec::FrameCodec;
-use super::listener::Peer;
+use super::gate::Peer;
 use super::status;
-use crate::admission::connect::{Connect, ConnectError, Credentials, Transport};
+use crate::admission::connect::{Connect, ConnectError, Transport};
+use crate::admission::credentials::Credentials;
 use crate::outbound::frame::Frame;
 use crate::session::Session;
 

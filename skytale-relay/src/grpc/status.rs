@@ -1,8 +1,8 @@
-//! Why a stream ends, as gRPC says it.
+//! Close reasons and refused requests for sessions, as gRPC statuses.
 
 use tonic::{Code, Status};
 
-use crate::admission::AuthError;
+use crate::admission::authenticator::AuthError;
 use crate::admission::connect::ConnectError;
 use crate::close_reason::CloseReason;
 

@@ -1,4 +1,4 @@
-//! How often accounts join channels by external commits.
+//! The limit of external commits by which accounts join channels.
 
 use std::sync::Arc;
 use std::time::Duration;

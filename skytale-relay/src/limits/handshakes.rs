@@ -1,5 +1,5 @@
-//! How many TLS handshakes begin in a second: after a cut all clients come back at once, and those who stayed are not to wait
-//! for them.
+//! The limit of TLS handshakes that begin in a second, so that clients that come back after a cut do not hold up those that
+//! stayed.
 
 use std::num::NonZeroU32;
 

@@ -1,4 +1,4 @@
-//! How often key packages may be claimed: each is given once, so whoever takes too many takes them from others.
+//! The limit of key package claims: each package is given once, so an account that claims many takes them from others.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,16 +1,18 @@
-//! What a relay allows.
+//! Limits of a relay, and the counters that hold accounts and sessions to them.
 
 pub(crate) mod external_joins;
 pub(crate) mod handshakes;
 pub(crate) mod key_package_claims;
 pub(crate) mod per_account;
 pub(crate) mod plan_quota;
+pub(crate) mod proposal_limits;
+pub(crate) mod publish_rate;
 
 use std::time::Duration;
 
 use skytale_core::FrameLimits;
 
-use crate::channel::proposals::ProposalLimits;
+use proposal_limits::ProposalLimits;
 
 /// Every limit of a relay. A peer that meets one is told which, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Counting what each account holds, against its limits.
+//! Counters of the sessions and subscriptions of accounts, against their limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,12 +12,12 @@ use crate::admission::connect::ConnectError;
 #[derive(Debug, Default)]
 pub(crate) struct SessionQuotas {
     sessions: Arc<AtomicUsize>,
-    accounts: DashMap<Arc<str>, Arc<Held>>,
+    accounts: DashMap<Arc<str>, Arc<AccountUse>>,
 }
 
 /// What one account holds.
 #[derive(Debug, Default)]
-struct Held {
+struct AccountUse {
     sessions: AtomicUsize,
     subscriptions: AtomicUsize,
 }
@@ -26,7 +26,7 @@ struct Held {
 #[derive(Debug)]
 pub(crate) struct SessionPermit {
     sessions: Arc<AtomicUsize>,
-    account: Arc<Held>,
+    account: Arc<AccountUse>,
     subscriptions: usize,
     allowed_subscriptions: usize,
 }
@@ -43,17 +43,19 @@ impl SessionQuotas {
     /// Admits a session of an account.
     pub fn admit(&self, account: &Arc<str>, limits: &Limits) -> Result<SessionPermit, ConnectError> {
         if self.accounts.len() > FORGET_AT {
-            self.accounts.retain(|_, held| Arc::strong_count(held) > 1);
+            self.accounts.retain(|_, account_use| Arc::strong_count(account_use) > 1);
         }
-        let held = self.accounts.entry(account.clone()).or_default().clone();
+        let account_use = self.accounts.entry(account.clone()).or_default().clone();
         take(&self.sessions, limits.sessions, "sessions")?;
-        if let Err(error) = take(&held.sessions, limits.sessions_per_principal, "sessions of this account") {
+        if let Err(error) =
+            take(&account_use.sessions, limits.sessions_per_principal, "sessions of this account")
+        {
             self.sessions.fetch_sub(1, Ordering::Relaxed);
             return Err(error);
         }
         let sessions = self.sessions.clone();
         let allowed_subscriptions = limits.subscriptions_per_principal;
-        Ok(SessionPermit { sessions, account: held, subscriptions: 0, allowed_subscriptions })
+        Ok(SessionPermit { sessions, account: account_use, subscriptions: 0, allowed_subscriptions })
     }
 }
 

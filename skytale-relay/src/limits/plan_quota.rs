@@ -1,4 +1,4 @@
-//! What plans allow in a month.
+//! Monthly quotas of accounts, by their plans.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -24,36 +24,36 @@ impl Native<'_> {
         submission: Submission,
         submit: Submit,
     ) -> Result<Content, Refusal> {
-        let Submission { order, verb } = submission;
+        let Submission { condition, verb } = submission;
         let Some(publish) = envelope.publish() else { return Err(Refusal::invalid()) };
         let channel = envelope.channel(&publish.header.destination);
         let applied = SequenceNumber(submit.applied);
-        let made_in = order.epoch();
-        let commit = order.message_id.ok_or_else(Refusal::invalid)?;
-        let lane = self.publisher.channel(&envelope, verb).await?;
+        let made_in = condition.epoch();
+        let commit = condition.message_id.ok_or_else(Refusal::invalid)?;
+        let live_channel = self.publisher.channel(&envelope, verb).await?;
         let is_repeated = self.is_archived(&channel, commit).await?;
-        let ticket = match self.admit(&lane, verb, applied) {
-            Ok(ticket) => ticket,
+        let permit = match self.admit(&live_channel, verb, applied) {
+            Ok(permit) => permit,
             // A repetition is answered whoever's turn it is.
             Err(_) if is_repeated => None,
             Err(refusal) => {
                 if refusal.is_about_turns() {
-                    lane.await_turn(&self.context.outbox);
+                    live_channel.await_turn(&self.context.outbox);
                 }
                 return Err(refusal);
             }
         };
-        let bundle = self.bundle(&channel, commit, submit).await?;
-        let agents: Vec<_> = bundle.welcomes.iter().map(|(agent, _)| agent.clone()).collect();
-        let brings = !agents.is_empty() || bundle.group_info.is_some();
+        let attachments = self.attachments(&channel, commit, submit).await?;
+        let agents: Vec<_> = attachments.welcomes.iter().map(|(agent, _)| agent.clone()).collect();
+        let brings = !agents.is_empty() || attachments.group_info.is_some();
         let directory = self.context.relay.directory.clone();
         // What a repetition brings was brought already, and may be used up.
         if brings && !is_repeated {
-            directory.deposit(bundle).await?;
+            directory.deposit(attachments).await?;
         }
-        let decided = self.publisher.commit_native(&lane, envelope, order).await?;
-        if let (Some(ticket), Ok(AppendOutcome::Appended(_))) = (ticket, &decided) {
-            ticket.used();
+        let decided = self.publisher.commit_native(&live_channel, envelope, condition).await?;
+        if let (Some(permit), Ok(AppendOutcome::Appended(_))) = (permit, &decided) {
+            permit.used();
         }
         let lost = matches!(decided, Err(StoreError::Conflict { .. } | StoreError::OtherGroup));
         let number = decided.as_ref().ok().map(|outcome| outcome.sequence());
@@ -71,20 +71,20 @@ impl Native<'_> {
         }
     }
 
-    /// Lets a commit in whose turn it is; with a ticket, if it joins.
+    /// Lets a commit in whose turn it is; with a permit, if it joins.
     fn admit(
         &self,
-        lane: &Channel,
+        live_channel: &Channel,
         verb: Verb,
         applied: SequenceNumber,
     ) -> Result<Option<JoinPermit>, Refusal> {
-        if let Some(wait) = lane.turn_of_another(self.context.outbox.session()) {
-            return Err(Refusal::not_your_turn(wait, lane.standing(), applied));
+        if let Some(wait) = live_channel.turn_of_another(self.context.outbox.session()) {
+            return Err(Refusal::not_your_turn(wait, live_channel.standing(), applied));
         }
         if verb != Verb::Join {
             return Ok(None);
         }
-        let (account, channel) = (self.context.identity.account(), lane.name().components());
+        let (account, channel) = (self.context.principal.account(), live_channel.name().components());
         let taken = self.context.relay.joins.take(account, channel, Instant::now());
         let text = "an account may join a channel by an external commit once a minute";
         taken.map(Some).map_err(|wait| Refusal::new(Code::Rate, text).retry_after(wait))
@@ -94,7 +94,7 @@ impl Native<'_> {
         Ok(self.context.relay.appending.store.find(channel, commit).await?.is_some())
     }
 
-    async fn bundle(
+    async fn attachments(
         &self,
         channel: &ChannelName,
         commit: MessageId,

@@ -1,4 +1,4 @@
-//! The directory's desk: key packages, Welcomes, GroupInfos, and what became of a message.
+//! Requests to the directory: key packages, Welcomes, GroupInfos, and the sequence numbers of messages.
 
 use bytes::Bytes;
 use skytale_core::extension::{
@@ -82,10 +82,10 @@ impl Native<'_> {
                 format!("{STOCK} key packages are kept for an agent, and one of last resort"),
             ));
         }
-        let Some(check) = self.context.relay.key_package_check.clone() else { return Ok(()) };
+        let Some(validator) = self.context.relay.key_package_validator.clone() else { return Ok(()) };
         let agent = agent.clone();
         let checking = tokio::task::spawn_blocking(move || {
-            key_packages.iter().try_for_each(|key_package| check.check(key_package, &agent))
+            key_packages.iter().try_for_each(|key_package| validator.check(key_package, &agent))
         });
         let checked = checking.await.unwrap_or_else(|_| Err("it could not be checked".to_owned()));
         checked.map_err(|why| Refusal::new(Code::Invalid, format!("a key package cannot be used: {why}")))
@@ -94,7 +94,7 @@ impl Native<'_> {
     async fn claim(&self, agent: &ChannelName) -> Result<Content, Refusal> {
         self.may(Verb::Publish, agent).await?;
         let directory = &self.context.relay.directory;
-        if let Err(too_many) = self.context.relay.claims.take(&self.context.identity.account(), agent) {
+        if let Err(too_many) = self.context.relay.claims.take(&self.context.principal.account(), agent) {
             // Who drains an agent's key packages must not keep others from adding it.
             return match directory.last_resort(agent).await? {
                 Some(key_package) if !too_many.by_one_account => {
@@ -131,21 +131,21 @@ impl Native<'_> {
     /// Returns the Welcomes whose commits were accepted, of a page of those that wait.
     async fn welcomes(&self, agent: &ChannelName, skip: u32) -> Result<Content, Refusal> {
         self.may(Verb::Subscribe, agent).await?;
-        let deposits = self.context.relay.directory.welcomes(agent, skip, WELCOMES).await?;
+        let waiting = self.context.relay.directory.welcomes(agent, skip, WELCOMES).await?;
         let (mut welcomes, mut bytes) = (Vec::new(), 0);
-        let (mut more, mut next) = (deposits.len() == WELCOMES as usize, skip);
-        for deposit in deposits {
+        let (mut more, mut next) = (waiting.len() == WELCOMES as usize, skip);
+        for attachment in waiting {
             next = next.saturating_add(1);
-            let Some(number) = self.accepted_as(&deposit).await? else { continue };
-            bytes += deposit.body.len();
+            let Some(number) = self.accepted_as(&attachment).await? else { continue };
+            bytes += attachment.body.len();
             if bytes > WELCOMES_BYTES && !welcomes.is_empty() {
                 (more, next) = (true, next - 1);
                 break;
             }
             welcomes.push(Welcome {
-                id: Bytes::copy_from_slice(&deposit.commit.0),
-                channel: deposit.channel.to_string(),
-                welcome: deposit.body,
+                id: Bytes::copy_from_slice(&attachment.commit.0),
+                channel: attachment.channel.to_string(),
+                welcome: attachment.body,
                 sequence: number.0,
             });
         }
@@ -155,12 +155,12 @@ impl Native<'_> {
     async fn group_info(&self, channel: &ChannelName) -> Result<Content, Refusal> {
         self.may(Verb::Subscribe, channel).await?;
         let mut infos = Vec::new();
-        for deposit in self.context.relay.directory.group_infos(channel).await? {
-            let Some(number) = self.accepted_as(&deposit).await? else { continue };
+        for attachment in self.context.relay.directory.group_infos(channel).await? {
+            let Some(number) = self.accepted_as(&attachment).await? else { continue };
             if infos.len() == GROUP_INFOS {
                 break;
             }
-            infos.push(GroupInfo { group_info: deposit.body, sequence: number.0, older: Vec::new() });
+            infos.push(GroupInfo { group_info: attachment.body, sequence: number.0, older: Vec::new() });
         }
         let older = infos.split_off(infos.len().min(1));
         match infos.pop() {
@@ -169,13 +169,13 @@ impl Native<'_> {
         }
     }
 
-    /// Returns the number of a deposit's commit; the archive knows it where a relay that died could not note it.
-    async fn accepted_as(&self, deposit: &Attachment) -> Result<Option<SequenceNumber>, Refusal> {
-        match deposit.accepted {
+    /// Returns the number of an attachment's commit; the archive knows it where a relay that died could not note it.
+    async fn accepted_as(&self, attachment: &Attachment) -> Result<Option<SequenceNumber>, Refusal> {
+        match attachment.accepted {
             Some(number) => Ok(Some(number)),
             None => {
                 let store = &self.context.relay.appending.store;
-                Ok(store.find(&deposit.channel, deposit.commit).await?)
+                Ok(store.find(&attachment.channel, attachment.commit).await?)
             }
         }
     }

@@ -1,11 +1,10 @@
-//! The native profile: what Skytale's own agents ask of a relay beside SLIM's messages.
+//! The native profile: requests of Skytale's own agents beside SLIM's messages.
 //!
 //! A frame that carries the native extension comes here. What it asks is answered under its request number; what the
 //! relay refuses is a typed answer, never the end of the stream.
 
 mod commit;
 mod directory;
-pub(crate) mod key_package_validator;
 
 use std::sync::Arc;
 
@@ -14,14 +13,14 @@ use skytale_core::mls::{ContentType, MlsHeader, SenderKind};
 use skytale_core::{Body, ChannelName, Envelope, SequenceNumber, Verb};
 use skytale_store::{GroupEpoch, GroupId, MessageId, Precondition};
 
-use crate::admission::AuthError;
-use crate::admission::connect::Credentials;
+use crate::admission::authenticator::AuthError;
+use crate::admission::credentials::Credentials;
 use crate::channel::append_condition::AppendCondition;
 use crate::channel::subscription::Start;
 use crate::close_reason::CloseReason;
 use crate::policy::ExternalCommits;
-pub(crate) use crate::refusal::{Refusal, archived};
-use crate::session::Context;
+use crate::refusal::{Refusal, archived};
+use crate::session::context::Context;
 use crate::session::publisher::Publisher;
 use crate::session::subscriber::Subscriber;
 
@@ -34,7 +33,7 @@ pub(crate) struct Native<'a> {
 
 /// What a submitted message asks, and what its sender has to be permitted.
 struct Submission {
-    order: AppendCondition,
+    condition: AppendCondition,
     verb: Verb,
 }
 
@@ -46,11 +45,11 @@ impl Native<'_> {
         let answer = match (envelope.body(), extension.content.clone()) {
             (Body::Publish(_), Some(Content::Submit(submit))) => {
                 match self.submission(&envelope, &extension).await {
-                    Ok(submission) if submission.order.precondition.advances() => {
+                    Ok(submission) if submission.condition.precondition.advances() => {
                         self.commit(envelope, submission, submit).await
                     }
-                    Ok(Submission { order, verb }) => {
-                        match self.publisher.publish_native(envelope, order, verb, request).await {
+                    Ok(Submission { condition, verb }) => {
+                        match self.publisher.publish_native(envelope, condition, verb, request).await {
                             Err(
                                 close @ (CloseReason::Forbidden { .. } | CloseReason::QuotaExceeded { .. }),
                             ) => Err(close.into()),
@@ -73,7 +72,7 @@ impl Native<'_> {
     /// Goes on with another token, which has to permit what the session is subscribed to.
     async fn renew(&mut self, token: String) -> Result<Content, Refusal> {
         let refused = |text: String| Refusal::new(Code::NotAuthorized, text);
-        let verified = self.context.identity.verify(Credentials::bearer(token)).await;
+        let verified = self.context.principal.verify(Credentials::bearer(token)).await;
         let principal = verified.map_err(|error| refused(error.to_string()))?;
         if self.context.relay.revocations.cover(&principal) {
             return Err(refused(AuthError::Revoked.to_string()));
@@ -81,9 +80,9 @@ impl Native<'_> {
         if !self.subscriber.are_permitted(&principal).await {
             return Err(refused("the token does not grant what this stream is subscribed to".to_owned()));
         }
-        self.context.identity.renew(principal);
+        self.context.principal.renew(principal);
         self.publisher.forget_permissions();
-        let expires = self.context.identity.expires();
+        let expires = self.context.principal.expires();
         Ok(Content::Accepted(Accepted { expires, ..Default::default() }))
     }
 
@@ -124,7 +123,7 @@ impl Native<'_> {
             ContentType::Application => self.context.relay.epochs.precondition(at),
         };
         self.publisher.channel(envelope, verb).await?;
-        Ok(Submission { order: AppendCondition { precondition, message_id: Some(MessageId(id)) }, verb })
+        Ok(Submission { condition: AppendCondition { precondition, message_id: Some(MessageId(id)) }, verb })
     }
 
     /// Returns what the sender has to be permitted. Of PublicMessages only external commits are taken, and these where

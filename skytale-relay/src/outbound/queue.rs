@@ -1,7 +1,6 @@
-//! What waits for one session.
+//! The bounded queue of frames that wait for one session.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -11,29 +10,17 @@ use skytale_core::extension::{Content, Drain, Extension};
 use skytale_core::{Envelope, LinkKey, MessageKind, Name, SequenceNumber};
 use tokio_util::sync::CancellationToken;
 
-use crate::channel::subscription::Subscription;
+use super::budget::{Allowed, Amount};
+use super::cursor::Cursor;
+use super::session_id::SessionId;
 use crate::close_reason::CloseReason;
-use crate::limits::{Limits, UNARCHIVED_BYTES_FACTOR};
-
-/// One session, unique within the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct SessionId(u64);
-
-impl SessionId {
-    /// Stands for whoever sent what other relays handed over: no session of this one.
-    pub const NOBODY: Self = Self(0);
-
-    pub fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
+use crate::limits::Limits;
 
 /// The bounded queue between those who publish and one session's transport. Offering never waits.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     session: SessionId,
-    allowed: Allowed,
+    pub(super) allowed: Allowed,
     state: Mutex<State>,
     ended: CancellationToken,
     /// The key that outgoing headers are tagged with, once the link has agreed on one.
@@ -45,15 +32,6 @@ pub(crate) struct Outbox {
     pub native: OnceLock<()>,
 }
 
-/// How much of each kind may wait.
-#[derive(Debug)]
-struct Allowed {
-    archived: Amount,
-    unarchived: Amount,
-    answers: Amount,
-    stalled: Duration,
-}
-
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub queue: VecDeque<Queued>,
@@ -63,22 +41,16 @@ pub(super) struct State {
     /// What the archive can give again, of what waited when the session was closed for reading too slowly.
     unsent: Vec<Queued>,
     /// Subscriptions that have to read the archive.
-    pub lagging: VecDeque<Arc<Subscription>>,
+    pub lagging: VecDeque<Arc<Cursor>>,
     pub closed: Option<CloseReason>,
     /// Who waits for more; nobody while the transport has yet to send what it took.
-    waker: Option<Waker>,
+    pub waker: Option<Waker>,
     /// How often the transport has asked for more.
-    polls: u64,
+    pub polls: u64,
     /// The names that the session speaks as.
     sources: Vec<Name>,
     /// The Pings that were queued last.
     pings: VecDeque<(u32, u32)>,
-}
-
-#[derive(Debug, Default)]
-struct Amount {
-    messages: usize,
-    bytes: usize,
 }
 
 /// A frame that waits.
@@ -95,9 +67,6 @@ pub(super) enum Queued {
 /// How many source names of a session are remembered, and how many Pings.
 const SOURCES: usize = 64;
 const PINGS: usize = 64;
-
-/// How often it is looked whether a transport is stuck, while it may be.
-const LOOKS: u32 = 4;
 
 impl Outbox {
     pub fn new(limits: &Limits) -> Self {
@@ -144,68 +113,58 @@ impl Outbox {
     }
 
     /// Queues an archived message, or lets its subscription fall back to the archive.
-    pub fn offer_archived(
-        &self,
-        subscription: &Arc<Subscription>,
-        envelope: &Arc<Envelope>,
-        number: SequenceNumber,
-    ) {
-        self.offer(subscription, number, envelope.frame().len(), |previous| {
+    pub fn offer_archived(&self, cursor: &Arc<Cursor>, envelope: &Arc<Envelope>, number: SequenceNumber) {
+        self.offer(cursor, number, envelope.frame().len(), |previous| {
             Queued::Archived(envelope.clone(), number, previous)
         });
     }
 
     /// Queues the place of a message that the session itself has sent, for agents that are told numbers.
-    pub fn offer_own(&self, subscription: &Arc<Subscription>, id: Option<[u8; 16]>, number: SequenceNumber) {
+    pub fn offer_own(&self, cursor: &Arc<Cursor>, id: Option<[u8; 16]>, number: SequenceNumber) {
         if self.native.get().is_some() {
-            self.offer(subscription, number, 0, |previous| Queued::Own(id, number, previous));
+            self.offer(cursor, number, 0, |previous| Queued::Own(id, number, previous));
         }
     }
 
     fn offer(
         &self,
-        subscription: &Arc<Subscription>,
+        cursor: &Arc<Cursor>,
         number: SequenceNumber,
         size: usize,
         queued: impl FnOnce(SequenceNumber) -> Queued,
     ) {
         let mut state = self.lock();
-        if state.closed.is_some() || subscription.is_behind() || number <= subscription.last() {
+        if state.closed.is_some() || cursor.is_behind() || number <= cursor.last() {
             return;
         }
         if state.archived.is_full_for(size, &self.allowed.archived) {
-            return self.fall_behind(state, subscription, number);
+            return self.fall_behind(state, cursor, number);
         }
-        subscription.reach(number);
+        cursor.reach(number);
         state.archived.add(size);
-        let previous = subscription.give(number);
+        let previous = cursor.give(number);
         self.push(state, queued(previous));
     }
 
     /// Lets a subscription fall back to the archive, from before `missed` on.
-    pub fn let_lag(&self, subscription: &Arc<Subscription>, missed: SequenceNumber) {
+    pub fn let_lag(&self, cursor: &Arc<Cursor>, missed: SequenceNumber) {
         let state = self.lock();
-        if state.closed.is_none() && !subscription.is_behind() {
-            self.fall_behind(state, subscription, missed);
+        if state.closed.is_none() && !cursor.is_behind() {
+            self.fall_behind(state, cursor, missed);
         }
     }
 
-    fn fall_behind(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        subscription: &Arc<Subscription>,
-        missed: SequenceNumber,
-    ) {
-        subscription.fall_behind(missed);
-        state.lagging.push_back(subscription.clone());
+    fn fall_behind(&self, mut state: MutexGuard<'_, State>, cursor: &Arc<Cursor>, missed: SequenceNumber) {
+        cursor.fall_behind(missed);
+        state.lagging.push_back(cursor.clone());
         self.wake(state);
     }
 
     /// Counts an archived message as given that the session gets by another of its subscriptions.
-    pub fn pass(&self, subscription: &Subscription, number: SequenceNumber) {
+    pub fn pass(&self, cursor: &Cursor, number: SequenceNumber) {
         let _state = self.lock();
-        if !subscription.is_behind() {
-            subscription.reach(number);
+        if !cursor.is_behind() {
+            cursor.reach(number);
         }
     }
 
@@ -240,9 +199,9 @@ impl Outbox {
     }
 
     /// Lets a subscription read the archive first.
-    pub fn catch_up(&self, subscription: Arc<Subscription>) {
+    pub fn catch_up(&self, cursor: Arc<Cursor>) {
         let mut state = self.lock();
-        state.lagging.push_back(subscription);
+        state.lagging.push_back(cursor);
         self.wake(state);
     }
 
@@ -254,22 +213,6 @@ impl Outbox {
     /// Waits until the session is closed.
     pub async fn closed(&self) {
         self.ended.cancelled().await;
-    }
-
-    /// Waits until the transport of a native agent has not asked for more in too long a time, although something waits; then
-    /// gives up what does. The agent resumes where it was, which others cannot.
-    pub async fn stalled(&self) -> CloseReason {
-        let allowed = self.allowed.stalled;
-        let (mut polls, mut looks) = (0, 0);
-        while looks < LOOKS {
-            tokio::time::sleep(allowed / LOOKS).await;
-            let state = self.lock();
-            let is_stuck = state.waker.is_none() && state.polls == polls && self.native.get().is_some();
-            (polls, looks) = (state.polls, if is_stuck { looks + 1 } else { 0 });
-        }
-        let close = CloseReason::Stalled { allowed };
-        self.give_up(self.lock(), close.clone());
-        close
     }
 
     /// Tells whether the session is closed.
@@ -302,10 +245,10 @@ impl Outbox {
     }
 
     /// Returns, of what the archive could give again, the first number for a subscription that still waits.
-    pub fn first_waiting(&self, subscription: &Subscription) -> Option<SequenceNumber> {
+    pub fn first_waiting(&self, cursor: &Cursor) -> Option<SequenceNumber> {
         let state = self.lock();
         let archived = state.queue.iter().chain(&state.unsent).filter_map(|queued| match queued {
-            Queued::Archived(envelope, number, _) if subscription.wants(envelope) => Some(*number),
+            Queued::Archived(envelope, number, _) if cursor.wants(envelope) => Some(*number),
             _ => None,
         });
         archived.min()
@@ -321,7 +264,7 @@ impl Outbox {
     }
 
     /// Closes a session that reads too slowly, without what waits for it.
-    fn give_up(&self, mut state: MutexGuard<'_, State>, slow: CloseReason) {
+    pub(super) fn give_up(&self, mut state: MutexGuard<'_, State>, slow: CloseReason) {
         let waited = std::mem::take(&mut state.queue).into_iter();
         state.unsent.extend(waited.filter(|queued| matches!(queued, Queued::Archived(..))));
         self.close_with(state, slow);
@@ -388,56 +331,30 @@ impl State {
     }
 }
 
-impl Allowed {
-    fn by(limits: &Limits) -> Self {
-        let bytes = limits.queued_bytes.saturating_mul(UNARCHIVED_BYTES_FACTOR);
-        Self {
-            archived: Amount { messages: limits.queued_messages, bytes: limits.queued_bytes },
-            unarchived: Amount { messages: limits.queued_unarchived, bytes },
-            answers: Amount { messages: limits.queued_answers, bytes },
-            stalled: limits.stalled,
-        }
-    }
-}
-
-impl Amount {
-    /// Tells whether `size` bytes more are too many; one message always has room.
-    fn is_full_for(&self, size: usize, allowed: &Self) -> bool {
-        self.messages >= allowed.messages || (self.messages > 0 && self.bytes + size > allowed.bytes)
-    }
-
-    /// Returns why a session reads too slowly for `size` bytes more, which are named as messages and as bytes.
-    fn excess(
-        &self,
-        size: usize,
-        allowed: &Self,
-        [messages, bytes]: [&'static str; 2],
-    ) -> Option<CloseReason> {
-        let (what, allowed_of_it) = match self.messages >= allowed.messages {
-            true => (messages, allowed.messages),
-            false => (bytes, allowed.bytes),
-        };
-        self.is_full_for(size, allowed).then_some(CloseReason::SlowConsumer { what, allowed: allowed_of_it })
-    }
-
-    fn add(&mut self, bytes: usize) {
-        self.messages += 1;
-        self.bytes += bytes;
-    }
-
-    fn subtract(&mut self, bytes: usize) {
-        self.messages = self.messages.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Weak;
+
     use prost::Message;
     use skytale_core::generated::slim1;
-    use skytale_core::{FrameLimits, Name};
+    use skytale_core::{ChannelName, Dialect, FrameLimits, Name};
 
     use super::*;
+    use crate::outbound::cursor::LiveChannel;
+
+    /// The type of a channel that is gone.
+    #[derive(Debug)]
+    enum Gone {}
+
+    impl LiveChannel for Gone {
+        fn name(&self) -> &ChannelName {
+            match *self {}
+        }
+
+        fn delivered(&self) -> SequenceNumber {
+            match *self {}
+        }
+    }
 
     /// Makes a message whose frame has so many bytes.
     fn message(bytes: usize) -> Arc<Envelope> {
@@ -489,20 +406,16 @@ mod tests {
     #[test]
     fn what_was_not_sent_is_known_after_the_session_was_closed_for_it() {
         let outbox = Arc::new(outbox(|limits| limits.queued_unarchived = 1));
-        let name = skytale_core::ChannelName::from_strings(["org", "ns", "room"]);
-        let channel = Arc::new(crate::channel::Channel::new(name, None));
-        let (start, head) = (crate::channel::subscription::Start::Live, SequenceNumber::START);
-        let dialect = skytale_core::Dialect::Slim1;
-        let subscription = Subscription::new(outbox.clone(), &channel, dialect, None, start, head);
-        let subscription = Arc::new(subscription);
+        let channel = Weak::<Gone>::new();
+        let cursor = Arc::new(Cursor::live(channel, Dialect::Slim1, None, SequenceNumber::START));
         let message = message(100);
         for number in 5..8 {
-            outbox.offer_archived(&subscription, &message, SequenceNumber(number));
+            outbox.offer_archived(&cursor, &message, SequenceNumber(number));
         }
         outbox.lock().pop().expect("it waits");
         (0..2).for_each(|_| outbox.offer_unarchived(&message, None));
         assert!(outbox.has_ended());
-        assert_eq!(outbox.first_waiting(&subscription), Some(SequenceNumber(6)));
+        assert_eq!(outbox.first_waiting(&cursor), Some(SequenceNumber(6)));
     }
 
     #[test]
@@ -515,34 +428,5 @@ mod tests {
         assert_eq!(outbox.reason(), None, "what was sent makes room");
         outbox.send(Bytes::from_static(b"answer"));
         assert_eq!(outbox.reason(), Some(CloseReason::SlowConsumer { what: "answers", allowed: 3 }));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_transport_that_asks_for_no_more_is_noticed_and_an_idle_one_is_not() {
-        let outbox = outbox(|limits| limits.stalled = Duration::from_secs(30));
-        outbox.native.set(()).expect("unset");
-        let long = Duration::from_secs(3_600);
-        let mut stalled = std::pin::pin!(outbox.stalled());
-        assert!(outbox.lock().poll(Waker::noop()).is_none());
-        assert!(tokio::time::timeout(long, &mut stalled).await.is_err(), "nothing waits for it");
-        for _ in 0..10 {
-            outbox.send(Bytes::from_static(b"answer"));
-            assert!(outbox.lock().poll(Waker::noop()).is_some());
-            let slow = tokio::time::timeout(Duration::from_secs(20), &mut stalled).await;
-            assert!(slow.is_err(), "it sends, slowly");
-        }
-        let close = tokio::time::timeout(long, &mut stalled).await.expect("noticed");
-        assert_eq!(close, CloseReason::Stalled { allowed: Duration::from_secs(30) });
-        assert!(outbox.lock().poll(Waker::noop()).is_none(), "what waited is given up");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_transport_that_is_woken_and_never_asks_is_noticed() {
-        let outbox = outbox(|_| ());
-        outbox.native.set(()).expect("unset");
-        assert!(outbox.lock().poll(Waker::noop()).is_none());
-        outbox.send(Bytes::from_static(b"answer"));
-        let stalled = tokio::time::timeout(Duration::from_secs(60), outbox.stalled()).await;
-        assert_eq!(stalled, Ok(CloseReason::Stalled { allowed: Duration::from_secs(30) }));
     }
 }

@@ -1,4 +1,4 @@
-//! What one session's transport sends: what waits in the outbox, and what the archive still holds for it.
+//! The stream of outgoing frames: from the outbox, and from the archive for subscriptions that lag.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,12 +13,11 @@ use skytale_core::{Envelope, Hop, SequenceNumber, Tagger, extension};
 use skytale_store::{Record, Store, StoreError};
 use tokio::time::{Sleep, sleep};
 
+use super::cursor::Cursor;
 use super::frame::Frame;
 use super::queue::{Outbox, Queued};
-use crate::channel::fanout::is_for_any_instance;
-use crate::channel::reread;
-use crate::channel::subscription::Subscription;
 use crate::close_reason::CloseReason;
+use crate::envelope::{is_for_any_instance, reread};
 use crate::telemetry::Meter;
 
 /// The frames for one peer, as a stream that its transport reads at its own pace.
@@ -36,7 +35,7 @@ pub struct Outbound {
 
 /// A subscription that reads the archive.
 struct CatchingUp {
-    subscription: Arc<Subscription>,
+    cursor: Arc<Cursor>,
     records: BoxStream<'static, Result<Record, StoreError>>,
 }
 
@@ -102,17 +101,17 @@ impl Outbound {
             let Some(catching_up) = &mut self.catching_up else { continue };
             match ready!(catching_up.records.poll_next_unpin(cx)) {
                 Some(Ok(record)) => {
-                    catching_up.subscription.reach(record.sequence);
+                    catching_up.cursor.reach(record.sequence);
                     if let Some(envelope) = catching_up.read(record.clone(), &self.outbox) {
                         self.meter.replayed.increment(1);
                         self.pace.sent += 1;
-                        let previous = catching_up.subscription.give(record.sequence);
+                        let previous = catching_up.cursor.give(record.sequence);
                         return Poll::Ready(Ok(self.seal(envelope, Some([record.sequence, previous]))));
                     }
                 }
                 Some(Err(StoreError::Gone { floor })) => {
-                    catching_up.subscription.reach(floor);
-                    catching_up.subscription.give(floor);
+                    catching_up.cursor.reach(floor);
+                    catching_up.cursor.give(floor);
                     self.read_on();
                     if self.outbox.native.get().is_some() {
                         return Poll::Ready(Ok(gone(floor)));
@@ -133,9 +132,9 @@ impl Outbound {
     /// Takes the next subscription that lags, or leaves a waker.
     fn next_lagging(&mut self, cx: &mut Context<'_>) -> Poll<CatchingUp> {
         let mut state = self.outbox.lock();
-        while let Some(subscription) = state.lagging.pop_front() {
-            if let Some(records) = records(&self.store, &subscription) {
-                return Poll::Ready(CatchingUp { subscription, records });
+        while let Some(cursor) = state.lagging.pop_front() {
+            if let Some(records) = records(&self.store, &cursor) {
+                return Poll::Ready(CatchingUp { cursor, records });
             }
         }
         state.wait(cx.waker());
@@ -144,20 +143,20 @@ impl Outbound {
 
     /// Reads what the archive still has.
     fn read_on(&mut self) {
-        let Some(CatchingUp { subscription, .. }) = self.catching_up.take() else { return };
-        let records = records(&self.store, &subscription);
-        self.catching_up = records.map(|records| CatchingUp { subscription, records });
+        let Some(CatchingUp { cursor, .. }) = self.catching_up.take() else { return };
+        let records = records(&self.store, &cursor);
+        self.catching_up = records.map(|records| CatchingUp { cursor, records });
     }
 
     /// At the end of the archive: lets the subscription go live, or reads what was appended meanwhile.
     fn resume_or_finish(&mut self) {
-        let Some(CatchingUp { subscription, .. }) = self.catching_up.take() else { return };
-        let Some(channel) = subscription.channel() else { return };
+        let Some(CatchingUp { cursor, .. }) = self.catching_up.take() else { return };
+        let Some(channel) = cursor.channel() else { return };
         let state = self.outbox.lock();
-        let live = subscription.rejoin(&channel);
+        let live = cursor.rejoin(&*channel);
         drop(state);
-        if !live && let Some(records) = records(&self.store, &subscription) {
-            self.catching_up = Some(CatchingUp { subscription, records });
+        if !live && let Some(records) = records(&self.store, &cursor) {
+            self.catching_up = Some(CatchingUp { cursor, records });
         }
     }
 }
@@ -176,9 +175,9 @@ fn place(id: Option<[u8; 16]>, number: SequenceNumber, previous: SequenceNumber)
 
 fn records(
     store: &Arc<dyn Store>,
-    subscription: &Subscription,
+    cursor: &Cursor,
 ) -> Option<BoxStream<'static, Result<Record, StoreError>>> {
-    Some(store.read(&subscription.channel()?.name, subscription.last()))
+    Some(store.read(cursor.channel()?.name(), cursor.last()))
 }
 
 impl CatchingUp {
@@ -186,8 +185,8 @@ impl CatchingUp {
     fn read(&self, record: Record, outbox: &Outbox) -> Option<Arc<Envelope>> {
         let envelope = reread(record.body, record.dialect, record.message_id)?;
         // While it was here, another one may have been chosen, or it was, and was handed the message itself.
-        let is_decided = is_for_any_instance(&envelope) && !self.subscription.is_replaying();
-        let is_meant = self.subscription.wants(&envelope) && !is_decided && !outbox.is_own(&envelope);
+        let is_decided = is_for_any_instance(&envelope) && !self.cursor.is_replaying();
+        let is_meant = self.cursor.wants(&envelope) && !is_decided && !outbox.is_own(&envelope);
         is_meant.then(|| Arc::new(envelope))
     }
 }

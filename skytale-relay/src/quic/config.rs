@@ -1,4 +1,4 @@
-//! How an endpoint is set up for a relay.
+//! Configuration of a QUIC endpoint for a relay.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,10 +1,56 @@
-//! A peer that has connected, and has yet to show who it is.
+//! The gate of the QUIC edge: which connections are admitted, and how long they may go without authentication.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
+use governor::DefaultDirectRateLimiter;
+use quinn::{Endpoint, Incoming};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::config::QuicLimits;
+use crate::limits::handshakes::handshakes;
+
+/// Admits connections while there is room.
+pub(super) struct ConnectionGate {
+    unauthenticated: Arc<Semaphore>,
+    handshakes: DefaultDirectRateLimiter,
+    limits: Arc<QuicLimits>,
+}
+
+impl ConnectionGate {
+    /// Makes a gate of an endpoint's limits.
+    pub fn new(limits: Arc<QuicLimits>) -> Self {
+        Self {
+            unauthenticated: Arc::new(Semaphore::new(limits.unauthenticated)),
+            handshakes: handshakes(limits.handshakes),
+            limits,
+        }
+    }
+
+    /// Under load a peer first has to show that its address is its own, and beyond the limits none is let in.
+    pub fn admit(
+        &self,
+        endpoint: &Endpoint,
+        incoming: Incoming,
+    ) -> Option<(Incoming, UnauthenticatedConnection)> {
+        let open = endpoint.open_connections();
+        if open < self.limits.connections {
+            if open >= self.limits.unvalidated_connections && !incoming.remote_address_validated() {
+                let _ = incoming.retry();
+                return None;
+            }
+            if let Ok(permit) = self.unauthenticated.clone().try_acquire_owned()
+                && self.handshakes.check().is_ok()
+            {
+                let peer = UnauthenticatedConnection::new(incoming.remote_address(), permit);
+                return Some((incoming, peer));
+            }
+        }
+        incoming.refuse();
+        None
+    }
+}
 
 /// A connection, which counts as unauthenticated until one of its streams has a session.
 pub(super) struct UnauthenticatedConnection {

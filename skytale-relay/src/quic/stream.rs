@@ -1,4 +1,4 @@
-//! One stream: its first frame is the asking, the rest is a session.
+//! One stream: its first frame requests a session, the others are of that session.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,8 @@ use tower::{Service, ServiceExt};
 
 use super::config::QuicLimits;
 use super::gate::UnauthenticatedConnection;
-use crate::admission::connect::{Connect, ConnectError, Credentials, Transport};
+use crate::admission::connect::{Connect, ConnectError, Transport};
+use crate::admission::credentials::Credentials;
 use crate::close_reason::CloseReason;
 use crate::outbound::stream::Outbound;
 use crate::session::Session;
@@ -28,14 +29,14 @@ pub(super) async fn run<S>(
     receiver: RecvStream,
     service: S,
     limits: Arc<QuicLimits>,
-    arrival: Arc<UnauthenticatedConnection>,
+    peer: Arc<UnauthenticatedConnection>,
 ) where
     S: Service<Connect<Credentials>, Response = Session> + Send,
     S::Error: Into<ConnectError>,
 {
     let mut reader = FrameReader { receiver, buffer: BytesMut::new(), allowed: limits.frame_bytes };
     let admitted =
-        match tokio::time::timeout(limits.first_frame, admit(&mut reader, service, arrival.remote)).await {
+        match tokio::time::timeout(limits.first_frame, admit(&mut reader, service, peer.remote)).await {
             Ok(admitted) => admitted,
             Err(_) => {
                 Err(refused(Code::NotAuthorized, "the first frame, which presents the token, did not come"))
@@ -43,7 +44,7 @@ pub(super) async fn run<S>(
         };
     let session = match admitted {
         Ok((session, request)) => {
-            arrival.authenticated();
+            peer.authenticated();
             let accepted = Content::Accepted(Accepted { expires: session.expires(), ..Default::default() });
             if write(&mut sender, [Extension::new(accepted).with_request(request).into_frame()])
                 .await

@@ -1,4 +1,4 @@
-//! How much a session has sent that is not archived yet, or waits behind what is not.
+//! The size of the messages of a session that are not archived yet, or wait behind one that is not.
 
 use std::iter::Sum;
 

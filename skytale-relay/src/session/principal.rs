@@ -1,4 +1,4 @@
-//! Who a session acts for, which changes when it presents further credentials.
+//! The principal of a session, which changes when it presents further credentials.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,8 +7,9 @@ use arc_swap::ArcSwap;
 use skytale_core::Principal;
 use tokio::sync::Notify;
 
-use crate::admission::AuthError;
-use crate::admission::connect::{Credentials, Renewal};
+use crate::admission::authenticator::AuthError;
+use crate::admission::credentials::Credentials;
+use crate::admission::renewal::Renewal;
 
 /// A session's principal, and how the next one is verified.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ impl SessionPrincipal {
     }
 
     /// Returns who the session acts for.
-    pub fn principal(&self) -> Arc<Principal> {
+    pub fn current(&self) -> Arc<Principal> {
         self.principal.load_full()
     }
 

@@ -1,18 +1,19 @@
-//! One session's messages on their way to the archive and to those who are subscribed, in the order they came.
+//! The publisher of a session: sends its messages to the archive and to subscribers in the order they came.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use skytale_core::{Dialect, Envelope, MessageKind, Publish, SequenceNumber, Verb, compose};
+use skytale_core::{Dialect, Envelope, Publish, Verb, compose};
 use skytale_store::{AppendOutcome, StoreError};
 use tokio::sync::oneshot;
 
-use super::Context;
+use super::acks;
+use super::context::Context;
 use super::in_flight::InFlight;
 use super::route_cache::RouteCache;
 use crate::channel::Channel;
+use crate::channel::append::AppendRequest;
 use crate::channel::append_condition::AppendCondition;
-use crate::channel::sequencer::Item;
 use crate::close_reason::CloseReason;
 use crate::handling::Handling;
 use crate::limits::plan_quota::{AccountQuota, Reservation};
@@ -23,12 +24,12 @@ pub(crate) struct Publisher {
     context: Arc<Context>,
     routes: RouteCache,
     /// Messages to one channel that are submitted together.
-    gathered: Option<(Arc<Channel>, Vec<Item>)>,
+    gathered: Option<(Arc<Channel>, Vec<AppendRequest>)>,
     waiting: VecDeque<Step>,
     in_flight: InFlight,
     ordering: bool,
     /// The account that messages count for; known once one was sent.
-    meter: Option<Metered>,
+    metered: Option<Metered>,
 }
 
 /// What a session's messages count for.
@@ -52,9 +53,6 @@ type Done = Result<Result<AppendOutcome, StoreError>, oneshot::error::RecvError>
 /// all of it, a sixteenfold for the smallest that are not copied; beside a longer frame, the transport copies them.
 pub(crate) const DETACH_BELOW: usize = 4 * 1024;
 
-/// The metadata key by which a peer asks to be answered its commits in the stream.
-const WANTS_ANSWER: &str = "skytale.ack";
-
 /// The published SDK's cover traffic.
 const COVER: &str = "application/x-skytale-cover";
 
@@ -67,7 +65,7 @@ impl Publisher {
             waiting: VecDeque::new(),
             in_flight: InFlight::default(),
             ordering: false,
-            meter: None,
+            metered: None,
         }
     }
 
@@ -109,7 +107,7 @@ impl Publisher {
     pub async fn publish_native(
         &mut self,
         envelope: Envelope,
-        order: AppendCondition,
+        condition: AppendCondition,
         verb: Verb,
         request: u64,
     ) -> Result<(), CloseReason> {
@@ -117,9 +115,9 @@ impl Publisher {
         self.context.relay.appending.meter.received.increment(1);
         let channel = self.routes.find(&self.context, &envelope, publish, verb).await?;
         let counted = if verb == Verb::Publish { self.count().await? } else { None };
-        let proposer = (verb == Verb::Commit).then(|| self.context.identity.account());
-        let item = self.native_item(envelope, order, request);
-        self.gather(channel, Item { proposer, counted, ..item });
+        let proposer = (verb == Verb::Commit).then(|| self.context.principal.account());
+        let item = self.native_item(envelope, condition, request);
+        self.gather(channel, AppendRequest { proposer, counted, ..item });
         Ok(())
     }
 
@@ -134,28 +132,33 @@ impl Publisher {
         &mut self,
         channel: &Arc<Channel>,
         envelope: Envelope,
-        order: AppendCondition,
+        condition: AppendCondition,
     ) -> Result<Result<AppendOutcome, StoreError>, CloseReason> {
         self.submit();
         self.context.relay.appending.meter.received.increment(1);
         let (sender, done) = oneshot::channel();
         // Answered by the caller, who knows what was missed.
-        let item = Item { done: Some(sender), ..self.native_item(envelope, order, 0) };
+        let item = AppendRequest { done: Some(sender), ..self.native_item(envelope, condition, 0) };
         channel.submit([item], &self.context.relay.appending);
         done.await.map_err(|_| CloseReason::ArchiveUnavailable)
     }
 
-    fn native_item(&mut self, mut envelope: Envelope, order: AppendCondition, request: u64) -> Item {
-        if let Some(id) = order.message_id {
+    fn native_item(
+        &mut self,
+        mut envelope: Envelope,
+        condition: AppendCondition,
+        request: u64,
+    ) -> AppendRequest {
+        if let Some(id) = condition.message_id {
             envelope = envelope.with_message_id(id.0);
         }
-        Item { request: Some(request), ..self.item(kept(envelope), Some(order), None) }
+        AppendRequest { request: Some(request), ..self.item(kept(envelope), Some(condition), None) }
     }
 
     /// Forgets what the session may do where, since it acts for another principal now.
     pub fn forget_permissions(&mut self) {
         self.submit();
-        self.meter = None;
+        self.metered = None;
         self.routes.forget(&self.context);
     }
 
@@ -197,7 +200,7 @@ impl Publisher {
     /// Counts a message against the account's plan.
     async fn count(&mut self) -> Result<Option<Reservation>, CloseReason> {
         let Some(plans) = &self.context.relay.plans else { return Ok(None) };
-        let balance = self.meter.get_or_insert_with(|| Metered::of(&self.context)).balance.clone();
+        let balance = self.metered.get_or_insert_with(|| Metered::of(&self.context)).balance.clone();
         let Some(balance) = balance else { return Ok(None) };
         let counted = plans.take(&balance).await.map_err(|exceeded| CloseReason::QuotaExceeded {
             allowed: exceeded.allowed,
@@ -208,10 +211,10 @@ impl Publisher {
 
     fn archive(&mut self, channel: Arc<Channel>, envelope: Envelope, counted: Option<Reservation>) {
         let item = self.item(kept(envelope), None, None);
-        self.gather(channel, Item { counted, ..item });
+        self.gather(channel, AppendRequest { counted, ..item });
     }
 
-    fn gather(&mut self, channel: Arc<Channel>, item: Item) {
+    fn gather(&mut self, channel: Arc<Channel>, item: AppendRequest) {
         match &mut self.gathered {
             Some((gathering, items)) if Arc::ptr_eq(gathering, &channel) => items.push(item),
             _ => {
@@ -222,24 +225,15 @@ impl Publisher {
     }
 
     fn order(&mut self, channel: Arc<Channel>, mut envelope: Envelope) -> Result<(), CloseReason> {
-        let order = match AppendCondition::read(&envelope) {
-            Ok(order) => order,
-            Err(close) if wants_answer(&envelope) => {
-                self.answer(
-                    &envelope,
-                    MessageKind::GroupNack,
-                    [("skytale.code", "NOT_MLS".to_owned())].into(),
-                );
-                tracing::debug!(reason = %close, "group command refused");
-                return Ok(());
-            }
-            Err(close) => return Err(close),
+        let condition = match AppendCondition::read(&envelope) {
+            Ok(condition) => condition,
+            Err(close) => return acks::refuse(&self.context.outbox, &envelope, close),
         };
         self.submit();
         envelope.detach();
         let envelope = Arc::new(envelope);
         let (sender, done) = oneshot::channel();
-        let item = self.item(envelope.clone(), Some(order), Some(sender));
+        let item = self.item(envelope.clone(), Some(condition), Some(sender));
         channel.submit([item], &self.context.relay.appending);
         self.ordering = true;
         self.waiting.push_back(Step::Command { done, envelope });
@@ -276,12 +270,21 @@ impl Publisher {
     fn item(
         &mut self,
         envelope: Arc<Envelope>,
-        order: Option<AppendCondition>,
+        condition: Option<AppendCondition>,
         done: Option<oneshot::Sender<Result<AppendOutcome, StoreError>>>,
-    ) -> Item {
+    ) -> AppendRequest {
         let publisher = self.context.outbox.clone();
-        let account = self.meter.get_or_insert_with(|| Metered::of(&self.context)).account.clone();
-        Item { envelope, publisher, order, account, counted: None, request: None, proposer: None, done }
+        let account = self.metered.get_or_insert_with(|| Metered::of(&self.context)).account.clone();
+        AppendRequest {
+            envelope,
+            publisher,
+            condition,
+            account,
+            counted: None,
+            request: None,
+            proposer: None,
+            done,
+        }
     }
 
     /// Does what is no longer held up.
@@ -310,47 +313,19 @@ impl Publisher {
             }
             Some(Step::Command { envelope, .. }) => {
                 self.ordering = false;
-                return self.settle(&envelope, done.unwrap_or(Ok(Err(StoreError::unavailable("no answer")))));
+                let outcome = done.and_then(Result::ok);
+                let outcome = outcome.unwrap_or_else(|| Err(StoreError::unavailable("no answer")));
+                return acks::settle(&self.context.outbox, &envelope, outcome);
             }
             None => {}
         }
         Ok(())
     }
-
-    /// Tells the sender of a command what became of it: in the stream if it asked for that, else a refusal by ending
-    /// the stream, since SLIM's agents have no use for an answer of the relay's.
-    fn settle(&self, envelope: &Envelope, done: Done) -> Result<(), CloseReason> {
-        match done {
-            Ok(Ok(outcome)) => {
-                let number = outcome.sequence().to_string();
-                if wants_answer(envelope) {
-                    self.answer(envelope, MessageKind::GroupAck, [("skytale.seq", number)].into());
-                }
-                Ok(())
-            }
-            Ok(Err(StoreError::Conflict { current, winner, last })) => {
-                let winner = winner.unwrap_or(last);
-                if wants_answer(envelope) {
-                    let metadata = refusal(current.0, winner, last);
-                    self.answer(envelope, MessageKind::GroupNack, metadata);
-                    return Ok(());
-                }
-                Err(CloseReason::CommitRefused { current, winner })
-            }
-            Ok(Err(_)) | Err(_) => Err(CloseReason::ArchiveUnavailable),
-        }
-    }
-
-    fn answer(&self, envelope: &Envelope, kind: MessageKind, metadata: HashMap<&str, String>) {
-        if let Some(answer) = compose::group_answer(envelope, kind, metadata) {
-            self.context.outbox.offer_own_message(&Arc::new(answer));
-        }
-    }
 }
 
 impl Metered {
     fn of(context: &Context) -> Self {
-        let principal = context.identity.principal();
+        let principal = context.principal.current();
         let account = principal.plan.is_some().then(|| principal.account.clone());
         let balance = context.relay.plans.as_ref().and_then(|plans| plans.balance(&principal));
         Self { account, balance }
@@ -369,21 +344,6 @@ fn kept(mut envelope: Envelope) -> Arc<Envelope> {
         envelope.detach();
     }
     Arc::new(envelope)
-}
-
-fn refusal(epoch: u64, winner: SequenceNumber, last: SequenceNumber) -> HashMap<&'static str, String> {
-    [
-        ("skytale.code", "STALE_EPOCH".to_owned()),
-        ("skytale.epoch", epoch.to_string()),
-        ("skytale.winner", winner.to_string()),
-        ("skytale.last", last.to_string()),
-    ]
-    .into()
-}
-
-fn wants_answer(envelope: &Envelope) -> bool {
-    let strings_only = envelope.publish().is_some_and(|publish| publish.header.destination.is_strings_only());
-    strings_only || envelope.metadata(WANTS_ANSWER).is_some()
 }
 
 /// Cover traffic of the published SDK goes to random names and is nobody's.

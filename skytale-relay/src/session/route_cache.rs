@@ -1,10 +1,10 @@
-//! The channels that a session publishes to, and what it may do there.
+//! The cache of the last channels that a session published to, with its permissions there.
 
 use std::sync::Arc;
 
 use skytale_core::{Envelope, Publish, Verb};
 
-use super::Context;
+use super::context::Context;
 use crate::channel::Channel;
 use crate::close_reason::CloseReason;
 

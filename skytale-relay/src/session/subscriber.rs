@@ -1,4 +1,4 @@
-//! One session's subscriptions.
+//! The subscriptions of a session.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use skytale_core::{ChannelName, Envelope, Header, Name, Principal, SequenceNumbe
 
 use skytale_store::StoreError;
 
-use super::Context;
-pub(crate) use super::replay_cursors::{CursorOwner, ReplayPolicy};
+use super::context::Context;
 use crate::channel::Channel;
 use crate::channel::subscription::{Start, Subscription};
 use crate::close_reason::CloseReason;
 use crate::limits::per_account::SessionPermit;
+use crate::policy::ReplayPolicy;
+use crate::replay_cursors::CursorOwner;
 
 /// What a session is subscribed to, each name with the requests that hold it.
 ///
@@ -21,21 +22,21 @@ use crate::limits::per_account::SessionPermit;
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     context: Arc<Context>,
-    share: SessionPermit,
-    names: HashMap<Name, Held>,
+    permit: SessionPermit,
+    names: HashMap<Name, HeldSubscription>,
     requests: usize,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldSubscription {
     channel: Arc<Channel>,
     subscription: Arc<Subscription>,
     requests: HashSet<(Name, u64)>,
 }
 
 impl Subscriber {
-    pub fn new(context: Arc<Context>, share: SessionPermit) -> Self {
-        Self { context, share, names: HashMap::new(), requests: 0 }
+    pub fn new(context: Arc<Context>, permit: SessionPermit) -> Self {
+        Self { context, permit, names: HashMap::new(), requests: 0 }
     }
 
     /// Subscribes a name, and acknowledges or refuses.
@@ -119,12 +120,12 @@ impl Subscriber {
         header: &Header,
         start: Start,
     ) -> Result<(), String> {
-        self.share.subscribe().map_err(|limit| limit.to_string())?;
+        self.permit.subscribe().map_err(|limit| limit.to_string())?;
         let instance = header.destination.name.id;
         let (channel, head) = match self.attend(envelope, name, instance).await {
             Ok(attended) => attended,
             Err(refusal) => {
-                self.share.unsubscribe();
+                self.permit.unsubscribe();
                 return Err(refusal);
             }
         };
@@ -133,10 +134,10 @@ impl Subscriber {
         let subscription = Arc::new(subscription);
         channel.add(subscription.clone());
         if start != Start::Live {
-            self.context.outbox.catch_up(subscription.clone());
+            self.context.outbox.catch_up(subscription.cursor().clone());
         }
         self.context.relay.appending.meter.subscriptions.increment(1);
-        let held = Held { channel, subscription, requests: HashSet::new() };
+        let held = HeldSubscription { channel, subscription, requests: HashSet::new() };
         self.names.insert(header.destination.name, held);
         Ok(())
     }
@@ -204,11 +205,11 @@ impl Subscriber {
 
     fn give_up(&mut self, name: Name) {
         if let Some(held) = self.names.remove(&name) {
-            self.share.unsubscribe();
+            self.permit.unsubscribe();
             self.context.relay.appending.meter.subscriptions.decrement(1);
             let registry = &self.context.relay.registry;
             if let Some(cluster) = registry.cluster() {
-                cluster.leave(held.channel.name(), held.subscription.dialect(), name.id);
+                cluster.leave(held.channel.name(), held.subscription.cursor().dialect(), name.id);
             }
             registry.unsubscribe(held.channel, &held.subscription);
         }
@@ -220,9 +221,9 @@ impl Subscriber {
             return;
         }
         for (name, held) in &self.names {
-            let waiting = self.context.outbox.first_waiting(&held.subscription);
-            let position =
-                waiting.map_or(held.subscription.last(), |first| SequenceNumber(first.0.saturating_sub(1)));
+            let cursor = held.subscription.cursor();
+            let waiting = self.context.outbox.first_waiting(cursor);
+            let position = waiting.map_or(cursor.last(), |first| SequenceNumber(first.0.saturating_sub(1)));
             for (source, _) in &held.requests {
                 let subscriber = self.subscriber(*source, *name);
                 if let Some(cluster) = self.context.relay.registry.cluster() {
@@ -234,7 +235,7 @@ impl Subscriber {
     }
 
     fn subscriber(&self, source: Name, destination: Name) -> CursorOwner {
-        CursorOwner { account: self.context.identity.account(), source, destination }
+        CursorOwner { account: self.context.principal.account(), source, destination }
     }
 
     fn acknowledge(&self, id: u64, refusal: Option<&str>) {
@@ -244,7 +245,7 @@ impl Subscriber {
     }
 }
 
-impl Held {
+impl HeldSubscription {
     /// Takes a request back: the one with this number, else any of the same agent, whose numbers change when it
     /// subscribes again after a cut.
     fn release(&mut self, source: Name, id: u64) -> bool {

@@ -12,8 +12,8 @@ use skytale_core::claims::ISSUER;
 use skytale_core::{Claims, Permissions, Principal};
 use thiserror::Error;
 
-use super::connect::Credentials;
-use super::{AuthError, Authenticator};
+use super::authenticator::{AuthError, Authenticator};
+use super::credentials::Credentials;
 
 /// The shortest secret, in bytes.
 pub const MIN_SECRET: usize = 32;

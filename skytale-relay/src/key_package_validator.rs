@@ -1,4 +1,4 @@
-//! Which key packages of native agents are kept, beyond what the relay can tell without an MLS library.
+//! The seam by which hosts validate key packages with an MLS library.
 
 use std::fmt;
 

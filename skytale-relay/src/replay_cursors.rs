@@ -1,22 +1,9 @@
-//! What agents that went away had received, so that they can be given the rest.
+//! Positions of agents that went away, from which their replay begins when they are back.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use skytale_core::{Name, SequenceNumber};
-
-/// What an agent that subscribes is given of the archive, before what is new.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReplayPolicy {
-    /// Nothing.
-    #[default]
-    Off,
-    /// What came since the last message that was handed to it; nothing if it was not here before.
-    SinceLastDelivery,
-    /// The last records of the channel, at most so many.
-    Last(u64),
-}
 
 /// Whose subscription to what.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
