@@ -240,7 +240,7 @@ impl Drop for Session {
 async fn ended(context: &Context) -> CloseReason {
     let mut ended = std::pin::pin!(until_closed_or_drained(context));
     tokio::select! {
-        () = context.identity.expired() => {}
+        () = context.identity.expired(&*context.relay.clock) => {}
         close = &mut ended => return close,
     }
     let outlives = context.relay.published_sdk_expiry == LegacySdkExpiry::GoOn
