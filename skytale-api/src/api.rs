@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use skytale_core::{Clock, SystemClock};
 use skytale_store::{Accounts, AgentRegistry, ChannelRegistry, KeyPackageDirectory, Store, Usage};
 use thiserror::Error;
 use tokio::sync::Notify;
@@ -39,6 +40,7 @@ pub(crate) struct Inner {
     pub pepper: Zeroizing<Vec<u8>>,
     pub plans: BTreeMap<String, Option<u64>>,
     pub limits: Limiters,
+    pub clock: Arc<dyn Clock>,
     /// Told when somebody asks to join, or is answered.
     pub joins: Notify,
 }
@@ -159,6 +161,7 @@ impl Api {
                 .map(|(plan, limit)| (plan.to_owned(), limit))
                 .into(),
             limits: Limiters::new(rates),
+            clock: Arc::new(SystemClock),
             joins: Notify::new(),
         };
         Ok(Self { state: State(Arc::new(inner)), cors: None, body_bytes: BODY_BYTES, rates })
@@ -175,6 +178,12 @@ impl Api {
     pub fn with_rate_limits(mut self, rates: RateLimits) -> Self {
         self.rates = rates;
         self.inner().limits = Limiters::new(rates);
+        self
+    }
+
+    /// Sets the clock by which tokens, keys and invites expire and use is counted. Default: the system's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.inner().clock = clock;
         self
     }
 
