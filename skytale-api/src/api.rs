@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
+use skytale_core::{Clock, SystemClock};
 use skytale_store::{Accounts, AgentRegistry, ChannelRegistry, KeyPackageDirectory, Store, Usage};
 use thiserror::Error;
 use tokio::sync::Notify;
@@ -68,6 +69,7 @@ impl Api {
                 .map(|(plan, limit)| (plan.to_owned(), limit))
                 .into(),
             limits: Limiters::new(rates),
+            clock: Arc::new(SystemClock),
             joins: Notify::new(),
         };
         Ok(Self { state: State(Arc::new(inner)), cors: None, body_bytes: BODY_BYTES, rates })
@@ -84,6 +86,12 @@ impl Api {
     pub fn with_rate_limits(mut self, rates: RateLimits) -> Self {
         self.rates = rates;
         self.inner().limits = Limiters::new(rates);
+        self
+    }
+
+    /// Sets the clock by which tokens, keys and invites expire and use is counted. Default: the system's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.inner().clock = clock;
         self
     }
 

@@ -123,7 +123,7 @@ async fn by_key(text: &str, api: &Inner) -> Result<Caller> {
 
 async fn by_token(token: &str, api: &Inner) -> Result<Caller> {
     let invalid = || Problem::unauthorized("the token is not valid, or has expired: get a fresh one");
-    let claims = api.issuer.check(token).ok_or_else(invalid)?;
+    let claims = api.issuer.check(token, api.clock.now()).ok_or_else(invalid)?;
     if is_revoked(&claims, api).await? {
         return Err(Problem::unauthorized("the token was revoked: get a fresh one"));
     }
@@ -141,7 +141,7 @@ async fn is_revoked(claims: &Claims, api: &Inner) -> Result<bool> {
 }
 
 async fn use_key(key: ApiKey, api: &Inner) -> Result<Caller> {
-    let now = SystemTime::now();
+    let now = api.clock.now();
     if key.expires_at.is_some_and(|expires| expires <= now) {
         return Err(Problem::unauthorized("the API key has expired: use the one that replaced it"));
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use skytale_core::Clock;
 use skytale_store::{Accounts, AgentRegistry, ChannelRegistry, KeyPackageDirectory, Usage};
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
@@ -24,6 +25,7 @@ pub(crate) struct Inner {
     pub pepper: Zeroizing<Vec<u8>>,
     pub plans: BTreeMap<String, Option<u64>>,
     pub limits: Limiters,
+    pub clock: Arc<dyn Clock>,
     /// Told when somebody asks to join, or is answered.
     pub joins: Notify,
 }

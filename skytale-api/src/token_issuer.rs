@@ -1,14 +1,14 @@
 //! Signing and checking tokens.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde_json::{Value, json};
-use skytale_core::Claims;
 use skytale_core::claims::ISSUER;
+use skytale_core::{Claims, clock};
 use thiserror::Error;
 
 /// The shortest secret, in bytes.
@@ -101,8 +101,8 @@ impl TokenIssuer {
     }
 
     /// Returns when a token that is issued now is issued, and when it expires, in seconds since 1970.
-    pub(crate) fn validity(&self) -> (u64, u64) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    pub(crate) fn validity(&self, now: SystemTime) -> (u64, u64) {
+        let now = clock::seconds(now);
         (now, now + self.lifetime.as_secs())
     }
 
@@ -113,8 +113,8 @@ impl TokenIssuer {
         jsonwebtoken::encode(&header, claims, &self.signing).ok()
     }
 
-    /// Returns the claims of a token that this issuer has signed and that has not expired.
-    pub(crate) fn check(&self, token: &str) -> Option<Claims> {
+    /// Returns the claims of a token that this issuer has signed and that is valid now.
+    pub(crate) fn check(&self, token: &str, now: SystemTime) -> Option<Claims> {
         if token.len() > MAX_TOKEN {
             return None;
         }
@@ -125,12 +125,14 @@ impl TokenIssuer {
         let mut validation = Validation::new(self.algorithm);
         validation.set_issuer(&[ISSUER]);
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
-        validation.validate_nbf = true;
-        validation.leeway = 0;
+        // Its time is checked by the API's clock.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
         let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &validation).ok()?.claims;
+        let now = clock::seconds(now);
+        claims.check_time(now, 0).ok()?;
         // Another server over the same store may be a moment ahead.
-        let latest = self.validity().0 + SKEW;
-        (claims.iat <= latest).then_some(claims)
+        (claims.iat <= now + SKEW).then_some(claims)
     }
 
     /// Returns the public keys, as RFC 7517 has them; empty for HS256.

@@ -225,10 +225,7 @@ async fn a_state_is_one_process_s_and_one_key_s() {
     let bytes = std::fs::read(edge.place("kept").join("agent.db")).expect("read");
     assert!(!contains(&bytes, b"hidden words"));
     let other = StateStore::directory(edge.place("kept")).encrypted_with([2; 32]);
-    assert!(matches!(
-        edge.agent(ALICE, By::Quic).with_state(other).start().await,
-        Err(Error::State { .. })
-    ));
+    assert!(matches!(edge.agent(ALICE, By::Quic).with_state(other).start().await, Err(Error::State { .. })));
     let other = edge.agent(BOB, By::Quic).with_state(place.clone()).start().await;
     assert!(matches!(other, Err(Error::Configuration { .. })), "another agent's");
     edge.agent(ALICE, By::Quic).with_state(place).start().await.expect("opens again");

@@ -217,7 +217,7 @@ async fn finish(client: &Client) {
 #[tokio::test]
 async fn killed_with_a_new_token_that_was_not_used() {
     let edge = Edge::with(tokens::authenticator()).await;
-    let api = TokenApi::start(LIFE).await;
+    let api = TokenApi::start(&edge.clock, LIFE).await;
     let token = Credentials::provider(|| async { Ok(tokens::token("acme", 600)) });
     let witness = edge.agent(WITNESS, By::Quic).with_credentials(token).start().await.expect("starts");
     let room = witness.create_channel(ROOM).await.expect("created");

@@ -5,7 +5,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::name::{ChannelName, hash_component};
@@ -25,6 +26,9 @@ pub struct Claims {
     pub iat: u64,
     /// When the token expires, in seconds since 1970.
     pub exp: u64,
+    /// From when on the token is valid, in seconds since 1970. Default: always.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole_seconds")]
+    pub nbf: Option<u64>,
     /// The account's plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
@@ -47,6 +51,7 @@ impl Claims {
             iss: ISSUER.to_owned(),
             iat: issued,
             exp: expires,
+            nbf: None,
             plan: None,
             jti: None,
             key: None,
@@ -76,6 +81,42 @@ impl Claims {
     pub fn with_grants(mut self, grants: Vec<Grant>) -> Self {
         self.grants = Some(grants);
         self
+    }
+
+    /// Checks that the token is valid at a moment; times are seconds (since 1970), and clocks may be `leeway` apart.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfTime`], where the token has expired or is not valid yet.
+    pub fn check_time(&self, now: u64, leeway: u64) -> Result<(), OutOfTime> {
+        if self.exp < now.saturating_sub(leeway) {
+            return Err(OutOfTime::Expired);
+        }
+        match self.nbf {
+            Some(from) if from > now.saturating_add(leeway) => Err(OutOfTime::NotYetValid),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A token is used at a moment for which it is not valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OutOfTime {
+    /// The token has expired.
+    #[error("the token has expired")]
+    Expired,
+    /// The token becomes valid later.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+}
+
+/// Reads a `NumericDate` of RFC 7519, which may have a fraction.
+fn whole_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let seconds = f64::deserialize(deserializer)?.round();
+    match (0.0..u64::MAX as f64).contains(&seconds) {
+        true => Ok(Some(seconds as u64)),
+        false => Err(D::Error::custom("a time is seconds since 1970")),
     }
 }
 

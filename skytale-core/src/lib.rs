@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod claims;
+pub mod clock;
 pub mod compose;
 mod dialect;
 mod envelope;
@@ -17,6 +18,7 @@ mod reader;
 mod schema;
 
 pub use claims::{Claims, Grant, Permissions, Principal, Verb};
+pub use clock::{Clock, SystemClock};
 pub use dialect::Dialect;
 pub use envelope::{
     AppPayload, Body, Envelope, FrameLimits, Header, Hop, LinkOffer, MlsContent, NameView, Publish,

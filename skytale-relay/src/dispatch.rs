@@ -110,7 +110,7 @@ impl Session {
 async fn ended(context: &Context) -> CloseReason {
     let mut ended = std::pin::pin!(until_closed_or_drained(context));
     tokio::select! {
-        () = context.principal.expired() => {}
+        () = context.principal.expired(&*context.relay.clock) => {}
         close = &mut ended => return close,
     }
     let outlives = context.relay.published_sdk_expiry == LegacySdkExpiry::GoOn

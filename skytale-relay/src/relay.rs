@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use skytale_core::Principal;
+use skytale_core::{Clock, Principal, SystemClock};
 use skytale_store::{Backplane, KeyPackageDirectory, MemoryStore, Store};
 use tower::Service;
 
@@ -58,6 +58,7 @@ impl Relay {
                 revocations: Revocations::new(),
                 plans: None,
                 drain: Drain::default(),
+                clock: Arc::new(SystemClock),
             }),
         }
     }
@@ -130,6 +131,12 @@ impl Relay {
     /// Sets how much accounts may send in a month. Default: whatever they like.
     pub fn with_plan_limits(mut self, plans: PlanLimits) -> Self {
         self.configure().plans = Some(plans);
+        self
+    }
+
+    /// Sets the clock by which sessions expire and months end. Default: the system's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.configure().clock = clock;
         self
     }
 

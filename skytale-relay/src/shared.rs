@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use skytale_core::Clock;
 use skytale_store::KeyPackageDirectory;
 
 use crate::admission::authorizer::Authorizer;
@@ -38,4 +39,5 @@ pub(crate) struct Shared {
     pub revocations: Revocations,
     pub plans: Option<PlanLimits>,
     pub drain: Drain,
+    pub clock: Arc<dyn Clock>,
 }

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use prost::Message as _;
 use skytale_core::generated::slim1;
 use skytale_core::{Claims, Dialect, Grant, MessageKind, Verb};
-use skytale_relay::{LegacySdkExpiry, ReplayPolicy};
+use skytale_relay::{LegacySdkExpiry, Relay, ReplayPolicy};
 use skytale_store::{MemoryStore, SqlOptions, SqlStore};
 use skytale_testing::slim::{Agent, Content, Say, room};
-use skytale_testing::{RunningRelay, SOON, eventually, limited, tokens};
+use skytale_testing::{RunningRelay, SOON, TestClock, eventually, limited, tokens};
 use tonic::Code;
 
 fn token(lifetime: i64, grants: Option<Vec<Grant>>) -> String {
@@ -21,8 +21,14 @@ fn token(lifetime: i64, grants: Option<Vec<Grant>>) -> String {
 }
 
 async fn authenticated() -> RunningRelay {
-    let (store, tokens) = (Arc::new(MemoryStore::new()), tokens::authenticator());
-    RunningRelay::assembled(store, tokens, |relay| relay, |listener| listener).await
+    by_clock(&TestClock::default(), |relay| relay).await
+}
+
+/// Starts a relay that takes tokens, and whose clock is moved.
+async fn by_clock(clock: &TestClock, configure: impl FnOnce(Relay) -> Relay) -> RunningRelay {
+    let (store, tokens) = (Arc::new(MemoryStore::new()), tokens::authenticator().with_clock(clock.shared()));
+    let configure = |relay: Relay| configure(relay.with_clock(clock.shared()));
+    RunningRelay::assembled(store, tokens, configure, |listener| listener).await
 }
 
 #[tokio::test]
@@ -146,10 +152,14 @@ async fn without_a_valid_token_nobody_is_admitted() {
 
 #[tokio::test]
 async fn a_session_ends_when_its_token_does() {
-    let relay = authenticated().await;
+    let clock = TestClock::default();
+    let relay = by_clock(&clock, |relay| relay).await;
     let mut agent =
-        relay.silent_agent(Dialect::Slim3, "agent", 1, Some(&token(5, None))).await.expect("admitted");
+        relay.silent_agent(Dialect::Slim3, "agent", 1, Some(&token(600, None))).await.expect("admitted");
     agent.negotiate().await;
+    clock.advance(Duration::from_secs(300));
+    agent.subscribe(&room()).await;
+    clock.advance(Duration::from_secs(300));
     let status = agent.ended().await;
     assert_eq!(status.code(), Code::Unauthenticated);
     assert!(status.message().contains("expired"), "{status:?}");
@@ -267,20 +277,21 @@ async fn published_sdk_is_replayed_what_others_of_its_kind_said() {
 #[tokio::test]
 async fn published_sdk_outlives_its_token_only_by_setting() {
     for (expiry, ends) in [(LegacySdkExpiry::GoOn, false), (LegacySdkExpiry::End, true)] {
-        let relay = RunningRelay::assembled(
-            Arc::new(MemoryStore::new()),
-            tokens::authenticator(),
-            |relay| relay.with_published_sdk_expiry(expiry),
-            |listener| listener,
-        )
-        .await;
-        let mut agent = sdk(&relay, Some(&token(5, None))).await;
+        let clock = TestClock::default();
+        let relay = by_clock(&clock, |relay| relay.with_published_sdk_expiry(expiry)).await;
+        let mut agent = sdk(&relay, Some(&token(600, None))).await;
+        let mut witness =
+            relay.silent_agent(Dialect::Slim3, "w", 3, Some(&token(600, None))).await.expect("admitted");
+        witness.negotiate().await;
+        clock.advance(Duration::from_secs(600));
+        assert_eq!(witness.ended().await.code(), Code::Unauthenticated);
         if ends {
             assert_eq!(agent.ended().await.code(), Code::Unauthenticated);
         } else {
-            let sender =
-                relay.silent_agent(Dialect::Slim1, "s", 2, Some(&token(60, None))).await.expect("admitted");
-            tokio::time::sleep(Duration::from_millis(5_500)).await;
+            let sender = relay
+                .silent_agent(Dialect::Slim1, "s", 2, Some(&token(1_200, None)))
+                .await
+                .expect("admitted");
             sender.say(Say::msg(room(), "later")).await;
             assert!(agent.hear().await.text().starts_with("later"));
         }

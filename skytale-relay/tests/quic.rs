@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, Endpoint};
@@ -16,7 +17,7 @@ use skytale_testing::certificate::{self, Authority, Identity, SelfSigned};
 use skytale_testing::mls::{APPLICATION, private};
 use skytale_testing::quic::{self, QuicStream};
 use skytale_testing::slim::Agent;
-use skytale_testing::{AnyAuthenticator, SOON, tokens};
+use skytale_testing::{AnyAuthenticator, SOON, TestClock, tokens};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tower::Layer;
@@ -37,8 +38,26 @@ impl Edge {
         Self::with_tls(store, authenticator, limits, own.server(), own.certificate()).await
     }
 
+    /// Starts an edge that takes tokens, and whose clock is moved.
+    async fn by_clock(clock: &TestClock) -> Self {
+        let own = SelfSigned::generate();
+        let relay = Relay::new(Arc::new(MemoryStore::new())).with_clock(clock.shared());
+        let authenticator = tokens::authenticator().with_clock(clock.shared());
+        Self::of(relay, authenticator, QuicLimits::default(), own.server(), own.certificate()).await
+    }
+
     async fn with_tls(
         store: Arc<dyn Store>,
+        authenticator: impl Authenticator,
+        limits: QuicLimits,
+        tls: rustls::ServerConfig,
+        certificate: CertificateDer<'static>,
+    ) -> Self {
+        Self::of(Relay::new(store), authenticator, limits, tls, certificate).await
+    }
+
+    async fn of(
+        relay: Relay,
         authenticator: impl Authenticator,
         limits: QuicLimits,
         tls: rustls::ServerConfig,
@@ -47,7 +66,6 @@ impl Edge {
         let config = server_config(tls, &limits).expect("fit for QUIC");
         let endpoint = Endpoint::server(config, "127.0.0.1:0".parse().expect("an address")).expect("bind");
         let address = endpoint.local_addr().expect("an address");
-        let relay = Relay::new(store);
         let drain = relay.drain();
         let service = AuthenticateLayer::new(AnyAuthenticator::new(authenticator)).layer(relay);
         let tcp = TcpListener::bind("127.0.0.1:0").await.expect("bind");
@@ -219,23 +237,24 @@ fn token(account: &str, seconds: u64, pattern: Option<&str>) -> String {
 
 #[tokio::test]
 async fn a_stream_that_presents_another_token_outlives_its_first() {
-    let store = Arc::new(MemoryStore::new());
-    let edge = Edge::start(store, tokens::authenticator(), QuicLimits::default()).await;
+    let clock = TestClock::default();
+    let edge = Edge::by_clock(&clock).await;
     let connection = edge.connect(ALPN).await.expect("connects");
-    let short = token("acme", 6, None);
+    let short = token("acme", 600, None);
     let mut renewed = QuicStream::admitted(&connection, &short).await;
     let mut lapsing = QuicStream::admitted(&connection, &short).await;
     subscribe(&mut renewed, None).await;
     for (refused, why) in [
-        (token("other", 60, None), "another account"),
-        (token("acme", 60, Some("org/elsewhere/*")), "does not grant"),
+        (token("other", 1_200, None), "another account"),
+        (token("acme", 1_200, Some("org/elsewhere/*")), "does not grant"),
         ("junk".to_owned(), "not valid"),
     ] {
         let Content::Refused(refused) = renewed.authenticate(&refused).await else { panic!("taken: {why}") };
         assert!(refused.text.contains(why), "{}", refused.text);
     }
-    let next = token("acme", 60, None);
+    let next = token("acme", 1_200, None);
     assert!(matches!(renewed.authenticate(&next).await, Content::Accepted(accepted) if accepted.expires > 0));
+    clock.advance(Duration::from_secs(600));
     let (_, end) = lapsing.next().await;
     assert!(matches!(end.content, Some(Content::Refused(refused)) if refused.text.contains("expired")));
     assert!(matches!(publish(&mut renewed, 1).await, Content::Accepted(_)), "goes on");

@@ -1,7 +1,5 @@
 //! `/v1/accounts`: accounts and their plans.
 
-use std::time::SystemTime;
-
 use axum::extract;
 use http::StatusCode;
 use http::request::Parts;
@@ -81,7 +79,7 @@ pub(crate) async fn create(
         Some(name) => text("name", name, NAME)?,
         None => email.split('@').next().unwrap_or_default().to_owned(),
     };
-    let (id, created_at) = (Uuid::new_v4().to_string(), SystemTime::now());
+    let (id, created_at) = (Uuid::new_v4().to_string(), api.0.clock.now());
     let account = Account { id: id.clone(), email, name, plan: FIRST_PLAN.to_owned(), created_at };
     let key = Key::generate(Purpose::Live);
     let kept = keys::kept(&key, &api, &id, keys::DEFAULT_NAME.to_owned(), None);
@@ -130,7 +128,7 @@ pub(crate) async fn close(extract::State(api): extract::State<State>, caller: Ca
     caller.whole_account()?;
     api.0.accounts.close_account(&caller.account).await?;
     let subject = Revoked::Account(caller.account);
-    api.0.accounts.revoke(Revocation { subject, at: SystemTime::now() }).await?;
+    api.0.accounts.revoke(Revocation { subject, at: api.0.clock.now() }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

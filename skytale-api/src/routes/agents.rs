@@ -1,7 +1,5 @@
 //! `/v1/agents`: the registry of agents.
 
-use std::time::SystemTime;
-
 use axum::extract;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -186,7 +184,7 @@ pub(crate) async fn deactivate(
 }
 
 async fn put(api: &State, caller: Caller, did: String, details: Details) -> Result<Body<AgentView>> {
-    let now = SystemTime::now();
+    let now = api.0.clock.now();
     let optional = |what, value: &Option<String>, most| {
         value.as_deref().map(|value| text(what, value, most)).transpose()
     };

@@ -1,6 +1,6 @@
 //! `/v1/channels`: registered channels, their members and invites.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::extract;
 use http::StatusCode;
@@ -133,7 +133,7 @@ pub(crate) async fn register(
         id: Uuid::new_v4().to_string(),
         name: name.clone(),
         owner: caller.account.clone(),
-        created_at: SystemTime::now(),
+        created_at: api.0.clock.now(),
     };
     let stands = api.0.channels.register_channel(entry).await?;
     match api.0.channels.role(&name, &caller.account).await? {
@@ -200,7 +200,7 @@ pub(crate) async fn remove_member(
         return Err(Problem::not_found("the channel has no such member that you may remove"));
     }
     let subject = Revoked::Account(of.account_id);
-    api.0.accounts.revoke(Revocation { subject, at: SystemTime::now() }).await?;
+    api.0.accounts.revoke(Revocation { subject, at: api.0.clock.now() }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -227,7 +227,7 @@ pub(crate) async fn invite(
     }
     let token = invite::generate();
     let digest = invite::digest(&token).ok_or_else(Problem::internal)?;
-    let expires_at = SystemTime::now() + Duration::from_secs(ttl);
+    let expires_at = api.0.clock.now() + Duration::from_secs(ttl);
     api.0.channels.add_invite(Invite { digest, channel: name, uses, expires_at }).await?;
     Ok(Body(InviteView { token, expires_at: rfc3339::text(expires_at) }))
 }

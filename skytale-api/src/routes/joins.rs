@@ -1,6 +1,6 @@
 //! `/v1/channels/join`: join requests of invited agents, and their Welcomes.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::extract;
 use bytes::Bytes;
@@ -140,7 +140,7 @@ pub(crate) async fn join(
     let invite = invite::digest(&join.token).ok_or_else(refused)?;
     let id = request_id(&invite, &name, &caller.account, &key_package);
     let account = caller.account;
-    let at = SystemTime::now();
+    let at = api.0.clock.now();
     let request =
         NewJoinRequest { id: id.clone(), channel: name, invite, account, identity, key_package, at };
     if !api.0.channels.join(request).await? {
@@ -167,7 +167,7 @@ pub(crate) async fn pending(
     let until = Instant::now() + wait(pending.wait)?;
     loop {
         let told = api.0.joins.notified();
-        let now = SystemTime::now();
+        let now = api.0.clock.now();
         let requests = api.0.channels.lease_requests(&name, now, now + LEASE, MOST).await?;
         if !requests.is_empty() || Instant::now() >= until {
             return Ok(Body(Requests { requests: requests.into_iter().map(RequestView::from).collect() }));

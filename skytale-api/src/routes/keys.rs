@@ -1,6 +1,6 @@
 //! `/v1/keys`: API keys.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::extract;
 use http::StatusCode;
@@ -172,7 +172,7 @@ pub(crate) async fn rotate(
     let key = Key::generate(purpose);
     let new = ApiKey { scopes: old.scopes, ..kept(&key, &api, &caller.account, old.name, None) };
     let created = add(&api, &key, new).await?;
-    let expires = SystemTime::now() + overlap;
+    let expires = api.0.clock.now() + overlap;
     if overlap.is_zero() {
         revoke_now(&api, &caller.account, &id).await?;
     } else if old.expires_at.is_none_or(|already| already > expires) {
@@ -205,13 +205,13 @@ async fn revoke_now(api: &State, account: &str, id: &str) -> Result<()> {
         return Err(unknown());
     }
     let subject = Revoked::Key(id.to_owned());
-    api.0.accounts.revoke(Revocation { subject, at: SystemTime::now() }).await?;
+    api.0.accounts.revoke(Revocation { subject, at: api.0.clock.now() }).await?;
     Ok(())
 }
 
 /// Makes what is kept of a key.
 pub(super) fn kept(key: &Key, api: &State, account: &str, name: String, life: Option<Duration>) -> ApiKey {
-    let now = SystemTime::now();
+    let now = api.0.clock.now();
     ApiKey {
         id: key.id().to_owned(),
         account: account.to_owned(),

@@ -1,7 +1,5 @@
 //! `/v1/tokens`: tokens that agents present to relays.
 
-use std::time::SystemTime;
-
 use axum::extract;
 use http::StatusCode;
 use serde::Serialize;
@@ -38,7 +36,7 @@ pub(crate) async fn create(
 ) -> Result<Body<Token>> {
     let account = api.0.accounts.account(&caller.account).await?;
     let account = account.ok_or_else(|| Problem::unauthorized("the account is closed"))?;
-    let (issued, expires) = api.0.issuer.validity();
+    let (issued, expires) = api.0.issuer.validity(api.0.clock.now());
     // An account can revoke the tokens whose ids begin with its own.
     let id = format!("{}.{}", account.id, Uuid::new_v4());
     let mut claims = Claims::new(account.id.as_str(), issued, expires)
@@ -48,7 +46,7 @@ pub(crate) async fn create(
     claims.grants = caller.scopes;
     let token = api.0.issuer.sign(&claims).ok_or_else(Problem::internal)?;
     let one = Used { tokens: 1, ..Used::default() };
-    api.0.usage.count(&account.id, Day::of(SystemTime::now()), one).await?;
+    api.0.usage.count(&account.id, Day::of(api.0.clock.now()), one).await?;
     Ok(Body(Token { token, expires_at: expires, id }))
 }
 
@@ -70,6 +68,6 @@ pub(crate) async fn revoke(
     if !own {
         return Err(Problem::not_found("the account has no such token"));
     }
-    api.0.accounts.revoke(Revocation { subject: Revoked::Token(id), at: SystemTime::now() }).await?;
+    api.0.accounts.revoke(Revocation { subject: Revoked::Token(id), at: api.0.clock.now() }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,7 +1,5 @@
 //! `/v1/usage`: the account's usage.
 
-use std::time::SystemTime;
-
 use axum::extract;
 use serde::{Deserialize, Serialize};
 use skytale_store::{Day, DayUsage, Used};
@@ -67,7 +65,7 @@ pub(crate) async fn show(
     let first = match wanted.month {
         Some(text) => month(&text)?,
         None => {
-            OffsetDateTime::from(SystemTime::now()).date().replace_day(1).map_err(|_| Problem::internal())?
+            OffsetDateTime::from(api.0.clock.now()).date().replace_day(1).map_err(|_| Problem::internal())?
         }
     };
     let next = first + Duration::days(first.month().length(first.year()).into());

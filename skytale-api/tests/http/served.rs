@@ -14,6 +14,9 @@ use skytale_testing::tokens::SECRET;
 
 pub const PEPPER: &[u8] = b"another secret of 32 bytes and more";
 
+/// How long tokens are valid by default.
+pub const TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
+
 /// An API that is served.
 #[derive(Clone)]
 pub struct Served {

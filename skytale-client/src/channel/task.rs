@@ -9,15 +9,14 @@ use futures::FutureExt;
 use rand::RngExt;
 use skytale_core::extension::{Authenticate, Content, Durability, Extension};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 
 use super::event_queue::EventQueue;
 use super::pending_calls::{PendingCalls, Waiting};
 use crate::backoff::Backoff;
 use crate::connection::Dialer;
-use crate::connection::reconnect::{Clock, Connection, Happened, open};
+use crate::connection::reconnect::{Connection, Happened, MachineTime, open};
 use crate::crash;
-use crate::credentials::{RETRY, Token, Tokens};
+use crate::credentials::{Token, Tokens};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::group::Member;
@@ -83,7 +82,7 @@ const ELSEWHERE: Duration = Duration::from_millis(200);
 impl Worker {
     /// Works until the channel is closed.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let clock = Clock::new(self.cover);
+        let clock = MachineTime::new(self.tokens.clock().clone(), self.cover);
         let mut connection = self.dial(None);
         let mut backoff = Backoff::default();
         let mut waiting = Vec::new();
@@ -149,7 +148,7 @@ impl Worker {
     fn commands(
         &mut self,
         waiting: &mut Vec<Command>,
-        clock: &Clock,
+        clock: &MachineTime,
         closing: &mut Option<oneshot::Sender<()>>,
     ) -> Result<()> {
         for command in waiting.drain(..) {
@@ -168,7 +167,7 @@ impl Worker {
         Ok(())
     }
 
-    fn frames(&mut self, frames: Vec<Bytes>, clock: &Clock) -> Result<()> {
+    fn frames(&mut self, frames: Vec<Bytes>, clock: &MachineTime) -> Result<()> {
         frames.into_iter().try_for_each(|frame| self.machine.handle(Input::Frame(frame), clock.now()))
     }
 
@@ -308,7 +307,7 @@ impl Worker {
                 if let Error::NotAuthorized { reason } = error {
                     self.inbox.add(vec![(None, Event::TokenRefused { reason })]);
                 }
-                Some(Instant::now() + RETRY)
+                Some(self.tokens.retry_at())
             }
         };
         *renewal = self.tokens.renewal(renew_at);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skytale_core::ChannelName;
+use skytale_core::{ChannelName, Clock, SystemClock};
 use tokio::sync::{Mutex, watch};
 
 use super::{Client, Inner, identity};
@@ -30,6 +30,7 @@ pub struct ClientBuilder {
     options: Options,
     cover: Option<Duration>,
     key_packages: u32,
+    clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug)]
@@ -55,6 +56,7 @@ impl ClientBuilder {
             options: Options::default(),
             cover: None,
             key_packages: 50,
+            clock: Arc::new(SystemClock),
         }
     }
 
@@ -133,6 +135,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets the clock by which tokens are renewed and key packages made and replaced. Default: the system's.
+    ///
+    /// The lifetimes of other agents' key packages are checked by the system's clock.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Opens the agent's state and starts its work. The relay need not be reachable: agents connect by themselves, again
     /// and again.
     ///
@@ -148,7 +158,7 @@ impl ClientBuilder {
             #[cfg(feature = "local")]
             Relay::Local(relay) => Dialer::Local(relay),
         };
-        let tokens = Tokens::new(self.credentials, &name)?;
+        let tokens = Tokens::new(self.credentials, &name, self.clock.clone())?;
         let records = self.state.open().await?;
         let (identity, stock, stocked_since) = match identity(&records, &name).await {
             Ok(known) => known,
@@ -165,6 +175,7 @@ impl ClientBuilder {
             options: self.options,
             cover: self.cover,
             key_packages: self.key_packages,
+            clock: self.clock,
             records,
             dialer,
             tokens,

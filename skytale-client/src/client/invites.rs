@@ -49,7 +49,7 @@ impl Client {
         if let Some(made) = stored.get(&Kind::Joining).and_then(|made| made.get(&key)) {
             return Ok(made.clone());
         }
-        let made = stock.generate(&self.0.identity, self.0.suite, Uses::Once)?;
+        let made = stock.generate(&self.0.identity, self.0.suite, Uses::Once, self.0.clock.now())?;
         let mut changes = key_package_changes(&mut stock);
         changes.push(Change::Put { kind: Kind::Joining, key, value: made.clone() });
         self.0.records.commit(vec![(AGENT.to_owned(), changes)]).await?;

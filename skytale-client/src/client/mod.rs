@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use skytale_core::ChannelName;
+use skytale_core::{ChannelName, Clock};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -43,6 +43,7 @@ pub(crate) struct Inner {
     pub options: Options,
     pub cover: Option<Duration>,
     pub key_packages: u32,
+    pub clock: Arc<dyn Clock>,
     pub records: Records,
     pub dialer: Dialer,
     pub tokens: Tokens,

@@ -1,11 +1,13 @@
 //! A channel's stream to the relay, and time: what its task waits for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use rand::RngExt;
+use skytale_core::{Clock, clock};
 use tokio::time::Instant;
 
 use super::{Dialer, Link};
@@ -117,25 +119,29 @@ pub(crate) async fn open(dialer: &Dialer, tokens: &Tokens) -> Result<(Link, Opti
 }
 
 /// Time, as the machine has it.
-pub(crate) struct Clock {
-    began: Instant,
+pub(crate) struct MachineTime {
+    clock: Arc<dyn Clock>,
+    began: std::time::Instant,
     cover: Option<Duration>,
 }
 
-impl Clock {
-    pub fn new(cover: Option<Duration>) -> Self {
-        Self { began: Instant::now(), cover }
+impl MachineTime {
+    pub fn new(clock: Arc<dyn Clock>, cover: Option<Duration>) -> Self {
+        Self { began: clock.instant(), clock, cover }
     }
 
     pub fn now(&self) -> u64 {
-        self.began.elapsed().as_millis() as u64
+        self.clock.instant().saturating_duration_since(self.began).as_millis() as u64
     }
 
     /// Waits until something is to be done though nothing happens.
     pub async fn next(&self, wakes_at: Option<u64>) -> Happened {
         let tick = async {
             match wakes_at {
-                Some(at) => tokio::time::sleep(Duration::from_millis(at.saturating_sub(self.now()))).await,
+                Some(at) => {
+                    let left = Duration::from_millis(at.saturating_sub(self.now()));
+                    clock::sleep(&*self.clock, left, tokio::time::sleep).await;
+                }
                 None => std::future::pending().await,
             }
         };

@@ -5,16 +5,15 @@ pub(crate) mod http_api;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rand::RngExt;
 use serde::Deserialize;
-use skytale_core::ChannelName;
+use skytale_core::{ChannelName, Clock, clock};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::crash;
@@ -80,6 +79,7 @@ pub(crate) struct Tokens {
     api: Option<Api>,
     registered: Arc<AtomicBool>,
     last: Arc<Mutex<Option<Token>>>,
+    clock: Arc<dyn Clock>,
 }
 
 /// A token, and when it is to be renewed.
@@ -99,12 +99,11 @@ const RENEW_AFTER: std::ops::Range<f64> = 0.70..0.80;
 
 /// How long a token is waited for, and how long until it is asked for again.
 const PATIENCE: Duration = Duration::from_secs(15);
-pub(crate) const RETRY: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(5);
 
 impl Token {
     /// Returns the last token where it serves although no other could be got: all who share it ask again later.
-    fn that_serves(last: &mut Option<Self>, error: Error) -> Result<Self> {
-        let now = Instant::now();
+    fn that_serves(last: &mut Option<Self>, now: Instant, error: Error) -> Result<Self> {
         match last.as_mut().filter(|token| token.expires.is_some_and(|at| now < at)) {
             Some(token) if !matches!(error, Error::NotAuthorized { .. }) => {
                 tracing::warn!(
@@ -120,13 +119,13 @@ impl Token {
 }
 
 impl Tokens {
-    pub fn new(credentials: Credentials, agent: &ChannelName) -> Result<Self> {
+    pub fn new(credentials: Credentials, agent: &ChannelName, clock: Arc<dyn Clock>) -> Result<Self> {
         let api = match &credentials.0 {
             Kind::ApiKey { api, key } => Some(Api::new(api, key.clone())?),
             _ => None,
         };
         let (agent, registered) = (agent.clone(), Arc::default());
-        Ok(Self { credentials, agent, api, registered, last: Arc::default() })
+        Ok(Self { credentials, agent, api, registered, last: Arc::default(), clock })
     }
 
     /// Returns the API server.
@@ -139,7 +138,10 @@ impl Tokens {
         let tokens = self.clone();
         let renewal = async move {
             match at {
-                Some(at) => tokio::time::sleep_until(at).await,
+                Some(at) => {
+                    let left = at.saturating_duration_since(tokens.clock.instant());
+                    clock::sleep(&*tokens.clock, left, tokio::time::sleep).await;
+                }
                 None => std::future::pending().await,
             }
             tokens.fresh().await
@@ -151,7 +153,7 @@ impl Tokens {
     pub async fn fresh(&self) -> Result<Option<Token>> {
         let mut last = self.last.lock().await;
         if let Some(token) = last.as_ref()
-            && token.renew_at.is_none_or(|at| Instant::now() < at)
+            && token.renew_at.is_none_or(|at| self.clock.instant() < at)
         {
             return Ok(Some(Token { is_new: false, ..token.clone() }));
         }
@@ -159,16 +161,26 @@ impl Tokens {
         let text = match got.unwrap_or_else(|_| Err(Error::no_token("no answer"))) {
             Ok(Some(text)) => text,
             Ok(None) => return Ok(None),
-            Err(error) => return Token::that_serves(&mut last, error).map(Some),
+            Err(error) => return Token::that_serves(&mut last, self.clock.instant(), error).map(Some),
         };
         crash::point("after-exchange");
         let renewable = !matches!(self.credentials.0, Kind::Token(_));
-        let left = Life::of(&text).filter(|_| renewable).map(|life| life.left(SystemTime::now()));
-        let now = Instant::now();
+        let left = Life::of(&text).filter(|_| renewable).map(|life| life.left(self.clock.now()));
+        let now = self.clock.instant();
         let renew_at = left.map(|left| now + left.mul_f64(rand::rng().random_range(RENEW_AFTER)));
         let token = Token { text, renew_at, expires: left.map(|left| now + left), is_new: true };
         *last = Some(token.clone());
         Ok(Some(token))
+    }
+
+    /// Returns the clock of the agent.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Returns when a token is asked for again that could not be got.
+    pub fn retry_at(&self) -> Instant {
+        self.clock.instant() + RETRY
     }
 
     /// Forgets a token that was refused.
@@ -224,7 +236,7 @@ impl Life {
     /// Returns how much of it is left. This clock may be wrong: a token whose time is not now is taken for a new one, and
     /// one that seems to end at once is not renewed all the time.
     fn left(&self, now: SystemTime) -> Duration {
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = clock::seconds(now);
         let whole = self.iat.map_or(0, |issued| self.exp.saturating_sub(issued));
         let left = match self.exp.checked_sub(now.max(self.iat.unwrap_or(0))) {
             Some(left) => left.max(whole / SHORTEST_PART),
@@ -237,35 +249,41 @@ impl Life {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicU32;
+    use std::time::UNIX_EPOCH;
+
+    use skytale_testing::TestClock;
 
     use super::*;
 
     /// A token that lasts a thousand seconds.
-    fn token() -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
+    fn token(clock: &TestClock) -> String {
+        let now = clock.seconds();
         let claims = format!(r#"{{"iat":{now},"exp":{}}}"#, now + 1_000);
         format!("e30.{}.s", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_token_serves_until_it_expires_where_no_other_can_be_got() {
-        let asked = Arc::new(AtomicU32::new(0));
+        let (asked, clock) = (Arc::new(AtomicU32::new(0)), TestClock::default());
         let provide = {
-            let asked = asked.clone();
+            let (asked, clock) = (asked.clone(), clock.clone());
             move || {
                 let first = asked.fetch_add(1, Ordering::SeqCst) == 0;
-                async move { if first { Ok(token()) } else { std::future::pending().await } }
+                let token = token(&clock);
+                async move { if first { Ok(token) } else { std::future::pending().await } }
             }
         };
         let agent = ChannelName::from_strings(["acme", "agents", "alice"]);
-        let tokens = Tokens::new(Credentials::provider(provide), &agent).expect("made");
+        let tokens = Tokens::new(Credentials::provider(provide), &agent, clock.shared()).expect("made");
         let first = tokens.fresh().await.expect("got").expect("a token");
-        let again = tokens.renewal(first.renew_at).await.expect("it serves").expect("a token");
+        let renewal = tokens.renewal(first.renew_at);
+        clock.advance(Duration::from_secs(800));
+        let again = renewal.await.expect("it serves").expect("a token");
         assert_eq!((again.text.as_str(), again.is_new), (first.text.as_str(), false));
-        assert!(again.renew_at.is_some_and(|at| at <= Instant::now() + RETRY));
+        assert!(again.renew_at.is_some_and(|at| at <= clock.instant() + RETRY));
         tokens.fresh().await.expect("nobody waits for the same again").expect("a token");
         assert_eq!(asked.load(Ordering::SeqCst), 2);
-        tokio::time::sleep(Duration::from_secs(1_000)).await;
+        clock.advance(Duration::from_secs(1_000));
         assert!(matches!(tokens.fresh().await, Err(Error::Unreachable { .. })), "it has expired");
     }
 

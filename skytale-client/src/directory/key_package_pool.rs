@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use skytale_core::clock::{self, seconds};
 
 use super::Hints;
 use crate::backoff::Backoff;
@@ -36,7 +36,9 @@ impl Inner {
         let mut renewed: Option<Instant> = None;
         let mut backoff = Backoff::default();
         while let Some(client) = client.upgrade() {
-            let last_resort = renewed.is_none_or(|renewed| renewed.elapsed() >= LAST_RESORT_LIFE);
+            let clock = client.clock.clone();
+            let is_old = |renewed| clock.instant().saturating_duration_since(renewed) >= LAST_RESORT_LIFE;
+            let last_resort = renewed.is_none_or(is_old);
             let filled = client.fill_stock(last_resort).await;
             if filled.is_ok() {
                 client.stocked.send_replace(true);
@@ -45,8 +47,8 @@ impl Inner {
             match filled {
                 Ok(()) => {
                     backoff.reset();
-                    renewed = renewed.filter(|_| !last_resort).or_else(|| Some(Instant::now()));
-                    let life = tokio::time::sleep(LAST_RESORT_LIFE);
+                    renewed = renewed.filter(|_| !last_resort).or_else(|| Some(clock.instant()));
+                    let life = clock::sleep(&*clock, LAST_RESORT_LIFE, tokio::time::sleep);
                     tokio::select! {
                         () = hints.stock.notified() => {}
                         () = life => {}
@@ -63,7 +65,7 @@ impl Inner {
     /// Leaves key packages until the relay has as many as it keeps, or as this agent wants to leave. Their private halves
     /// are stored before anybody can use them.
     async fn fill_stock(&self, last_resort: bool) -> Result<()> {
-        let (now, since) = (SystemTime::now(), self.stocked_since.load(Ordering::Relaxed));
+        let (now, since) = (self.clock.now(), self.stocked_since.load(Ordering::Relaxed));
         // From 0 it is always long enough.
         let replace = seconds(now).saturating_sub(since) >= STOCK_LIFE.as_secs();
         let there = self.desk.stock(replace).await?;
@@ -77,10 +79,10 @@ impl Inner {
             let count = left.min(BATCH);
             let mut made = Vec::new();
             for _ in 0..count {
-                made.push(Bytes::from(stock.generate(&self.identity, self.suite, Uses::Once)?));
+                made.push(Bytes::from(stock.generate(&self.identity, self.suite, Uses::Once, now)?));
             }
             let reserve =
-                reserve.take().map(|()| stock.generate(&self.identity, self.suite, Uses::LastResort));
+                reserve.take().map(|()| stock.generate(&self.identity, self.suite, Uses::LastResort, now));
             let reserve = reserve.transpose()?.map(Bytes::from);
             let changes = key_package_changes(&mut stock);
             self.records.commit(vec![(AGENT.to_owned(), changes)]).await?;
@@ -141,10 +143,6 @@ pub(crate) fn key_package_changes(stock: &mut KeyPackages) -> Vec<Change> {
         None => Change::Delete { kind: Kind::KeyPackage, key },
     };
     stock.take_changes().into_iter().map(change).collect()
-}
-
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(all(test, feature = "local"))]

@@ -190,7 +190,7 @@ impl DirectoryTask {
     async fn serve(
         &self,
         mut link: Link,
-        renew_at: Option<Instant>,
+        renew_at: Option<std::time::Instant>,
         requests: &mut mpsc::Receiver<Request>,
         open_requests: &mut HashMap<u64, Request>,
     ) -> std::ops::ControlFlow<()> {

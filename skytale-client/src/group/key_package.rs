@@ -35,10 +35,15 @@ impl KeyPackages {
     }
 
     /// Makes a key package, and returns its `MLSMessage`.
-    pub fn generate(&mut self, identity: &Identity, suite: CipherSuite, use_once: Uses) -> Result<Vec<u8>> {
-        let builder = KeyPackage::builder()
-            .leaf_node_capabilities(capabilities())
-            .key_package_lifetime(lifetime(SystemTime::now()));
+    pub fn generate(
+        &mut self,
+        identity: &Identity,
+        suite: CipherSuite,
+        use_once: Uses,
+        now: SystemTime,
+    ) -> Result<Vec<u8>> {
+        let builder =
+            KeyPackage::builder().leaf_node_capabilities(capabilities()).key_package_lifetime(lifetime(now));
         let builder = match use_once {
             Uses::Once => builder,
             Uses::LastResort => builder.mark_as_last_resort(),
@@ -155,7 +160,8 @@ mod tests {
     #[test]
     fn a_welcome_and_its_key_package_work_once() {
         let (agent, mut stock) = (identity("acme/agents/agent"), KeyPackages::default());
-        let key_package = stock.generate(&agent, CipherSuite::Classic, Uses::Once).expect("made");
+        let key_package =
+            stock.generate(&agent, CipherSuite::Classic, Uses::Once, SystemTime::now()).expect("made");
         let (first, second) = (welcome(&agent, &key_package), welcome(&agent, &key_package));
         Group::join(&agent, &first, &mut stock).expect("joined");
         for used in [first, second] {
@@ -171,7 +177,7 @@ mod tests {
     fn a_key_package_is_kept_until_nobody_may_use_it() {
         let (agent, mut stock) = (identity("acme/agents/agent"), KeyPackages::default());
         for uses in [Uses::Once, Uses::LastResort] {
-            stock.generate(&agent, CipherSuite::Classic, uses).expect("a key package");
+            stock.generate(&agent, CipherSuite::Classic, uses, SystemTime::now()).expect("a key package");
         }
         let after = |age: Duration| SystemTime::now() + LIFETIME + age;
         stock.forget_expired(after(Duration::ZERO)).expect("read");
@@ -183,7 +189,8 @@ mod tests {
     #[test]
     fn a_key_package_of_last_resort_works_again() {
         let (agent, mut stock) = (identity("acme/agents/agent"), KeyPackages::default());
-        let key_package = stock.generate(&agent, CipherSuite::Classic, Uses::LastResort).expect("made");
+        let key_package =
+            stock.generate(&agent, CipherSuite::Classic, Uses::LastResort, SystemTime::now()).expect("made");
         for _ in 0..3 {
             let welcome = welcome(&agent, &key_package);
             let mut restarted = KeyPackages::restore(stock.records().all());

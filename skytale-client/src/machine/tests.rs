@@ -33,7 +33,8 @@ fn group(agents: &[&Identity]) -> (Group, Vec<Group>) {
 /// Makes a key package; returns it with its agent's name, and the stock that has its private half.
 fn stocked(agent: &Identity) -> (KeyPackages, (String, Vec<u8>)) {
     let mut stock = KeyPackages::default();
-    let key_package = stock.generate(agent, CipherSuite::Classic, Uses::Once).expect("made");
+    let key_package =
+        stock.generate(agent, CipherSuite::Classic, Uses::Once, std::time::SystemTime::now()).expect("made");
     (stock, (agent.text().to_owned(), key_package))
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use skytale_core::Principal;
+use skytale_core::{Clock, Principal, SystemClock, clock};
 use skytale_store::{Accounts, Revocation, Revoked};
 use tokio::sync::watch;
 
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub struct Revocations {
     shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug)]
@@ -41,7 +42,14 @@ impl Revocations {
     /// Makes it, with nothing revoked.
     pub fn new() -> Self {
         let changed = watch::Sender::new(());
-        Self { shared: Arc::new(Shared { known: Mutex::default(), changed, asked: Mutex::default() }) }
+        let shared = Arc::new(Shared { known: Mutex::default(), changed, asked: Mutex::default() });
+        Self { shared, clock: Arc::new(SystemClock) }
+    }
+
+    /// Sets the clock by which revocations, and the store's last answer, grow old. Default: the system's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// Adds a revocation.
@@ -59,10 +67,10 @@ impl Revocations {
     ///
     /// While the store has not answered for a minute, no sessions are admitted.
     pub async fn follow(self, accounts: Arc<dyn Accounts>, every: Duration) {
-        let mut since = SystemTime::now() - REMEMBERED;
-        *self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let mut since = self.clock.now() - REMEMBERED;
+        *self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.instant());
         loop {
-            let asked = (Instant::now(), SystemTime::now());
+            let asked = (self.clock.instant(), self.clock.now());
             match accounts.revocations(since).await {
                 Ok(revocations) => {
                     revocations.into_iter().for_each(|revocation| self.add(revocation));
@@ -77,7 +85,7 @@ impl Revocations {
                     );
                 }
             }
-            tokio::time::sleep(every).await;
+            clock::sleep(&*self.clock, every, tokio::time::sleep).await;
         }
     }
 
@@ -97,7 +105,7 @@ impl Revocations {
     /// Tells whether what is known is too old to admit anybody.
     pub(crate) fn are_stale(&self) -> bool {
         let asked = self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.is_some_and(|asked| asked.elapsed() > STALE)
+        asked.is_some_and(|asked| self.clock.instant().saturating_duration_since(asked) > STALE)
     }
 
     /// Watches for what is added.

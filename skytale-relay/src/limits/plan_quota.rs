@@ -93,7 +93,11 @@ impl PlanLimits {
     }
 
     /// Counts a message that is about to be sent.
-    pub(crate) async fn take(&self, balance: &AccountQuota) -> Result<Reservation, Exceeded> {
+    pub(crate) async fn take(
+        &self,
+        balance: &AccountQuota,
+        now: SystemTime,
+    ) -> Result<Reservation, Exceeded> {
         let counted = balance.begin();
         let state = *balance.state();
         let sent = balance.sent.fetch_add(1, Ordering::Relaxed) + 1;
@@ -101,7 +105,7 @@ impl PlanLimits {
         let is_over = sent > balance.allowed;
         let again = if is_over { COUNT_AGAIN_AT_THE_LIMIT } else { COUNT_AGAIN };
         if state.counted.is_none_or(|counted| counted.elapsed() >= again) {
-            (sent, resets_at) = self.count(balance).await.unwrap_or((sent, resets_at));
+            (sent, resets_at) = self.count(balance, now).await.unwrap_or((sent, resets_at));
         }
         if sent <= balance.allowed {
             return Ok(counted);
@@ -111,8 +115,7 @@ impl PlanLimits {
     }
 
     /// Reads how many messages the archive has counted, and counts those that are on their way to it.
-    async fn count(&self, balance: &AccountQuota) -> Option<(u64, SystemTime)> {
-        let now = SystemTime::now();
+    async fn count(&self, balance: &AccountQuota, now: SystemTime) -> Option<(u64, SystemTime)> {
         let (first, next) = month(Day::of(now));
         let days = self.usage.usage(&balance.account, first, Day(next.0 - 1)).await;
         let days = days
@@ -147,9 +150,9 @@ impl AccountQuota {
 }
 
 impl Exceeded {
-    /// Says what was wrong and what is allowed.
-    pub fn retry_after(&self) -> Duration {
-        self.resets_at.duration_since(SystemTime::now()).unwrap_or_default()
+    /// Returns how long it is until the account may send again.
+    pub fn retry_after(&self, now: SystemTime) -> Duration {
+        self.resets_at.duration_since(now).unwrap_or_default()
     }
 }
 
@@ -177,22 +180,22 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_archive_counted_counts() {
-        let store = Arc::new(MemoryStore::new());
+        let (store, now) = (Arc::new(MemoryStore::new()), SystemTime::now());
         let room = ChannelName::from_strings(["a", "b", "c"]);
         let record = || NewRecord::new(Dialect::Slim3, "x".into()).with_account("acme");
         store.append(&room, vec![record(), record()], Precondition::Any).await.expect("append");
         let limits = PlanLimits::new(store).with_plan("free", 3);
         let acme = Principal::new("acme", Permissions::All).with_plan("free");
         let balance = limits.balance(&acme).expect("a limited plan");
-        let allowed = limits.take(&balance).await.expect("the third");
-        let exceeded = limits.take(&balance).await.expect_err("three are allowed");
+        let allowed = limits.take(&balance, now).await.expect("the third");
+        let exceeded = limits.take(&balance, now).await.expect_err("three are allowed");
         assert_eq!(exceeded.allowed, 3);
-        assert!(exceeded.resets_at > SystemTime::now());
+        assert!(exceeded.resets_at > now);
         assert!(limits.balance(&Principal::new("acme", Permissions::All).with_plan("pro")).is_none());
         balance.state().counted = None;
-        limits.take(&balance).await.expect_err("the third is on its way still");
+        limits.take(&balance, now).await.expect_err("the third is on its way still");
         drop(allowed);
         balance.state().counted = None;
-        limits.take(&balance).await.expect("the third never came to the archive");
+        limits.take(&balance, now).await.expect("the third never came to the archive");
     }
 }

@@ -1,10 +1,10 @@
 //! The principal of a session, which changes when it presents further credentials.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use arc_swap::ArcSwap;
-use skytale_core::Principal;
+use skytale_core::{Clock, Principal, clock};
 use tokio::sync::Notify;
 
 use crate::admission::authenticator::AuthError;
@@ -57,14 +57,14 @@ impl SessionPrincipal {
     }
 
     /// Waits until the credentials have expired and none have followed.
-    pub async fn expired(&self) {
+    pub async fn expired(&self, clock: &dyn Clock) {
         loop {
             let expires = self.principal.load().expires;
             let until = async {
                 match expires {
                     Some(expires) => {
-                        let left = expires.duration_since(SystemTime::now()).unwrap_or_default();
-                        tokio::time::sleep(left).await;
+                        let left = expires.duration_since(clock.now()).unwrap_or_default();
+                        clock::sleep(clock, left, tokio::time::sleep).await;
                     }
                     None => std::future::pending().await,
                 }

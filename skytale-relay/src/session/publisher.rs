@@ -202,9 +202,10 @@ impl Publisher {
         let Some(plans) = &self.context.relay.plans else { return Ok(None) };
         let balance = self.metered.get_or_insert_with(|| Metered::of(&self.context)).balance.clone();
         let Some(balance) = balance else { return Ok(None) };
-        let counted = plans.take(&balance).await.map_err(|exceeded| CloseReason::QuotaExceeded {
+        let now = self.context.relay.clock.now();
+        let counted = plans.take(&balance, now).await.map_err(|exceeded| CloseReason::QuotaExceeded {
             allowed: exceeded.allowed,
-            resets_in: exceeded.retry_after(),
+            resets_in: exceeded.retry_after(now),
         })?;
         Ok(Some(counted))
     }

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tower::Layer;
 
 use crate::certificate::SelfSigned;
-use crate::{AnyAuthenticator, KeptPort, eventually, obtain};
+use crate::{AnyAuthenticator, KeptPort, TestClock, eventually, obtain};
 
 /// The channel of tests that have one.
 pub const ROOM: &str = "acme/research/room";
@@ -36,6 +36,8 @@ pub struct Edge {
     pub identity: SelfSigned,
     /// The keys, tokens and accounts that it no longer accepts.
     pub revocations: Revocations,
+    /// The clock of the relay and its agents.
+    pub clock: TestClock,
     /// How it takes messages of past epochs.
     pub epochs: EpochPolicy,
     /// How many streams it takes on one connection.
@@ -80,9 +82,14 @@ impl Edge {
 
     /// Starts a relay.
     pub async fn with(authenticator: impl Authenticator) -> Self {
+        Self::by_clock(&TestClock::default(), authenticator).await
+    }
+
+    /// Starts a relay that has a clock, as its agents have.
+    pub async fn by_clock(clock: &TestClock, authenticator: impl Authenticator) -> Self {
         let temporary = tempfile::tempdir().expect("a directory");
         let mut edge = Self::of(temporary.path(), Lasting::new());
-        edge._temporary = Some(temporary);
+        (edge.clock, edge._temporary) = (clock.clone(), Some(temporary));
         edge.run(authenticator).await;
         edge
     }
@@ -127,6 +134,7 @@ impl Edge {
             directory: directory.to_owned(),
             identity: SelfSigned { certificate_pem, key_pem },
             revocations: Revocations::new(),
+            clock: TestClock::default(),
             epochs: EpochPolicy::Strict,
             streams: 128,
             quic,
@@ -150,7 +158,8 @@ impl Edge {
             .with_directory(directory)
             .with_external_commits(ExternalCommits::Accept)
             .with_epochs(self.epochs)
-            .with_revocations(self.revocations.clone());
+            .with_revocations(self.revocations.clone())
+            .with_clock(self.clock.shared());
         let drain = relay.drain();
         let service = AuthenticateLayer::new(authenticator).layer(relay);
 
@@ -221,6 +230,7 @@ impl Edge {
         Client::builder(name, self.address(by))
             .with_trusted_certificates(self.identity.certificate_pem.as_bytes())
             .with_key_packages(3)
+            .with_clock(self.clock.shared())
     }
 
     /// Returns where an agent keeps its state.

@@ -9,6 +9,7 @@ mod account_per_token;
 #[cfg(feature = "relay")]
 mod any_authenticator;
 pub mod certificate;
+mod clock;
 #[cfg(feature = "client")]
 pub mod edge;
 #[cfg(feature = "relay")]
@@ -43,6 +44,7 @@ use std::time::Duration;
 pub use account_per_token::AccountPerToken;
 #[cfg(feature = "relay")]
 pub use any_authenticator::AnyAuthenticator;
+pub use clock::TestClock;
 #[cfg(feature = "relay")]
 pub use engine::Engine;
 pub use eventually::{eventually, obtain};

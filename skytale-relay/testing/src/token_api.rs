@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
 
-use crate::tokens::token;
+use crate::TestClock;
 
 /// The API key that the server takes.
 pub const KEY: &str = "sk_live_right";
@@ -21,17 +21,18 @@ pub struct TokenApi {
 }
 
 impl TokenApi {
-    /// Starts a server whose tokens live for so many seconds.
-    pub async fn start(seconds: u64) -> Self {
+    /// Starts a server whose tokens live for so many seconds of a clock.
+    pub async fn start(clock: &TestClock, seconds: u64) -> Self {
+        let clock = clock.clone();
         let exchanges = Arc::new(AtomicU32::new(0));
-        let exchange = move |State(count): State<Arc<AtomicU32>>, headers: HeaderMap, body: String| async move {
+        let exchange = async move |State(count): State<Arc<AtomicU32>>, headers: HeaderMap, body: String| {
             let key = headers.get("authorization").and_then(|value| value.to_str().ok());
             if key.and_then(|key| key.strip_prefix("Bearer ")) != Some(KEY) || !body.is_empty() {
                 let problem = serde_json::json!({ "error": "unknown key", "code": "unauthorized" });
                 return (StatusCode::UNAUTHORIZED, Json(problem));
             }
             count.fetch_add(1, Ordering::SeqCst);
-            (StatusCode::OK, Json(serde_json::json!({ "token": token("acme", seconds) })))
+            (StatusCode::OK, Json(serde_json::json!({ "token": clock.token("acme", seconds) })))
         };
         let router = Router::new().route("/v1/tokens", post(exchange)).with_state(exchanges.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");

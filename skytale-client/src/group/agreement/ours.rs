@@ -62,7 +62,9 @@ impl Party for Ours {
     }
 
     fn key_package(&mut self) -> Vec<u8> {
-        self.key_packages.generate(&self.identity, CipherSuite::Classic, Uses::Once).expect("a key package")
+        self.key_packages
+            .generate(&self.identity, CipherSuite::Classic, Uses::Once, std::time::SystemTime::now())
+            .expect("a key package")
     }
 
     fn create(&mut self) -> Vec<u8> {

@@ -82,8 +82,10 @@ impl Agent {
 
     /// Makes the intent to add this agent.
     pub fn addition(&mut self) -> Intent {
-        let key_package =
-            self.stock.generate(&self.identity, CipherSuite::Classic, Uses::Once).expect("made");
+        let key_package = self
+            .stock
+            .generate(&self.identity, CipherSuite::Classic, Uses::Once, std::time::SystemTime::now())
+            .expect("made");
         Intent::Add { agent: self.identity.text().to_owned(), key_package }
     }
 

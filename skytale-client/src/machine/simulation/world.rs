@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures::StreamExt;
 use rand::rngs::StdRng;
@@ -291,8 +292,9 @@ impl World {
     async fn add_member(&mut self, number: u32) {
         let identity = Identity::generate(&name(number)).expect("an identity");
         let mut key_packages = KeyPackages::default();
-        let key_package =
-            key_packages.generate(&identity, CipherSuite::Classic, Uses::Once).expect("a key package");
+        let key_package = key_packages
+            .generate(&identity, CipherSuite::Classic, Uses::Once, SystemTime::now())
+            .expect("a key package");
         self.last_ticket += 1;
         let intent = Intent::Add { agent: identity.text().to_owned(), key_package };
         self.agents[0].take(Input::Change { ticket: self.last_ticket, intent }, self.now);

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use skytale_core::claims::ISSUER;
-use skytale_core::{Claims, Permissions, Principal};
+use skytale_core::claims::{ISSUER, OutOfTime};
+use skytale_core::{Claims, Clock, Permissions, Principal, SystemClock, clock};
 use thiserror::Error;
 
 use super::authenticator::{AuthError, Authenticator};
@@ -50,6 +51,8 @@ pub enum JwtError {
 pub struct JwtAuthenticator {
     keys: HashMap<Option<String>, (Algorithm, DecodingKey)>,
     validation: Validation,
+    leeway: Duration,
+    clock: Arc<dyn Clock>,
     without_grants: Permissions,
 }
 
@@ -63,10 +66,11 @@ impl JwtAuthenticator {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
-        validation.validate_nbf = true;
-        validation.leeway = LEEWAY.as_secs();
-        let without_grants = Permissions::All;
-        Self { keys: HashMap::new(), validation, without_grants }.with(None, secret)
+        // They are checked by this authenticator's clock.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        let (without_grants, clock) = (Permissions::All, Arc::new(SystemClock));
+        Self { keys: HashMap::new(), validation, leeway: LEEWAY, clock, without_grants }.with(None, secret)
     }
 
     /// Adds a secret for tokens that name the key `kid`.
@@ -95,7 +99,13 @@ impl JwtAuthenticator {
 
     /// Sets how far clocks may be apart; at most 60 s. Default: 15 s.
     pub fn with_leeway(mut self, leeway: Duration) -> Self {
-        self.validation.leeway = leeway.as_secs().min(60);
+        self.leeway = Duration::from_secs(leeway.as_secs().min(60));
+        self
+    }
+
+    /// Sets the clock by which tokens expire. Default: the system's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
         self
     }
 
@@ -137,8 +147,12 @@ impl JwtAuthenticator {
         let mut validation = self.validation.clone();
         validation.algorithms = vec![*algorithm];
         let claims = jsonwebtoken::decode::<Claims>(token, key, &validation).map_err(explain)?.claims;
-        let latest = now().as_secs().saturating_add(self.validation.leeway);
-        if claims.iat > latest {
+        let (now, leeway) = (clock::seconds(self.clock.now()), self.leeway.as_secs());
+        claims.check_time(now, leeway).map_err(|out| match out {
+            OutOfTime::Expired => AuthError::Expired,
+            _ => AuthError::Invalid("it is not valid yet"),
+        })?;
+        if claims.iat > now.saturating_add(leeway) {
             return Err(AuthError::Invalid("it was issued in the future"));
         }
         Ok(self.principal(claims))
@@ -149,7 +163,7 @@ impl JwtAuthenticator {
             Some(grants) => Permissions::Only(grants.into()),
             None => self.without_grants.clone(),
         };
-        let lifetime = Duration::from_secs(claims.exp.saturating_add(self.validation.leeway));
+        let lifetime = Duration::from_secs(claims.exp.saturating_add(self.leeway.as_secs()));
         let mut principal = Principal::new(claims.sub, permissions);
         principal.issued = UNIX_EPOCH.checked_add(Duration::from_secs(claims.iat));
         principal.plan = claims.plan.map(Into::into);
@@ -164,17 +178,11 @@ impl JwtAuthenticator {
     }
 }
 
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
 fn explain(error: jsonwebtoken::errors::Error) -> AuthError {
     AuthError::Invalid(match error.kind() {
-        ErrorKind::ExpiredSignature => return AuthError::Expired,
         ErrorKind::InvalidSignature => "its signature does not fit",
         ErrorKind::InvalidIssuer => "its issuer is not static-api",
         ErrorKind::InvalidAudience => "it is meant for another audience",
-        ErrorKind::ImmatureSignature => "it is not valid yet",
         ErrorKind::MissingRequiredClaim(_) => "a required claim is missing (sub, iss, iat, exp)",
         _ => "its content cannot be read",
     })

@@ -4,6 +4,10 @@ use skytale_core::{ChannelName, Verb};
 
 use super::*;
 
+fn now() -> u64 {
+    clock::seconds(SystemClock.now())
+}
+
 const SECRET: &[u8] = b"a secret of at least 32 bytes ....";
 
 fn authenticator() -> JwtAuthenticator {
@@ -11,7 +15,7 @@ fn authenticator() -> JwtAuthenticator {
 }
 
 fn claims() -> Value {
-    let now = now().as_secs();
+    let now = now();
     json!({"sub": "account", "iss": "static-api", "iat": now, "exp": now + 60})
 }
 
@@ -45,7 +49,7 @@ fn each_required_claim_is_required() {
 
 #[test]
 fn wrong_values_are_refused() {
-    let now = now().as_secs();
+    let now = now();
     for (claim, value) in [
         ("iss", json!("another")),
         ("sub", json!(7)),
@@ -63,9 +67,23 @@ fn wrong_values_are_refused() {
 
 #[test]
 fn expiry_has_a_small_leeway() {
-    let now = now().as_secs();
+    let now = now();
     assert!(authenticator().verify(&with("exp", json!(now - 5))).is_ok());
     assert_eq!(authenticator().verify(&with("exp", json!(now - 20))), Err(AuthError::Expired));
+}
+
+#[test]
+fn a_token_is_not_valid_before_its_time() {
+    let now = now();
+    for early in [json!(now + 10), json!(now as f64 + 10.5)] {
+        assert!(authenticator().verify(&with("nbf", early)).is_ok(), "within the leeway");
+    }
+    let refused = AuthError::Invalid("it is not valid yet");
+    assert_eq!(authenticator().verify(&with("nbf", json!(now + 20))), Err(refused));
+    for nonsense in [json!(-1), json!("soon"), json!(null)] {
+        let refused = AuthError::Invalid("its content cannot be read");
+        assert_eq!(authenticator().verify(&with("nbf", nonsense)), Err(refused));
+    }
 }
 
 #[test]
