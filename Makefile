@@ -1,5 +1,7 @@
 # `make demo` shows it, `make test` proves it.
-.PHONY: help demo tour cluster test lint rust-test relays api interop nemesis python bench bench-scaling compare counts
+PARTS = lint rust-test relays tour api interop nemesis python
+
+.PHONY: help demo tour cluster test $(PARTS) bench bench-scaling compare counts release tools unify
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -16,7 +18,7 @@ cluster: ## Run agents at three relays over three NATS servers, kill one of each
 	@examples/server/tests/with_postgres.py examples/server/tests/with_nats.py python3 examples/cluster/cluster.py
 
 test: ## Run every check: style, lints, Rust tests, several relays, the tour, the API under attack, real SLIM agents, faults, Python
-	@examples/server/tests/with_postgres.py examples/server/tests/with_nats.py $(MAKE) --no-print-directory lint rust-test relays tour api interop nemesis python
+	@examples/server/tests/with_postgres.py examples/server/tests/with_nats.py examples/server/tests/parts.py $(PARTS)
 
 lint: ## Check style and lints
 	cargo fmt --all --check
@@ -25,7 +27,7 @@ lint: ## Check style and lints
 
 rust-test: ## Run the Rust tests, with cargo-nextest if it is installed
 	if cargo nextest --version >/dev/null 2>&1; \
-	then cargo nextest run --workspace --no-fail-fast && cargo test --workspace --doc; \
+	then cargo nextest run --config-file .ci/nextest.toml --profile ci --workspace --no-fail-fast && cargo test --workspace --doc; \
 	else cargo test --workspace --no-fail-fast; fi
 
 relays: ## Run the relay's tests again with two relays that act as one: in memory, over PostgreSQL, over NATS
@@ -43,6 +45,15 @@ interop: ## Run unmodified SLIM agents and the published SDK against the server
 
 python: ## Build the Python package's wheel, and run its tests in environments of its own
 	python3 skytale-client/python/tests/run.py
+
+release: ## Build the server and the command-line tool for release: stripped, with their debug information in files apart
+	@python3 examples/server/release.py
+
+tools: ## Install what the tests need beside Rust, git, Python and make, in the versions they are known to pass with
+	@python3 examples/server/tests/tools.py
+
+unify: ## Agree on one set of features for each third-party crate, after a dependency has changed
+	@python3 skytale-core/features/unify.py
 
 bench: ## Measure the relay beside a SLIM node, with the same loads in turn (a quarter of an hour)
 	@python3 examples/bench/compare.py

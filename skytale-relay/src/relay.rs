@@ -117,7 +117,7 @@ impl Relay {
     }
 
     /// Sets who decides which channels a principal may touch, beside its permissions. Default: nobody.
-    pub fn with_access(mut self, access: impl Authorizer) -> Self {
+    pub fn with_authorizer(mut self, access: impl Authorizer) -> Self {
         self.configure().authorizer = Some(Arc::new(access));
         self
     }

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Runs the relay's tests over the wire with two relays that act as one, over every engine that relays can share."""
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
 
+NEXTEST = str(pathlib.Path(__file__).resolve().parents[2] / ".ci/nextest.toml")
 TESTS = ["cluster", "delivery", "grpc_services", "message_table", "native"]
 # What has to be set for an engine, beside itself.
 ENGINES = {"memory": None, "postgres": "SKYTALE_TEST_POSTGRES", "nats": "SKYTALE_TEST_NATS_SERVER"}
@@ -28,7 +30,8 @@ def command() -> list:
     # The whole workspace, or what is built has other features.
     if shutil.which("cargo-nextest"):
         chosen = " + ".join(f"binary({test})" for test in TESTS)
-        return ["cargo", "nextest", "run", "--workspace", "--no-fail-fast", "-E", f"package(skytale-relay) & ({chosen})"]
+        run = ["cargo", "nextest", "run", "--config-file", NEXTEST, "--profile", "ci", "--workspace", "--no-fail-fast"]
+        return [*run, "-E", f"package(skytale-relay) & ({chosen})"]
     tests = [flag for test in TESTS for flag in ("--test", test)]
     return ["cargo", "test", "--workspace", "--no-fail-fast", *tests]
 

@@ -63,7 +63,7 @@ async fn app(store: Arc<SqlStore>) -> Result<Router> {
         .with_key_package_validator(|key_package: &[u8], agent: &ChannelName| {
             skytale_api::check_key_package(key_package, &agent.to_string()).map_err(|why| why.to_string())
         })
-        .with_access(AccountAuthorizer::new(store))
+        .with_authorizer(AccountAuthorizer::new(store))
         .with_revocations(revocations)
         .with_plan_limits(plans);
     let service = AuthenticateLayer::new(JwtAuthenticator::new(TOKEN_SECRET)?).layer(relay);

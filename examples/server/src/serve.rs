@@ -143,7 +143,7 @@ fn relay(config: &Config, parts: &Parts, api: Option<&Api>) -> Result<Relay> {
         .with_key_package_validator(|key_package: &[u8], agent: &ChannelName| {
             skytale_api::check_key_package(key_package, &agent.to_string()).map_err(|why| why.to_string())
         })
-        .with_access(AccountAuthorizer::new(parts.channels.clone()))
+        .with_authorizer(AccountAuthorizer::new(parts.channels.clone()))
         .with_revocations(api::follow(parts.accounts.clone()))
         .with_plan_limits(plans)
         .with_external_commits(config.server.external_commits())

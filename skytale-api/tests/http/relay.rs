@@ -35,7 +35,7 @@ impl Both {
         let authenticator = JwtAuthenticator::new(SECRET).expect("long enough").with_clock(clock.shared());
         let configure = |relay: Relay| {
             let access = AccountAuthorizer::new(api.store.clone());
-            relay.with_clock(clock.shared()).with_access(access).with_revocations(revocations)
+            relay.with_clock(clock.shared()).with_authorizer(access).with_revocations(revocations)
         };
         let store = Arc::clone(&api.store);
         let relay = RunningRelay::assembled(store, authenticator, configure, |listener| listener).await;

@@ -35,7 +35,7 @@ struct Inner {
     commands: mpsc::Sender<Command>,
     inbox: Arc<EventQueue>,
     view: watch::Receiver<View>,
-    desk: DirectoryClient,
+    directory: DirectoryClient,
     api: Option<Api>,
     /// The task that lets agents in.
     admitting: std::sync::Mutex<Option<JoinHandle<()>>>,
@@ -69,12 +69,12 @@ impl Channel {
         commands: mpsc::Sender<Command>,
         inbox: Arc<EventQueue>,
         view: watch::Receiver<View>,
-        desk: DirectoryClient,
+        directory: DirectoryClient,
         api: Option<Api>,
     ) -> Self {
         let (turn, room, reading) = (Mutex::default(), Arc::new(Semaphore::new(ROOM)), Arc::default());
         let admitting = std::sync::Mutex::default();
-        let inner = Inner { name, commands, inbox, view, desk, api, admitting, turn, room, reading };
+        let inner = Inner { name, commands, inbox, view, directory, api, admitting, turn, room, reading };
         Self(Arc::new(inner))
     }
 
@@ -118,7 +118,7 @@ impl Channel {
         if self.members().iter().any(|member| member.agent == agent) {
             return Ok(self.last_applied());
         }
-        let key_package = self.0.desk.claim(agent).await?;
+        let key_package = self.0.directory.claim(agent).await?;
         self.add_with(agent, key_package).await
     }
 

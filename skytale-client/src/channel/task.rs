@@ -50,7 +50,7 @@ pub(crate) struct View {
 }
 
 /// What a channel's task works with.
-pub(crate) struct Worker {
+pub(crate) struct ChannelTask {
     pub machine: Machine,
     pub channel: skytale_core::ChannelName,
     pub scope: String,
@@ -79,7 +79,7 @@ const STATE_RETRY: Duration = Duration::from_secs(1);
 /// Within which time an agent goes to another relay whose own has ended the stream.
 const ELSEWHERE: Duration = Duration::from_millis(200);
 
-impl Worker {
+impl ChannelTask {
     /// Works until the channel is closed.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let clock = MachineTime::new(self.tokens.clock().clone(), self.cover);

@@ -121,8 +121,8 @@ impl ClientBuilder {
     }
 
     /// Sets what the agent does that cannot follow its group. Default: [`RejoinPolicy::ExternalCommit`].
-    pub fn with_rejoin_policy(mut self, resync: RejoinPolicy) -> Self {
-        self.options.resync = resync;
+    pub fn with_rejoin_policy(mut self, policy: RejoinPolicy) -> Self {
+        self.options.rejoin_policy = policy;
         self
     }
 
@@ -168,7 +168,7 @@ impl ClientBuilder {
                 return Err(error);
             }
         };
-        let desk = DirectoryClient::start(&name, dialer.clone(), tokens.clone());
+        let directory = DirectoryClient::start(&name, dialer.clone(), tokens.clone());
         let inner = Arc::new(Inner {
             identity,
             suite: self.suite,
@@ -179,14 +179,14 @@ impl ClientBuilder {
             records,
             dialer,
             tokens,
-            desk,
+            directory,
             channels: Mutex::new(HashMap::new()),
             stocked_since: stocked_since.into(),
             stock: Mutex::new(stock),
             stocked: watch::Sender::new(false),
             tasks: std::sync::Mutex::default(),
         });
-        let keeping = tokio::spawn(Inner::keep_stock(Arc::downgrade(&inner), inner.desk.hints.clone()));
+        let keeping = tokio::spawn(Inner::keep_filled(Arc::downgrade(&inner), inner.directory.hints.clone()));
         inner.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(keeping);
         Ok(Client(inner))
     }

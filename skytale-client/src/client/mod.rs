@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::channel::Channel;
 use crate::channel::event_queue::EventQueue;
 use crate::channel::pending_calls::PendingCalls;
-use crate::channel::task::{Command, View, Worker};
+use crate::channel::task::{ChannelTask, Command, View};
 use crate::cipher_suite::CipherSuite;
 use crate::connection::Dialer;
 use crate::crash;
@@ -47,7 +47,7 @@ pub(crate) struct Inner {
     pub records: Records,
     pub dialer: Dialer,
     pub tokens: Tokens,
-    pub desk: DirectoryClient,
+    pub directory: DirectoryClient,
     pub channels: Mutex<HashMap<ChannelName, Channel>>,
     /// Held while key packages are made or used.
     pub stock: Mutex<KeyPackages>,
@@ -147,8 +147,8 @@ impl Client {
                 Some(Some(sequence)) => sequence,
                 None => 0,
             };
-            let waits = self.0.desk.hints.welcome.notified();
-            let welcomes = self.0.desk.welcomes(Some(&name)).await?;
+            let waits = self.0.directory.hints.welcome.notified();
+            let welcomes = self.0.directory.welcomes(Some(&name)).await?;
             if let Some(welcome) = welcomes.iter().rfind(|welcome| welcome.sequence >= joins_from) {
                 let (client, channel) = (self.clone(), name.clone());
                 let (welcome, sequence) = (welcome.welcome.clone(), welcome.sequence);
@@ -158,7 +158,7 @@ impl Client {
                 let joined = joining.await.map_err(|_| Error::Closed)?;
                 if matches!(joined, Ok(_) | Err(Error::Mls { .. })) {
                     for used in &welcomes {
-                        self.0.desk.drop_welcome(used.id.clone()).await?;
+                        self.0.directory.drop_welcome(used.id.clone()).await?;
                     }
                 }
                 return joined;
@@ -180,7 +180,7 @@ impl Client {
     ///
     /// [`Error::Unreachable`] and [`Error::NotAuthorized`], as for every request.
     pub async fn invitations(&self) -> Result<Vec<String>> {
-        let welcomes = self.0.desk.welcomes(None).await?;
+        let welcomes = self.0.directory.welcomes(None).await?;
         Ok(welcomes.into_iter().map(|welcome| welcome.channel).collect())
     }
 
@@ -283,7 +283,7 @@ impl Client {
         let (commands, waiting) = mpsc::channel::<Command>(COMMANDS);
         let (view, seen) = watch::channel(View::of(&machine, false));
         let inbox = Arc::new(EventQueue::new(scope.clone(), self.0.records.clone()));
-        let worker = Worker {
+        let worker = ChannelTask {
             machine,
             channel: name.clone(),
             scope,
@@ -301,7 +301,7 @@ impl Client {
         };
         tokio::spawn(worker.run(waiting));
         let api = self.0.tokens.api().ok();
-        Channel::new(name.clone(), commands, inbox, seen, self.0.desk.clone(), api)
+        Channel::new(name.clone(), commands, inbox, seen, self.0.directory.clone(), api)
     }
 }
 

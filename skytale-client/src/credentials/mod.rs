@@ -40,7 +40,7 @@ impl Credentials {
         Self(Kind::None)
     }
 
-    /// Shows a token. When it expires, the agent is told ([`Event::TokenRefused`](crate::event::Event::Unauthorized)).
+    /// Shows a token. When it expires, the agent is told ([`Event::TokenRefused`](crate::event::Event::TokenRefused)).
     pub fn token(token: impl Into<String>) -> Self {
         Self(Kind::Token(Zeroizing::new(token.into())))
     }

@@ -32,7 +32,7 @@ const KEPT_NOTHING: [&str; 3] = ["INVALID", "NOT_MLS", "TOO_LARGE"];
 
 impl Inner {
     /// Keeps enough key packages at the relay, as long as the client lives.
-    pub async fn keep_stock(client: Weak<Self>, hints: Arc<Hints>) {
+    pub async fn keep_filled(client: Weak<Self>, hints: Arc<Hints>) {
         let mut renewed: Option<Instant> = None;
         let mut backoff = Backoff::default();
         while let Some(client) = client.upgrade() {
@@ -68,7 +68,7 @@ impl Inner {
         let (now, since) = (self.clock.now(), self.stocked_since.load(Ordering::Relaxed));
         // From 0 it is always long enough.
         let replace = seconds(now).saturating_sub(since) >= STOCK_LIFE.as_secs();
-        let there = self.desk.stock(replace).await?;
+        let there = self.directory.stock(replace).await?;
         if replace {
             self.note_stocked(now).await?;
         }
@@ -88,7 +88,7 @@ impl Inner {
             self.records.commit(vec![(AGENT.to_owned(), changes)]).await?;
             drop(stock);
             crash::point("before-upload");
-            let uploaded = self.desk.upload(made.clone(), reserve.clone()).await;
+            let uploaded = self.directory.upload(made.clone(), reserve.clone()).await;
             if matches!(uploaded, Err(Error::Refused { code, .. }) if KEPT_NOTHING.contains(&code)) {
                 // Without this, each try would leave some in the state for good.
                 made.extend(reserve);

@@ -123,7 +123,7 @@ pub(crate) struct Options {
     /// How many bytes a commit has at most with all that goes with it. Default: what a relay's frame of 4 MiB holds.
     pub commit_bytes: usize,
     /// Whether the agent comes back by an external commit where it cannot follow the group.
-    pub resync: RejoinPolicy,
+    pub rejoin_policy: RejoinPolicy,
 }
 
 impl Default for Options {
@@ -133,7 +133,7 @@ impl Default for Options {
             attempts: 16,
             rotate_after: 5_000,
             commit_bytes: 4 * 1024 * 1024 - 64 * 1024,
-            resync: RejoinPolicy::default(),
+            rejoin_policy: RejoinPolicy::default(),
         }
     }
 }

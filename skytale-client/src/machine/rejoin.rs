@@ -46,7 +46,7 @@ impl Returning {
 impl Machine {
     /// Asks the relay for the group's newest GroupInfo.
     pub(super) fn ask_to_come_back(&mut self) {
-        if self.options.resync == RejoinPolicy::Wait
+        if self.options.rejoin_policy == RejoinPolicy::Wait
             || self.returning.is_asking
             || self.now < self.returning.not_before
         {
@@ -81,7 +81,7 @@ impl Machine {
 
     /// Tells whether the agent, forked as it is, comes back by itself, as far as it knows.
     pub(super) fn may_come_back(&self) -> bool {
-        self.options.resync == RejoinPolicy::ExternalCommit && !self.returning.is_forbidden
+        self.options.rejoin_policy == RejoinPolicy::ExternalCommit && !self.returning.is_forbidden
     }
 
     pub(super) fn return_refused(&mut self, code: Code, retry_after: u64) -> Result<()> {

@@ -39,9 +39,9 @@ fn stocked(agent: &Identity) -> (KeyPackages, (String, Vec<u8>)) {
 }
 
 /// Makes a group of two: another member's, and an agent's machine, which joined by commit 1.
-fn two(resync: RejoinPolicy) -> (Group, Machine) {
+fn two(rejoin_policy: RejoinPolicy) -> (Group, Machine) {
     let (others, mut joined) = group(&[&identity("acme/agents/agent")]);
-    let options = Options { resync, ..Options::default() };
+    let options = Options { rejoin_policy, ..Options::default() };
     (others, Machine::joined(&channel(), joined.remove(0), 1, options))
 }
 

@@ -44,6 +44,10 @@ def build_server(*others: str) -> pathlib.Path:
     if built.returncode != 0:
         sys.exit("the server could not be built; see above")
     artifacts = [json.loads(line) for line in built.stdout.splitlines()]
+    again = [artifact["target"]["name"] for artifact in artifacts
+             if artifact.get("fresh") is False and artifact["package_id"].startswith("registry+")]
+    if again and os.environ.get("SKYTALE_TEST_BUILT"):
+        sys.exit(f"these were compiled a second time, with other features: {', '.join(again)}; run `make unify`")
     executables = [pathlib.Path(artifact["executable"]) for artifact in artifacts if artifact.get("executable")]
     return next(path for path in executables if path.stem == "skytale-server")
 

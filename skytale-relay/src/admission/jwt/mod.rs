@@ -1,4 +1,4 @@
-//! JSON Web Tokens, HS256 only.
+//! JSON Web Tokens, signed with HS256 or EdDSA.
 
 use std::collections::HashMap;
 use std::fmt;

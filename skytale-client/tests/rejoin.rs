@@ -103,7 +103,7 @@ impl World {
         self.close_owner().await;
         let began = Instant::now();
         self.open_agent().await;
-        let (back, sent) = tokio::join!(resynced(&self.agents), self.agents.send(format!("back {round}")));
+        let (back, sent) = tokio::join!(rejoined(&self.agents), self.agents.send(format!("back {round}")));
         let took = began.elapsed();
         assert!(back <= sent.expect("sent"), "it said something before it was back");
         self.open_owner().await;
@@ -172,7 +172,7 @@ async fn start(edge: &Edge, starts: &AtomicU32) -> Client {
 }
 
 /// Waits until the agent is told that it is back, and returns the number of its commit.
-async fn resynced(channel: &Channel) -> u64 {
+async fn rejoined(channel: &Channel) -> u64 {
     match edge::expect(channel, |event| matches!(event, Event::Rejoined { .. })).await {
         Event::Rejoined { sequence, .. } => sequence,
         event => unreachable!("{event:?}"),
