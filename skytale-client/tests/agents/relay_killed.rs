@@ -19,12 +19,6 @@ fn kills() -> usize {
     std::env::var("SKYTALE_KILLS").map_or(5, |kills| kills.parse().expect("a number"))
 }
 
-/// What the killed process does; a test of its own only by name.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_relay() {
-    RelayProcess::serve().await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_and_nothing_forks_when_the_relay_is_killed() {
     let directory = tempfile::tempdir().expect("a directory");

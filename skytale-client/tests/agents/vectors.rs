@@ -35,7 +35,7 @@ struct Length {
 }
 
 #[derive(Deserialize)]
-struct Events {
+struct Messages {
     mls_welcome: Hex,
     mls_group_info: Hex,
     mls_key_package: Hex,
@@ -93,7 +93,7 @@ fn lengths_are_read() {
 
 #[test]
 fn messages_are_read_and_written_back() {
-    for messages in vectors::<Events>(include_str!("vectors/messages.json")) {
+    for messages in vectors::<Messages>(include_str!("vectors/messages.json")) {
         for message in [
             &messages.mls_welcome,
             &messages.mls_group_info,
@@ -122,7 +122,7 @@ fn messages_are_read_and_written_back() {
 /// The relay's own parser sees the same as openmls.
 #[test]
 fn relays_read_the_same_headers() {
-    for messages in vectors::<Events>(include_str!("vectors/messages.json")) {
+    for messages in vectors::<Messages>(include_str!("vectors/messages.json")) {
         for (message, content) in [
             (&messages.public_message_application, Some(Content::Application)),
             (&messages.public_message_proposal, Some(Content::Proposal)),

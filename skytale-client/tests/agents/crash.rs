@@ -125,7 +125,7 @@ fn command(what: &str, edge: &Edge, state: &Path, total: u64) -> Command {
     std::fs::write(&certificate, &edge.identity.certificate_pem).expect("written");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command
-        .args(["--exact", "the_victim", "--nocapture"])
+        .args(["--exact", "crash::the_victim", "--nocapture"])
         .env("SKYTALE_VICTIM", what)
         .env("SKYTALE_RELAY", edge.address(By::Quic))
         .env("SKYTALE_CERTIFICATE", certificate)

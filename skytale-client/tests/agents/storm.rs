@@ -20,12 +20,6 @@ fn agents() -> usize {
     std::env::var("SKYTALE_STORM").map_or(usual, |agents| agents.parse().expect("a number"))
 }
 
-/// What the killed process does; a test of its own only by name.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_relay() {
-    RelayProcess::serve().await;
-}
-
 /// Two agents that talk to each other.
 struct Pair {
     _clients: [Client; 2],
