@@ -46,7 +46,6 @@ impl Both {
         let Ok(mut agent) = self.relay.silent_agent(Dialect::Slim3, "someone", id, token).await else {
             return false;
         };
-        agent.negotiate().await;
         agent.may(attempt, id).await
     }
 }

@@ -19,7 +19,7 @@ const ROOM: &str = "org/ns/room";
 
 async fn open(service: &Service, who: &str, id: u64, token: &str) -> Result<Agent, tonic::Status> {
     let mut agent = Agent::open(service.grpc, Dialect::Slim3, who, id, Some(token)).await?;
-    agent.negotiate().await;
+    agent.try_negotiate().await?;
     Ok(agent)
 }
 
@@ -38,7 +38,6 @@ async fn is_allowed(service: &Service, token: Option<&str>, attempt: Attempt, id
     let Ok(mut agent) = Agent::open(service.grpc, Dialect::Slim3, "someone", id, token).await else {
         return false;
     };
-    agent.negotiate().await;
     agent.may(attempt, id).await
 }
 

@@ -96,6 +96,15 @@ impl Agent {
 
     /// Negotiates the link, with a key in the dialect that has one.
     pub async fn negotiate(&mut self) {
+        self.try_negotiate().await.expect("a reply");
+    }
+
+    /// Negotiates the link of a session that the relay may end meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The status of a stream that has ended.
+    pub async fn try_negotiate(&mut self) -> Result<(), Status> {
         let link_id = format!("link-of-{}", self.me.strings[2]);
         match self.dialect {
             Dialect::Slim1 => {
@@ -103,17 +112,18 @@ impl Agent {
                     slim1::LinkNegotiationPayload { link_id, slim_version: "1.4.0".into(), is_reply: false };
                 let link = slim1::Link { link_type: Some(slim1::link::LinkType::LinkNegotiation(offer)) };
                 self.send(slim1_frame(slim1::message::MessageType::Link(link))).await;
-                let reply = slim1::Message::decode(self.frame().await.expect("a reply")).expect("decodes");
+                let reply = slim1::Message::decode(self.frame().await?).expect("decodes");
                 assert!(
                     matches!(reply.message_type, Some(slim1::message::MessageType::Link(_))),
                     "{reply:?}"
                 );
+                Ok(())
             }
             Dialect::Slim3 => self.negotiate_key(link_id).await,
         }
     }
 
-    async fn negotiate_key(&mut self, link_id: String) {
+    async fn negotiate_key(&mut self, link_id: String) -> Result<(), Status> {
         let secret = x25519_dalek::StaticSecret::from([self.me.strings[2].len() as u8 + 7; 32]);
         let public = x25519_dalek::PublicKey::from(&secret);
         let offer = slim3::LinkNegotiationPayload {
@@ -126,7 +136,7 @@ impl Agent {
         };
         let link = slim3::Link { link_type: Some(slim3::link::LinkType::LinkNegotiation(offer)) };
         self.send(slim3_frame(slim3::message::MessageType::Link(link))).await;
-        let reply = slim3::Message::decode(self.frame().await.expect("a reply")).expect("decodes");
+        let reply = slim3::Message::decode(self.frame().await?).expect("decodes");
         let Some(slim3::message::MessageType::Link(slim3::Link {
             link_type: Some(slim3::link::LinkType::LinkNegotiation(reply)),
         })) = reply.message_type
@@ -138,6 +148,7 @@ impl Agent {
         let theirs: [u8; 32] = reply.link_ecdh_public_key.as_ref().try_into().expect("32 bytes");
         let shared = secret.diffie_hellman(&x25519_dalek::PublicKey::from(theirs));
         self.key = Some(Mac::new(shared.as_bytes(), &link_id));
+        Ok(())
     }
 
     /// Sends a frame as it is.

@@ -17,8 +17,13 @@ pub enum Attempt {
 }
 
 impl Agent {
-    /// Tells whether the relay lets the agent do something; `id` tells its group from other agents'.
+    /// Negotiates, and tells whether the relay lets the agent do something; `id` tells its group from other agents'.
+    ///
+    /// A session that the relay ends on the way, as one whose token is revoked, may do nothing.
     pub async fn may(&mut self, attempt: Attempt, id: u64) -> bool {
+        if self.try_negotiate().await.is_err() {
+            return false;
+        }
         match attempt {
             Attempt::Subscribe => return self.try_subscribe(&room()).await.is_ok(),
             Attempt::Publish => self.say(Say::msg(room(), "hello")).await,
